@@ -1,0 +1,104 @@
+"""The command line: `python -m pipeline +experiment=flowers`.
+
+The composition root: the one module of the framework that knows which stages there are.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's refusals reach us, to be said in plainer words
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from pipeline.config import config_keys, register_schemas
+from pipeline.errors import UserError
+from pipeline.refusals import REFUSALS, expand_home, explain
+from pipeline.runner import execute
+from pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
+from stages.table import STAGES
+
+CONF = Path(__file__).parent.parent / "conf"
+VERSION_BASE = "1.3"
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(config_path=str(CONF), config_name="config", version_base=VERSION_BASE)
+def compose_and_execute(config: DictConfig) -> None:
+    """Run one composed config; as a point of a sweep only as far as the sweep's target."""
+    if not config.run.targets:
+        experiments = ", ".join(sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
+        raise UserError(
+            "No experiment is chosen, so there is nothing to run.",
+            f"Add +experiment=..., one of: {experiments}.",
+        )
+    job = HydraConfig.get()
+    overrides = list(job.overrides.task)
+    if job.mode is RunMode.MULTIRUN:
+        log.info("\npoint %d: %s", job.job.num + 1, job.job.override_dirname.replace(",", " ") or "as it is")
+        execute(config, STAGES, overrides, targets=[config.run.sweep.target], sweep=os.environ[TOKEN])
+    else:
+        execute(config, STAGES, overrides)
+
+
+def finish_sweep(token: str, overrides: list[str]) -> None:
+    """Print the sweep's points, best first, and run the best one to its end."""
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(config_dir=str(CONF), version_base=VERSION_BASE):
+        plain = [argument for argument in overrides if "," not in argument and not argument.startswith("-")]
+        config = compose("config", overrides=plain)
+        if config.run.plan:
+            return
+        sweep = config.run.sweep
+        folder = Path(config.run.directory) / config.run.name
+        points = sweep_points(folder, token, sweep.target, sweep.metric, sweep.maximize)
+        if not points:
+            return
+        log.info("\n%s\n", sweep_table(points, sweep.metric))
+        best = points[0]
+        if best.score is None:
+            raise UserError("Every point of the sweep failed, so none goes on.", "Their manifests hold the errors.")
+        log.info("the best point goes on: %s", " ".join(best.overrides))
+        execute(
+            compose("config", overrides=best.overrides),
+            STAGES,
+            best.overrides,
+            winner_of=sweep_rows(points, sweep.metric),
+        )
+
+
+def main() -> None:
+    """Run the command line; ends with 0, or 2 for a mistake that the user can mend."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    register_schemas(STAGES.values())
+    sys.argv[1:] = [expand_home(argument, str(Path.home())) for argument in sys.argv[1:]]
+    try:
+        if {"-m", "--multirun"} & set(sys.argv[1:]):
+            token = begin_sweep()
+            compose_and_execute()
+            finish_sweep(token, sys.argv[1:])
+        else:
+            compose_and_execute()
+    except UserError as error:
+        _refuse(error)
+    except REFUSALS as error:
+        _refuse(explain(error, config_keys(STAGES.values())))
+
+
+def _refuse(error: Any) -> None:
+    sys.stdout.flush()
+    print(error, file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

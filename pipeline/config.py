@@ -1,0 +1,140 @@
+"""Configs: the schemas that Hydra composes against, and the typed values that stages get."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.errors import UserError
+from pipeline.stage import Stage
+
+SCHEMA = "schema"
+
+
+@dataclass
+class SweepConfig:
+    """What `--multirun` does with its points: each runs up to `target`, the best by `metric` goes on alone."""
+
+    target: str = "train"
+    metric: str = "validation_top1"
+    maximize: bool = True
+
+
+@dataclass
+class RunConfig:
+    """How a run goes; its fields are `run.*` on the command line."""
+
+    name: str = "unnamed"
+    directory: str = "runs"
+    targets: list[str] = field(default_factory=list)
+    force: list[str] = field(default_factory=list)
+    plan: bool = False
+    seed: int = 0
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+
+    def __post_init__(self) -> None:
+        allowed = self.name.replace("-", "").replace("_", "").replace(".", "").isalnum() and not self.name.startswith(
+            "."
+        )
+        if not allowed or self.name == "store":
+            raise UserError(
+                f"run.name={self.name!r} can't name a folder of runs.",
+                "Use letters, digits, '-', '_' and '.', not a leading '.', and not 'store', where the artifacts live.",
+            )
+
+
+def register_schemas(stages: Iterable[Stage]) -> None:
+    """Make every stage's config known to Hydra, as `<group>/schema`, and options' own as `<group>/<option>_schema`."""
+    store = ConfigStore.instance()
+    store.store(group="run", name=SCHEMA, node=RunConfig)
+    for stage in stages:
+        store.store(group=stage.name, name=SCHEMA, node=stage.config_type)
+        for option, schema in stage.schemas.items():
+            group, _, name = f"{stage.name}/{option}".rpartition("/")
+            store.store(group=group, name=f"{name}_{SCHEMA}", node=schema)
+
+
+def config_keys(stages: Iterable[Stage]) -> list[str]:
+    """List every key that a config may hold, dotted, to suggest one near to a misspelt key."""
+    keys = set(_keys(RunConfig, "run"))
+    for stage in stages:
+        keys.update(_keys(stage.config_type, stage.name))
+        for option, schema in stage.schemas.items():
+            subgroup = option.rpartition("/")[0].replace("/", ".")
+            keys.update(_keys(schema, f"{stage.name}.{subgroup}".rstrip(".")))
+    return sorted(keys)
+
+
+def _keys(schema: type, prefix: str) -> Iterator[str]:
+    for item in dataclasses.fields(schema):
+        key = f"{prefix}.{item.name}"
+        yield key
+        default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+        if is_dataclass(default):
+            yield from _keys(type(default), key)
+
+
+def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunConfig, dict[str, Any]]:
+    """Return the run's config and each configured stage's, as instances of their dataclasses.
+
+    Raises:
+        UserError: a required value is missing, or one is outside its range.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError(f"{missing[0]} has no value, and needs one.", f"Give it on the command line: {missing[0]}=...")
+    run = OmegaConf.to_object(config.run)
+    assert isinstance(run, RunConfig)
+    nodes = {name: config[name] for name in stages if config.get(name) is not None}
+    typed = {name: OmegaConf.to_object(node) for name, node in nodes.items()}
+    for name, value in typed.items():
+        if not isinstance(value, stages[name].config_type):
+            raise TypeError(
+                f"conf/{name}/ gives no {stages[name].config_type.__name__}: an option lacks `- schema` in its defaults"
+            )
+    _check_names("run.targets", run.targets, typed)
+    _check_names("run.force", run.force, typed)
+    if run.force and run.plan:
+        raise UserError(
+            "run.plan=true and run.force don't go together.",
+            "A plan runs nothing, so there is nothing to force.",
+        )
+    return run, typed
+
+
+def _check_names(key: str, names: list[str], configured: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in configured:
+            raise UserError(
+                f"{key} names {name!r}, which is no stage of this experiment.",
+                f"Its stages are: {', '.join(configured) or 'none'}.",
+            )
+
+
+def require_range(key: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """Raise a UserError unless low <= value <= high; a config's `__post_init__` calls it for each number.
+
+    Raises:
+        UserError: the value is outside, or not a number.
+    """
+    if not low <= value <= high:
+        bounds = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+        raise UserError(f"{key}={value:g} is out of range.", f"It must be {bounds}{' ' + unit if unit else ''}.")
+
+
+def require_path(key: str, path: str) -> Path:
+    """Return a path that exists, absolute.
+
+    Raises:
+        UserError: nothing is there.
+    """
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise UserError(f"{key}={path} isn't there (looked for {found.absolute()}).", "Give a path that exists.")
+    return found.absolute()

@@ -1,0 +1,17 @@
+"""The errors that a user is meant to read."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: what is wrong with which value, then what to do.
+
+    Printed as plain lines, without a traceback; the command ends with exit code 2.
+    """
+
+    def __init__(self, problem: str, *advice: str) -> None:
+        super().__init__("\n".join((problem, *advice)))
+
+
+class Undecided(Exception):
+    """Raised by a stage's `resolve` under `run.plan=true`: settling it would need work, such as a download."""

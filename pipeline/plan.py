@@ -1,0 +1,135 @@
+"""Plans: what a run would do, stage by stage, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.artifact import Artifact
+from pipeline.errors import Undecided, UserError
+from pipeline.keys import code_digests, imported_versions, key_parts, make_key
+from pipeline.stage import Stage
+from pipeline.store import Store
+
+MOST_REASONS = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a plan: its key if that can be known yet, and why it would run (empty: it is cached)."""
+
+    stage: str
+    key: str | None
+    reason: str
+
+    def line(self) -> str:
+        """Write the step as one line of a plan."""
+        state = "runs  " if self.reason else "cached"
+        return f"{self.stage:<10}{state}  {(self.key or '')[:12]:<12}  {self.reason}".rstrip()
+
+
+def order_stages(stages: Mapping[str, Stage], configs: Mapping[str, Any], targets: Iterable[str]) -> list[Stage]:
+    """List the stages that the targets need, inputs first; those that are never cached come last."""
+    ordered: dict[str, Stage] = {}
+
+    def visit(name: str) -> None:
+        stage = stages[name]
+        for wanted in stage.needs(configs[name]):
+            if wanted not in configs:
+                raise UserError(f"{name} needs {wanted}, and this experiment has none.", f"Choose one: {wanted}=...")
+            if wanted not in ordered:
+                visit(wanted)
+        ordered[name] = stage
+
+    for target in targets:
+        visit(target)
+    return sorted(ordered.values(), key=lambda stage: not stage.cache)
+
+
+def make_plan(
+    stages: Iterable[Stage],
+    configs: dict[str, Any],
+    store: Store,
+    force: Iterable[str] = (),
+    plan_only: bool = False,
+) -> list[Step]:
+    """Settle each stage's config (in place, by its `resolve`) and say what a run would do.
+
+    Keys go as far as they can be known: past a stage that would run, its output's digest is open.
+    """
+    made: dict[str, Artifact] = {}
+    steps = []
+    for stage in stages:
+        key, reason = None, ""
+        try:
+            if stage.resolve:
+                configs[stage.name] = stage.resolve(configs[stage.name], plan_only)
+        except Undecided as undecided:
+            reason = str(undecided)
+        config = configs[stage.name]
+        open_inputs = [name for name in stage.needs(config) if name not in made]
+        if not stage.cache:
+            reason = reason or "always"
+        elif not reason and open_inputs:
+            reason = f"input: {', '.join(open_inputs)}"
+        elif not reason:
+            inputs = {name: made[name] for name in stage.needs(config)}
+            parts = key_parts(stage, config, inputs, code_digests(stage), imported_versions(stage), store.contents)
+            key = make_key(parts)
+            artifact = store.find(stage.name, key)
+            if stage.name in force:
+                reason = "forced: run.force names it"
+            elif artifact:
+                made[stage.name] = artifact
+            else:
+                reason = why(parts, store.all_of(stage.name))
+        steps.append(Step(stage.name, key, reason))
+    return steps
+
+
+def why(parts: Mapping[str, Any], earlier: Iterable[Artifact]) -> str:
+    """Say what differs from the nearest earlier key: the one with the fewest differences, the latest among equals."""
+    nearest: list[str] | None = None
+    for artifact in earlier:
+        found = list(_differences(parts, artifact.parts))
+        if nearest is None or len(found) < len(nearest):
+            nearest = found
+    if nearest is None:
+        return "first time"
+    shown = "; ".join(nearest[:MOST_REASONS])
+    rest = len(nearest) - MOST_REASONS
+    return f"{shown}; and {rest} more" if rest > 0 else shown
+
+
+def _differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    new, old = _flat(now.get("config", {})), _flat(before.get("config", {}))
+    for name in _changed(new, old):
+        yield f"config: {name} {_short(old.get(name, 'absent'))} -> {_short(new.get(name, 'absent'))}"
+    for part in ("code", "inputs", "versions"):
+        new, old = now.get(part, {}), before.get(part, {})
+        for name in _changed(new, old):
+            label = {"code": "code", "inputs": "input", "versions": "version"}[part]
+            change = f" {old.get(name, 'absent')} -> {new.get(name, 'absent')}" if part == "versions" else ""
+            yield f"{label}: {name}{change}"
+    if now.get("format") != before.get("format"):
+        yield f"store format {before.get('format')} -> {now.get('format')}"
+
+
+def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
+    return [name for name in sorted({*new, *old}) if new.get(name) != old.get(name) or (name in new) != (name in old)]
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        return {prefix: values}
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat.update(_flat(value, f"{prefix}.{name}" if prefix else name))
+    return flat
+
+
+def _short(value: Any) -> str:
+    """Show a value; of a digest, its first digits."""
+    text = str(value)
+    return f"{text[:8]}…" if len(text) == 64 and all(digit in "0123456789abcdef" for digit in text) else text

@@ -1,0 +1,129 @@
+"""Runs: versioned directories that hold everything about what was done."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifact import Artifact, Facts, write_json, write_text
+
+VERSION = re.compile(r"v(\d{3,})$")
+
+
+def claim_version(folder: Path) -> Path:
+    """Make the next free `vNNN` in a folder and return it; two at once never get the same one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        taken = [int(found.group(1)) for path in folder.iterdir() if (found := VERSION.fullmatch(path.name))]
+        path = folder / f"v{max(taken, default=0) + 1:03d}"
+        with suppress(FileExistsError):
+            path.mkdir()
+            return path
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return what a run ran on: the command, git's state, Python, installed versions, the machine."""
+    return {
+        "command": [sys.executable, *sys.orig_argv[1:]],
+        "working_directory": os.getcwd(),
+        "git": _git_state(),
+        "python": sys.version,
+        "versions": dict(sorted({(found.name or "?"): found.version for found in distributions()}.items())),
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def _git_state() -> dict[str, str] | None:
+    root = Path(__file__).parent.parent
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "-C", str(root), "diff", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None  # not a checkout, or no git on this machine
+    return {"commit": commit, "uncommitted_diff": changes}
+
+
+def _cpu_name() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+class Run:
+    """One run's directory: what was asked, what ran, what came of it.
+
+    `config.yaml`, `overrides.json`, `environment.json`; `manifest.json`, rewritten after each stage;
+    `metrics.json`, each stage's facts; `artifacts/<stage>`, relative links into the store.
+    """
+
+    def __init__(self, folder: Path, config_yaml: str, overrides: list[str], **about: Any) -> None:
+        """Claim the next version in `folder`; `about` goes into the manifest (which point of which sweep)."""
+        self.path = claim_version(folder)
+        self._started = time.time()
+        self.manifest: dict[str, Any] = {
+            "status": "running",
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._started)),
+            "overrides": overrides,
+            **about,
+            "stages": {},
+        }
+        write_text(self.path / "config.yaml", config_yaml)
+        write_json(self.path / "overrides.json", overrides)
+        write_json(self.path / "environment.json", describe_environment())
+        self._write()
+
+    def record(
+        self, stage: str, *, cached: bool, seconds: float, facts: Facts, artifact: Artifact | None = None
+    ) -> None:
+        """Note that a stage is done, and link its artifact."""
+        entry: dict[str, Any] = {"cached": cached, "seconds": round(seconds, 3), "facts": facts}
+        if artifact:
+            entry.update(key=artifact.key, generation=artifact.generation, digest=artifact.digest)
+            entry["made_in_seconds"] = artifact.seconds
+            links = self.path / "artifacts"
+            links.mkdir(exist_ok=True)
+            (links / stage).symlink_to(os.path.relpath(artifact.path, links))
+        self.manifest["stages"][stage] = entry
+        self._write()
+
+    def finish(self, error: str | None = None) -> None:
+        """Close the manifest; a run without an error becomes its folder's `latest`."""
+        self.manifest["status"] = "failed" if error else "completed"
+        self.manifest["seconds"] = round(time.time() - self._started, 3)
+        if error:
+            self.manifest["error"] = error
+        self._write()
+        if not error:
+            temporary = self.path.parent / f".latest.{os.getpid()}"
+            temporary.symlink_to(self.path.name)
+            os.replace(temporary, self.path.parent / "latest")
+
+    def _write(self) -> None:
+        write_json(self.path / "manifest.json", self.manifest)
+        metrics = {name: entry["facts"] for name, entry in self.manifest["stages"].items() if entry["facts"]}
+        write_json(self.path / "metrics.json", metrics)
+
+
+def read_manifest(path: Path) -> Mapping[str, Any]:
+    """Read a run's manifest."""
+    manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text())
+    return manifest

@@ -1,0 +1,155 @@
+"""The runner: from a composed config to a finished run."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.artifact import Artifact, Facts
+from pipeline.config import RunConfig, typed_configs
+from pipeline.errors import UserError
+from pipeline.keys import code_digests, imported_versions, key_parts, make_key
+from pipeline.plan import make_plan, order_stages
+from pipeline.run import Run
+from pipeline.stage import RunRecord, Stage
+from pipeline.store import Store
+
+log = logging.getLogger(__name__)
+
+HEADLINE = "headline"
+"""A fact of this name is a sentence for the summary; `{path}` in it stands for the stage's output."""
+
+
+def execute(
+    config: DictConfig,
+    stages: Mapping[str, Stage],
+    overrides: list[str],
+    targets: list[str] | None = None,
+    **about: Any,
+) -> Run | None:
+    """Run the stages that the config's targets need, in order, into a new run directory.
+
+    `targets` stands in for the config's own; `about` goes into the manifest. With `run.plan` it
+    prints what would run and why, and returns None.
+
+    Raises:
+        UserError: the config asks for what can't be; nothing has run then.
+    """
+    started = time.perf_counter()
+    run_config, configs = typed_configs(config, stages)
+    ordered = order_stages(stages, configs, targets or _targets(run_config))
+    store = Store(Path(run_config.directory).absolute() / "store")
+    steps = make_plan(ordered, configs, store, run_config.force, run_config.plan)
+    for step in steps:
+        log.info(step.line())
+    if run_config.plan:
+        return None
+    run = Run(store.root.parent / run_config.name, _resolved_yaml(config, run_config, configs), overrides, **about)
+    log.info("-> %s", _shown(run.path))
+    try:
+        _run_stages(ordered, configs, store, run, run_config)
+    except BaseException as error:
+        run.finish(error=str(error) if isinstance(error, UserError) else traceback.format_exc())
+        raise
+    run.finish()
+    _summarise(run, time.perf_counter() - started)
+    return run
+
+
+def _targets(run_config: RunConfig) -> list[str]:
+    if not run_config.targets:
+        raise UserError(
+            "run.targets is empty: there is nothing to run.",
+            "Name the stages you want, as in run.targets=[ingest].",
+        )
+    return run_config.targets
+
+
+def _resolved_yaml(config: DictConfig, run_config: RunConfig, configs: Mapping[str, Any]) -> str:
+    """Write the config as it ran: every choice settled, only the stages that the experiment has."""
+    settled = {
+        "run": run_config,
+        **{name: value for name, value in configs.items() if config.get(name) is not None},
+    }
+    return OmegaConf.to_yaml(OmegaConf.create({name: OmegaConf.structured(value) for name, value in settled.items()}))
+
+
+def _run_stages(
+    ordered: list[Stage], configs: Mapping[str, Any], store: Store, run: Run, run_config: RunConfig
+) -> None:
+    made: dict[str, Artifact] = {}
+    for stage in ordered:
+        config = configs[stage.name]
+        inputs = {name: made.get(name) if name in stage.needs(config) else None for name in stage.inputs}
+        started = time.perf_counter()
+        if not stage.cache:
+            record = {"run": RunRecord(run.path, run.manifest, dict(made))} if stage.wants_record else {}
+            facts = stage(config, run.path, **inputs, **record)
+            seconds = time.perf_counter() - started
+            run.record(stage.name, cached=False, seconds=seconds, facts=facts)
+            log.info(_line(stage.name, "ran", "", seconds, facts))
+            continue
+        present = {name: artifact for name, artifact in inputs.items() if artifact}
+        artifact, cached = _obtain(stage, config, present, inputs, store, force=stage.name in run_config.force)
+        made[stage.name] = artifact
+        seconds = time.perf_counter() - started
+        run.record(stage.name, cached=cached, seconds=seconds, facts=artifact.facts, artifact=artifact)
+        log.info(_line(stage.name, "cached" if cached else "ran", artifact.key, seconds, artifact.facts))
+
+
+def _obtain(
+    stage: Stage,
+    config: Any,
+    present: Mapping[str, Artifact],
+    inputs: Mapping[str, Artifact | None],
+    store: Store,
+    force: bool,
+) -> tuple[Artifact, bool]:
+    code, versions = code_digests(stage), imported_versions(stage)
+    parts = key_parts(stage, config, present, code, versions, store.contents)
+    key = make_key(parts)
+
+    def make(out: Path) -> Facts:
+        facts = stage(config, out, **inputs)
+        if make_key(key_parts(stage, config, present, code, versions, store.contents)) != key:
+            raise UserError(
+                f"The files that {stage.name} reads changed while it read them.",
+                "Nothing was kept. Run the same command again.",
+            )
+        return facts
+
+    return store.obtain(stage, key, parts, make, force)
+
+
+def _line(name: str, state: str, key: str, seconds: float, facts: Facts) -> str:
+    shown = [
+        f"{fact} {_number(value)}"
+        for fact, value in facts.items()
+        if isinstance(value, (int, float, str)) and fact != HEADLINE
+    ]
+    return f"{name:<10}{state:<6}  {key[:12]:<12}  {seconds:6.1f} s  {', '.join(shown)}".rstrip()
+
+
+def _number(value: Any) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _summarise(run: Run, seconds: float) -> None:
+    for name, entry in run.manifest["stages"].items():
+        headline = entry["facts"].get(HEADLINE)
+        if headline:
+            linked = run.path / "artifacts" / name
+            log.info(headline.replace("{path}", _shown(linked if linked.is_symlink() else run.path)))
+    log.info("done in %.1f s: %s", seconds, _shown(run.path))
+
+
+def _shown(path: Path) -> str:
+    """Show a path as a user would type it: relative to here, where it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,149 @@
+"""Stages: plain functions whose signature is their declaration."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.artifact import Artifact, Facts
+
+Predicate = Callable[[Any], bool]
+F = TypeVar("F", bound=Callable[..., Facts])
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a stage that is never cached may know of the run it is part of."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+    artifacts: Mapping[str, Artifact]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's declaration, read from its function; call it as the function itself.
+
+    `optional` maps an input to the predicate on config that says whether it is needed. `wants_record`
+    is true for a stage that takes the run's record.
+    """
+
+    name: str
+    function: Callable[..., Facts]
+    config_type: type
+    inputs: tuple[str, ...]
+    optional: Mapping[str, Predicate]
+    schemas: Mapping[str, type]
+    cache: bool = True
+    resume: bool = False
+    resolve: Callable[..., Any] | None = None
+    wants_record: bool = False
+
+    def __call__(self, config: Any, out: Path, **inputs: Any) -> Facts:
+        return self.function(config, out, **inputs)
+
+    def needs(self, config: Any) -> tuple[str, ...]:
+        """Name the inputs that this config calls for."""
+        return tuple(name for name in self.inputs if name not in self.optional or self.optional[name](config))
+
+
+def stage(
+    *,
+    cache: bool = True,
+    resume: bool = False,
+    resolve: Callable[..., Any] | None = None,
+    optional: Mapping[str, Predicate] | None = None,
+    schemas: Mapping[str, type] | None = None,
+) -> Callable[[Callable[..., Facts]], Stage]:
+    """Declare a function `(config, out, *, input: Artifact, other: Artifact | None) -> Facts` a stage.
+
+    Args:
+        cache: keep the output under its key; without it the stage always runs, in the run's directory.
+        resume: hand a killed attempt's partial directory back, for the function to go on in; without
+            it every attempt starts empty.
+        resolve: `(config, plan) -> config`, called before keys are made, settles what depends on the
+            world. With `plan` true it must do no work: it raises `Undecided` where work is needed.
+        optional: for each input annotated `Artifact | None`, whether this config needs it.
+        schemas: options of the stage's config group that have fields of their own, by option name
+            (or `subgroup/option`); each type extends the config's.
+
+    Raises:
+        TypeError: the signature isn't that of a stage.
+    """
+
+    def declare(function: Callable[..., Facts]) -> Stage:
+        return _declaration(function, cache, resume, resolve, dict(optional or {}), dict(schemas or {}))
+
+    return declare
+
+
+def _declaration(
+    function: Callable[..., Facts],
+    cache: bool,
+    resume: bool,
+    resolve: Callable[..., Any] | None,
+    optional: dict[str, Predicate],
+    schemas: dict[str, type],
+) -> Stage:
+    name = function.__name__
+    hints = typing.get_type_hints(function)
+    parameters = list(inspect.signature(function).parameters.values())
+    if [parameter.name for parameter in parameters[:2]] != ["config", "out"]:
+        raise TypeError(f"stage {name} takes (config, out, *, inputs ...), not {inspect.signature(function)}")
+    if not is_dataclass(hints["config"]) or hints.get("out") is not Path:
+        raise TypeError(f"stage {name}: config must be a dataclass and out a Path")
+    inputs, wants_record = [], False
+    for parameter in parameters[2:]:
+        hint = hints.get(parameter.name)
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            raise TypeError(f"stage {name}: input {parameter.name} must be keyword-only")
+        if hint is RunRecord:
+            wants_record = True
+        elif hint is Artifact or _is_optional_artifact(hint):
+            inputs.append(parameter.name)
+            if _is_optional_artifact(hint) != (parameter.name in optional):
+                raise TypeError(f"stage {name}: {parameter.name} is `Artifact | None` if and only if optional names it")
+        else:
+            raise TypeError(f"stage {name}: {parameter.name} is annotated {hint}, not Artifact")
+    if wants_record and cache:
+        raise TypeError(f"stage {name} takes the run's record, which no key covers: declare it cache=False")
+    return Stage(
+        name,
+        function,
+        typing.cast(type, hints["config"]),
+        tuple(inputs),
+        optional,
+        schemas,
+        cache,
+        resume,
+        resolve,
+        wants_record,
+    )
+
+
+def _is_optional_artifact(hint: Any) -> bool:
+    return isinstance(hint, types.UnionType) and set(hint.__args__) == {Artifact, type(None)}
+
+
+def untracked(default: Any) -> Any:
+    """Make a config field that stays out of the key: it changes how the work goes, never what comes out."""
+    return _marked("untracked", default)
+
+
+def external(default: Any) -> Any:
+    """Make a config field, a path, that enters the key by what lies there and not by its name.
+
+    A folder counts by its files' relative paths and bytes; hidden files (a leading dot) don't count.
+    """
+    return _marked("external", default)
+
+
+def _marked(mark: str, default: Any) -> Any:
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={mark: True})
+    return field(default=default, metadata={mark: True})

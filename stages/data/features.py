@@ -1,0 +1,58 @@
+"""Cached features: one Arrow file a split, memory-mapped when read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stages.data.batches import prepared_batches
+from stages.data.preprocessing import Preprocessing
+from stages.progress import Advance
+
+
+def write_features(
+    path: Path,
+    records: Any,
+    wanted: Preprocessing,
+    bottleneck: Callable[[Any], Any],
+    batch_size: int,
+    advance: Advance,
+) -> int:
+    """Run the bottleneck over a dataset of records into one Arrow file; return how many there were."""
+    count = 0
+    writer = None
+    with pa.OSFile(str(path), "wb") as file:
+        for images, others in prepared_batches(records, wanted, batch_size):
+            values = bottleneck(images).numpy()
+            if writer is None:
+                schema = pa.schema(
+                    [
+                        ("sha256", pa.string()),
+                        ("label", pa.int64()),
+                        ("features", pa.list_(pa.float32(), values.shape[1])),
+                    ]
+                )
+                writer = pa.ipc.new_file(file, schema)
+            column = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+            names = [name.decode() for name in others["sha256"].numpy()]
+            writer.write_batch(
+                pa.record_batch([pa.array(names), pa.array(others["label"].numpy()), column], schema=schema)
+            )
+            count += len(names)
+            advance(len(names))
+        if writer is not None:
+            writer.close()
+    return count
+
+
+def read_features(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Read a split's features [count, width] float32 and labels [count] int64."""
+    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    column = table.column("features").combine_chunks()
+    width = column.type.list_size
+    return column.flatten().to_numpy().reshape(-1, width), table.column("label").to_numpy()

@@ -1,0 +1,77 @@
+"""Export: the trained model as others can use it, kept only if it still says what it said in evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifact import Artifact, Facts, write_text
+from pipeline.config import require_range
+from pipeline.errors import UserError
+from pipeline.stage import stage
+
+SAVED_MODEL = "saved_model"
+MOST_SHOWN = 3
+
+
+@dataclass
+class ExportConfig:
+    """How many photos a check reads at once."""
+
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        require_range("export.batch_size", self.batch_size, 1, 4096)
+
+
+@stage()
+def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact, evaluate: Artifact) -> Facts:
+    """Write `saved_model/` and `labels.txt`; the SavedModel is loaded back and must agree on every test photo.
+
+    Its signature takes `image_bytes` [batch] strings (JPEG, PNG, GIF or BMP) and returns `names`
+    [batch, classes] strings and `probabilities` [batch, classes] float32, in the labels' order.
+
+    Raises:
+        UserError: the loaded model's best class differs from the evaluated one's on any test photo.
+    """
+    from stages.data.records import read_records
+    from stages.model import read_card
+    from stages.saved_model import SavedModel, write_saved_model
+
+    card = read_card(train.path)
+    write_saved_model(out / SAVED_MODEL, card, train.path / "best.ckpt")
+    write_text(out / "labels.txt", "".join(f"{label}\n" for label in card.labels))
+    classify = SavedModel(out / SAVED_MODEL)
+    said: dict[str, str] = {}
+    for batch in read_records(ingest.path, "test").batch(config.batch_size):
+        best = [row.argmax() for row in classify(batch["encoded"])]
+        said.update(
+            (sha.decode(), card.labels[number]) for sha, number in zip(batch["sha256"].numpy(), best, strict=True)
+        )
+    flips = find_flips(evaluate.path / "predictions.parquet", said)
+    if flips:
+        raise UserError(
+            f"The SavedModel names {len(flips)} test photos otherwise than the model that was evaluated.",
+            f"For example: {'; '.join(flips[:MOST_SHOWN])}",
+            "It was not kept.",
+        )
+    size = sum(path.stat().st_size for path in (out / SAVED_MODEL).rglob("*") if path.is_file())
+    return {
+        "size_mb": size / 1e6,
+        "checked": len(said),
+        "flips": 0,
+        "headline": f"model     {{path}}/{SAVED_MODEL}",
+    }
+
+
+def find_flips(predictions: Path, said: dict[str, Any]) -> list[str]:
+    """List the test photos whose best class in `said` (by sha256) differs from the evaluated one."""
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(predictions, columns=["filename", "sha256", "predicted"]).to_pylist()
+    return [
+        f"{row['filename']}: {said.get(row['sha256'])!r}, was {row['predicted']!r}"
+        for row in rows
+        if said.get(row["sha256"]) != row["predicted"]
+    ]

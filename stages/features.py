@@ -1,0 +1,93 @@
+"""Features: the frozen base's bottleneck for every record, computed once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifact import Artifact, Facts
+from pipeline.config import require_range
+from pipeline.stage import stage
+from stages.data.splits import SPLITS
+from stages.progress import progress
+
+
+class Precision(Enum):
+    """What the base computes in; `auto` is bfloat16 where the processor multiplies it faster."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+@dataclass
+class FeaturesConfig:
+    """How to compute the features; `precision` is settled before the key is made."""
+
+    precision: Precision = Precision.auto
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        require_range("features.batch_size", self.batch_size, 1, 4096)
+
+
+def settle_precision(config: FeaturesConfig, plan: bool) -> FeaturesConfig:
+    """Choose bfloat16 on processors with avx512_bf16 or AMX, float32 elsewhere."""
+    from stages.hardware import has_fast_bfloat16
+
+    if config.precision is not Precision.auto:
+        return config
+    return replace(config, precision=Precision.bfloat16 if has_fast_bfloat16() else Precision.float32)
+
+
+@stage(resolve=settle_precision)
+def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artifact) -> Facts:
+    """Write `<split>.arrow`: for each record, in order, `sha256`, `label` and `features` [width] float32."""
+    from stages.data.features import write_features
+    from stages.data.records import read_records
+    from stages.model import read_card
+
+    card = read_card(base.path)
+    started = time.perf_counter()
+    bottleneck = make_bottleneck(base.path, config.precision is Precision.bfloat16, config.batch_size)
+    built = time.perf_counter()
+    count = 0
+    with progress("computing features", sum(ingest.facts[split] for split in SPLITS), "images") as advance:
+        for split in SPLITS:
+            count += write_features(
+                out / f"{split}.arrow",
+                read_records(ingest.path, split),
+                card.preprocessing,
+                bottleneck,
+                config.batch_size,
+                advance,
+            )
+    return {
+        "images": count,
+        "width": card.row.feature_width,
+        "precision": config.precision.value,
+        "build_seconds": built - started,
+        "images_per_second": count / (time.perf_counter() - built),
+    }
+
+
+def make_bottleneck(base: Path, bfloat16: bool, batch_size: int) -> Any:
+    """Return the frozen base: images [batch, side, side, 3] float32 to features [batch, width] float32.
+
+    Batch norm is folded away. With `bfloat16`, convolutions and matrix products run in it, by
+    TensorFlow's own graph rewriting; sums stay float32.
+    """
+    from stages.hardware import bfloat16_rewriting
+    from stages.model import bottleneck_network, build, read_card
+    from stages.tensorflow import tf
+
+    card = read_card(base)
+    side = card.preprocessing.input_px
+    module = build(card, bottleneck_network(card), base / "model.ckpt")
+    frozen = module.freeze(lambda images: module(images)[0], tf.TensorSpec([None, side, side, 3], tf.float32))
+    with bfloat16_rewriting(bfloat16):
+        frozen(tf.zeros([batch_size, side, side, 3]))  # the graph is rewritten at its first run
+    return frozen

@@ -1,0 +1,1 @@
+"""The TF-Slim networks, what turns them into TF2 modules, and their weights."""

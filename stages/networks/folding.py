@@ -1,0 +1,99 @@
+"""Fold batch norm into the convolutions of a frozen network.
+
+With batch norm gone, TensorFlow's own optimiser fuses what is left, convolution + bias + activation,
+into one operation. Works on any GraphDef, so on every Slim network and on frozen graphs alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.tensorflow import tf
+
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
+BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+
+
+def import_function(graph_def: Any, inputs: list[str], outputs: list[str]) -> Any:
+    """Wrap a GraphDef as a function from the tensors named `inputs` to those named `outputs`."""
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
+    tensor = wrapped.graph.get_tensor_by_name
+    fetches = [tensor(name) for name in outputs]
+    return wrapped.prune([tensor(name) for name in inputs], fetches[0] if len(fetches) == 1 else fetches)
+
+
+def fold_batch_norms(graph_def: Any) -> Any:
+    """Fold each inference-mode batch norm that follows a convolution with constant weights into it.
+
+    y = gamma (w*x - mean) / sqrt(variance + epsilon) + beta becomes (w scale)*x + offset. A batch norm
+    that stands elsewhere, or whose convolution feeds something else too, stays as it is.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    uses = Counter(_node_name(name) for node in graph_def.node for name in node.input)
+    folded = tf.compat.v1.GraphDef(versions=graph_def.versions, library=graph_def.library)
+    for node in graph_def.node:
+        replacement = _fold(node, nodes, uses) if node.op in BATCH_NORMS else [node]
+        folded.node.extend(replacement)
+    return _without_unused(folded, graph_def)
+
+
+def _fold(node: Any, nodes: dict[str, Any], uses: Counter[str]) -> list[Any]:
+    convolution = nodes[_node_name(node.input[0])]
+    values = [_constant(name, nodes) for name in node.input[1:5]]
+    only_use = uses[convolution.name] == 1 and not any(f"{node.name}:{n}" in uses for n in range(1, 6))
+    weights = _constant(convolution.input[1], nodes) if convolution.op in CONVOLUTIONS else None
+    if node.attr["is_training"].b or weights is None or not only_use or any(v is None for v in values):
+        return [node]
+    gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in values)
+    scale = gamma / np.sqrt(variance + node.attr["epsilon"].f)
+    if convolution.op == "DepthwiseConv2dNative":
+        folded_weights = weights * scale.reshape(weights.shape[2:])
+    else:
+        folded_weights = weights * scale
+    convolved = tf.compat.v1.NodeDef()
+    convolved.CopyFrom(convolution)
+    convolved.name = f"{node.name}/convolution"
+    convolved.input[1] = f"{node.name}/weights"
+    bias = tf.compat.v1.NodeDef(name=node.name, op="BiasAdd", input=[convolved.name, f"{node.name}/offset"])
+    bias.attr["T"].CopyFrom(node.attr["T"])
+    bias.attr["data_format"].CopyFrom(node.attr["data_format"])
+    return [
+        _constant_node(f"{node.name}/weights", folded_weights, weights.dtype),
+        _constant_node(f"{node.name}/offset", beta - mean * scale, weights.dtype),
+        convolved,
+        bias,
+    ]
+
+
+def _node_name(tensor_name: str) -> str:
+    return tensor_name.lstrip("^").split(":")[0]
+
+
+def _constant(name: str, nodes: dict[str, Any]) -> NDArray[Any] | None:
+    node = nodes[_node_name(name)]
+    while node.op in ("Identity", "ReadVariableOp"):
+        node = nodes[_node_name(node.input[0])]
+    return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
+
+
+def _constant_node(name: str, value: NDArray[Any], dtype: Any) -> Any:
+    node = tf.compat.v1.NodeDef(name=name, op="Const")
+    node.attr["dtype"].type = tf.as_dtype(dtype).as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.astype(dtype)))
+    return node
+
+
+def _without_unused(folded: Any, original: Any) -> Any:
+    """Drop the constants and convolutions that only the folded batch norms read."""
+    read_before = {_node_name(name) for node in original.node for name in node.input}
+    while True:
+        read = {_node_name(name) for node in folded.node for name in node.input}
+        kept = [node for node in folded.node if node.name in read or node.name not in read_before]
+        if len(kept) == len(folded.node):
+            return folded
+        del folded.node[:]
+        folded.node.extend(kept)
