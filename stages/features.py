@@ -48,23 +48,23 @@ def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artif
     """Write `<split>.arrow`: for each record, in order, `sha256`, `label` and `features` [width] float32."""
     from stages.data.features import write_features
     from stages.data.records import read_records
+    from stages.hardware import bfloat16_rewriting
     from stages.model import read_card
 
     card = read_card(base.path)
     started = time.perf_counter()
-    bottleneck = make_bottleneck(base.path, config.precision is Precision.bfloat16, config.batch_size)
+    bottleneck = make_bottleneck(base.path)
     built = time.perf_counter()
     count = 0
-    with progress("computing features", sum(ingest.facts[split] for split in SPLITS), "images") as advance:
+    total = sum(ingest.facts[split] for split in SPLITS)
+    with (
+        bfloat16_rewriting(config.precision is Precision.bfloat16),
+        progress("computing features", total, "images") as advance,
+    ):
         for split in SPLITS:
-            count += write_features(
-                out / f"{split}.arrow",
-                read_records(ingest.path, split),
-                card.preprocessing,
-                bottleneck,
-                config.batch_size,
-                advance,
-            )
+            records = read_records(ingest.path, split)
+            path = out / f"{split}.arrow"
+            count += write_features(path, records, card.preprocessing, bottleneck, config.batch_size, advance)
     return {
         "images": count,
         "width": card.row.feature_width,
@@ -74,20 +74,12 @@ def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artif
     }
 
 
-def make_bottleneck(base: Path, bfloat16: bool, batch_size: int) -> Any:
-    """Return the frozen base: images [batch, side, side, 3] float32 to features [batch, width] float32.
-
-    Batch norm is folded away. With `bfloat16`, convolutions and matrix products run in it, by
-    TensorFlow's own graph rewriting; sums stay float32.
-    """
-    from stages.hardware import bfloat16_rewriting
+def make_bottleneck(base: Path) -> Any:
+    """Return the frozen base: images [batch, side, side, 3] float32 to features [batch, width] float32."""
     from stages.model import bottleneck_network, build, read_card
     from stages.tensorflow import tf
 
     card = read_card(base)
     side = card.preprocessing.input_px
     module = build(card, bottleneck_network(card), base / "model.ckpt")
-    frozen = module.freeze(lambda images: module(images)[0], tf.TensorSpec([None, side, side, 3], tf.float32))
-    with bfloat16_rewriting(bfloat16):
-        frozen(tf.zeros([batch_size, side, side, 3]))  # the graph is rewritten at its first run
-    return frozen
+    return module.freeze(lambda images: module(images)[0], tf.TensorSpec([None, side, side, 3], tf.float32))

@@ -20,9 +20,10 @@ def has_fast_bfloat16() -> bool:
 
 @contextmanager
 def bfloat16_rewriting(enabled: bool) -> Iterator[None]:
-    """Have graphs that run first inside the block rewritten to bfloat16 where it is safe.
+    """Have graphs that run inside the block rewritten to bfloat16 where it is safe; sums stay float32.
 
-    TensorFlow's switch is global; it is set back at the end. Source: grappler's auto_mixed_precision_onednn_bfloat16.
+    TensorFlow's switch is global and counts at each call, so the block has to hold the calls; it is
+    set back at the end. Source: grappler's auto_mixed_precision_onednn_bfloat16.
     """
     from stages.tensorflow import tf
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --warn: #b35900; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.2rem; font-size: 1.2rem; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem; }
+h2 { margin-top: 2.2rem; font-size: 1.2rem; }
 .drawn { border: 2px solid var(--warn); padding: .5rem .9rem; border-radius: .5rem; font-weight: 600; }
 .numbers { display: flex; flex-wrap: wrap; gap: .8rem; padding: 0; list-style: none; }
 .numbers li { background: var(--soft); border-radius: .5rem; padding: .6rem 1rem; }

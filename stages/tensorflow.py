@@ -10,6 +10,7 @@ config never pays for it.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -52,5 +53,8 @@ def _quiet_stderr() -> Iterator[None]:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with hidden("keras", "tf_keras"), _quiet_stderr():
     import tensorflow as tf
+
+tf.get_logger().setLevel("ERROR")  # what goes wrong raises; the rest is chatter
+logging.getLogger("absl").setLevel("ERROR")
 
 __all__ = ["hidden", "tf"]

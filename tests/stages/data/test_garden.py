@@ -33,9 +33,8 @@ def test_another_process_draws_the_same() -> None:
         "import hashlib; from stages.data.garden import SPECIES, draw_flower;"
         "print(hashlib.sha256(b''.join(draw_flower(s, n, 5) for s in SPECIES for n in range(4))).hexdigest())"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     drawings = b"".join(draw_flower(species, number, 5) for species in SPECIES for number in range(4))
     assert run.stdout.strip() == hashlib.sha256(drawings).hexdigest()
 
