@@ -15,6 +15,7 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's refusals reach us, to be said in
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -23,6 +24,7 @@ from pipeline.errors import UserError
 from pipeline.refusals import REFUSALS, expand_home, explain
 from pipeline.runner import execute
 from pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
+from pipeline.usage import usage
 from stages.table import STAGES
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -54,7 +56,7 @@ def finish_sweep(token: str, overrides: list[str]) -> None:
     from hydra import compose, initialize_config_dir
 
     with initialize_config_dir(config_dir=str(CONF), version_base=VERSION_BASE):
-        plain = [argument for argument in overrides if "," not in argument and not argument.startswith("-")]
+        plain = [argument for argument in overrides if not _is_swept(argument)]
         config = compose("config", overrides=plain)
         if config.run.plan:
             return
@@ -76,13 +78,31 @@ def finish_sweep(token: str, overrides: list[str]) -> None:
         )
 
 
+def _is_swept(argument: str) -> bool:
+    """Say whether an argument is a flag, or gives its key several values."""
+    if argument.startswith("-"):
+        return True
+    [override] = OverridesParser.create().parse_overrides([argument])
+    return override.is_sweep_override()
+
+
 def main() -> None:
     """Run the command line; ends with 0, or 2 for a mistake that the user can mend."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(usage(CONF), end="")
+        return
     register_schemas(STAGES.values())
     sys.argv[1:] = [expand_home(argument, str(Path.home())) for argument in sys.argv[1:]]
     try:
         if {"-m", "--multirun"} & set(sys.argv[1:]):
+            if any(
+                argument.startswith(("run.name=", "run.directory=")) and _is_swept(argument)
+                for argument in sys.argv[1:]
+            ):
+                raise UserError(
+                    "run.name and run.directory can't be swept.", "The points of a sweep share one folder of runs."
+                )
             token = begin_sweep()
             compose_and_execute()
             finish_sweep(token, sys.argv[1:])
@@ -102,3 +122,7 @@ def _refuse(error: Any) -> None:
 
 if __name__ == "__main__":
     main()
+    # Everything is on the disk by now; taking TensorFlow down in good order would cost most of a second.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

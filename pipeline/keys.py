@@ -6,7 +6,6 @@ import ast
 import enum
 import hashlib
 import importlib.metadata
-import importlib.util
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -138,14 +137,16 @@ def _imports(module: str) -> set[str]:
 
 @cache
 def _source(module: str) -> str | None:
-    loaded = sys.modules.get(module)
-    if loaded is not None:
-        return getattr(loaded, "__file__", None)
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
+    """Find a module's file beside its top package, without importing anything on the way."""
+    top, *rest = module.split(".")
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if file is None:
         return None
-    return found.origin if found and found.origin and found.origin.endswith(".py") else None
+    path = Path(file).parent.joinpath(*rest)
+    for candidate in (path / "__init__.py", path.with_suffix(".py")):
+        if candidate.is_file() and (rest or candidate.name == "__init__.py"):
+            return str(candidate)
+    return None
 
 
 @cache

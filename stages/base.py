@@ -54,7 +54,7 @@ def base(config: BaseConfig, out: Path) -> Facts:
         UserError: the network doesn't recognise the photo, so weights or preprocessing are wrong.
     """
     from stages.imagenet import class_names, photo_path
-    from stages.model import Card, build, classifier_network, write_card
+    from stages.model import Card, build, classifier_network, freeze_classifier, write_card
     from stages.networks.checkpoint import write_checkpoint
     from stages.networks.weights import read_published_weights
     from stages.predict import Predictor
@@ -68,11 +68,11 @@ def base(config: BaseConfig, out: Path) -> Facts:
         weights=config.weights.value,
         weights_sha256=config.weights_sha256 or "",
     )
-    module = build(card, classifier_network(card), checkpoint=None)
+    module = build(card, classifier_network(card))
     values = read_published_weights(row, module.variables_by_name)
     write_checkpoint(out / "model.ckpt", values)
     write_card(out, card)
-    [best] = Predictor.from_checkpoint(card, out / "model.ckpt").top([photo_path().read_bytes()], 1)
+    [best] = Predictor(card, freeze_classifier(card, out / "model.ckpt")).top([photo_path().read_bytes()], 1)
     if best[0].name != SELF_TEST_NAME:
         raise UserError(
             f"{config.network} calls the self-test photo {best[0].name!r}, not {SELF_TEST_NAME!r}.",

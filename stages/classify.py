@@ -130,12 +130,12 @@ Scorer = Callable[[list[bytes]], list[list[float]]]
 
 
 def _base_scorer(base: Artifact) -> tuple[list[str], Scorer]:
-    from stages.model import read_card
+    from stages.model import freeze_classifier, read_card
     from stages.predict import Predictor, probabilities
     from stages.tensorflow import tf
 
     card = read_card(base.path)
-    predictor = Predictor.from_checkpoint(card, base.path / "model.ckpt")
+    predictor = Predictor(card, freeze_classifier(card, base.path / "model.ckpt"))
 
     def score(encoded: list[bytes]) -> list[list[float]]:
         logits, _ = predictor.logits(tf.data.Dataset.from_tensor_slices({"encoded": encoded}))

@@ -18,19 +18,23 @@ class EvaluateConfig:
 
 @stage()
 def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact, train: Artifact) -> Facts:
-    """Write `metrics.json` and `predictions.parquet`: one row a test photo, with every class's probability."""
+    """Write `metrics.json`, and `predictions.parquet`: one row a test photo, with every class's probability.
+
+    `frozen.pb` is the model that was measured: exports start from it.
+    """
     import numpy as np
 
     from stages.data.records import read_records
-    from stages.model import read_card
+    from stages.model import freeze_classifier, read_card
+    from stages.networks.folding import write_frozen
     from stages.predict import Predictor, probabilities
 
     meanwhile = Thread(target=_import_metrics)
     meanwhile.start()
     card = read_card(train.path)
-    logits, columns = Predictor.from_checkpoint(card, train.path / "best.ckpt").logits(
-        read_records(ingest.path, "test")
-    )
+    frozen = freeze_classifier(card, train.path / "best.ckpt")
+    write_frozen(out / "frozen.pb", frozen)
+    logits, columns = Predictor(card, frozen).logits(read_records(ingest.path, "test"))
     scores, targets = probabilities(logits), np.asarray(columns["label"])
     meanwhile.join()
     from stages.metrics import classification_metrics

@@ -76,10 +76,7 @@ def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artif
 
 def make_bottleneck(base: Path) -> Any:
     """Return the frozen base: images [batch, side, side, 3] float32 to features [batch, width] float32."""
-    from stages.model import bottleneck_network, build, read_card
-    from stages.tensorflow import tf
+    from stages.model import bottleneck_network, freeze_network, read_card
 
     card = read_card(base)
-    side = card.preprocessing.input_px
-    module = build(card, bottleneck_network(card), base / "model.ckpt")
-    return module.freeze(lambda images: module(images)[0], tf.TensorSpec([None, side, side, 3], tf.float32))
+    return freeze_network(card, bottleneck_network(card), base / "model.ckpt")

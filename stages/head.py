@@ -62,13 +62,12 @@ def head(config: HeadConfig, out: Path, *, base: Artifact, ingest: Artifact) -> 
 
     labels = (ingest.path / "labels.txt").read_text(encoding="utf-8").splitlines()
     card = replace(read_card(base.path), labels=labels, head=_arguments(config))
-    module = build(card, classifier_network(card), base.path / "model.ckpt", config.seed)
+    given = read_checkpoint(base.path / "model.ckpt")
+    module = build(card, classifier_network(card), given, config.seed)
     write_checkpoint(out / "model.ckpt", module.variables_by_name)
     write_card(out, card)
     shapes = {name: tuple(variable.shape) for name, variable in module.variables_by_name.items()}
-    report = restore_report(
-        shapes, {name: value.shape for name, value in read_checkpoint(base.path / "model.ckpt").items()}
-    )
+    report = restore_report(shapes, {name: value.shape for name, value in given.items()})
     write_json(out / "restore.json", report)
     return {
         "kind": "mlp" if isinstance(config, MlpConfig) else "linear",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,20 +77,25 @@ def classifier_network(card: Card) -> Callable[..., Any]:
     return network
 
 
-def build(card: Card, network: Callable[..., Any], checkpoint: Path | None, seed: int = 0) -> SlimModule:
-    """Build a network as a module, its variables restored by name from a checkpoint where it has them."""
+def freeze_network(card: Card, network: Callable[..., Any], checkpoint: Path) -> Any:
+    """Return a network for inference: images [batch, side, side, 3] float32 to its output, in float32."""
     from stages.networks.checkpoint import read_checkpoint
-    from stages.networks.module import SlimModule
+    from stages.networks.module import freeze
 
     side = card.preprocessing.input_px
-    values = read_checkpoint(checkpoint) if checkpoint else {}
-    return SlimModule(network, (side, side, 3), values, seed)
+    return freeze(network, read_checkpoint(checkpoint), (side, side, 3))
 
 
 def freeze_classifier(card: Card, checkpoint: Path) -> Any:
-    """Return the model for inference: images [batch, side, side, 3] float32 to logits [batch, classes]."""
-    from stages.tensorflow import tf
+    """Return the whole model for inference: images to logits [batch, classes]."""
+    return freeze_network(card, classifier_network(card), checkpoint)
+
+
+def build(
+    card: Card, network: Callable[..., Any], values: Mapping[str, Any] | None = None, seed: int = 0
+) -> SlimModule:
+    """Build a network as a module, its variables restored by name from `values` where these have them."""
+    from stages.networks.module import SlimModule
 
     side = card.preprocessing.input_px
-    module = build(card, classifier_network(card), checkpoint)
-    return module.freeze(lambda images: module(images)[0], tf.TensorSpec([None, side, side, 3], tf.float32))
+    return SlimModule(network, (side, side, 3), values, seed)

@@ -19,11 +19,17 @@ h2 { margin-top: 2.2rem; font-size: 1.2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .25rem .8rem; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; }
-figure { margin: 1rem 0; overflow-x: auto; } figure svg { background: #fff; border-radius: .5rem; max-width: 100%; height: auto; }
-.mistakes { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; padding: 0; list-style: none; }
+figure { margin: 1rem 0; overflow-x: auto; }
+figure svg { background: #fff; border-radius: .5rem; max-width: 100%; height: auto; }
+.mistakes { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; }
+.mistakes { padding: 0; list-style: none; }
 .mistakes img { border-radius: .4rem; max-width: 100%; } .mistakes small { overflow-wrap: anywhere; opacity: .75; }
 pre { background: var(--soft); padding: .8rem; border-radius: .5rem; overflow-x: auto; font-size: .85rem; }
 """
+
+
+DRAWN = """<p class="drawn">The flowers are drawn by the program, not photos:
+this shows that the pipeline works, not how well it does on photos.</p>"""
 
 
 class Mistake(NamedTuple):

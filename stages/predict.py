@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.data.batches import prepared_batches
-from stages.data.preprocessing import Preprocessing
-from stages.model import Card, freeze_classifier
+from stages.data.batches import prepared_batches, run_padded
+from stages.model import Card
 from stages.tensorflow import tf
 
 BATCH_SIZE = 32
@@ -34,20 +32,15 @@ def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
 class Predictor:
     """A model ready to say what photos show."""
 
-    def __init__(self, logits: Any, preprocessing: Preprocessing, labels: list[str]) -> None:
+    def __init__(self, card: Card, logits: Any) -> None:
         """Wrap `logits`, a function from images [batch, side, side, 3] float32 to [batch, classes]."""
-        self._logits, self._preprocessing, self.labels = logits, preprocessing, labels
-
-    @classmethod
-    def from_checkpoint(cls, card: Card, checkpoint: Path) -> Predictor:
-        """Load a model in float32."""
-        return cls(freeze_classifier(card, checkpoint), card.preprocessing, card.labels)
+        self._logits, self._preprocessing, self.labels = logits, card.preprocessing, card.labels
 
     def logits(self, records: Any) -> tuple[NDArray[Any], dict[str, list[Any]]]:
         """Run over a dataset of records with `encoded`: logits [count, classes] and the records' other columns."""
         outputs, columns = [], []
         for images, others in prepared_batches(records, self._preprocessing, BATCH_SIZE):
-            outputs.append(self._logits(images).numpy())
+            outputs.append(run_padded(self._logits, images, BATCH_SIZE).numpy())
             columns.append({name: value.numpy().tolist() for name, value in others.items()})
         merged = {name: [item for batch in columns for item in batch[name]] for name in columns[0]}
         return np.concatenate(outputs), merged

@@ -8,13 +8,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from stages.data.preprocessing import preprocess_batch
-from stages.model import Card, freeze_classifier
+from stages.model import Card
+from stages.networks.folding import read_frozen
 from stages.tensorflow import tf
 
 
-def write_saved_model(folder: Path, card: Card, checkpoint: Path) -> None:
-    """Write the model with its preprocessing inside; the default signature takes `image_bytes`."""
-    logits = freeze_classifier(card, checkpoint)
+def write_saved_model(folder: Path, card: Card, frozen: Path) -> None:
+    """Write a frozen model with its preprocessing before it; the default signature takes `image_bytes`."""
+    logits = read_frozen(frozen)
     names = tf.Variable(card.labels, trainable=False)
 
     def serve(image_bytes: Any) -> dict[str, Any]:

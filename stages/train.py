@@ -127,7 +127,7 @@ class HeadTrainer:
         self._optimizer = Optimizer(
             config.optimizer, self._module.variables_by_name, self._steps, self._steps * config.epochs
         )
-        self._epoch = tf.function(self._run_epoch)
+        self._epoch = tf.function(self._run_epoch, autograph=False)
         self._score = tf.function(self._score_batch, autograph=False)
 
     def run_epoch(self, epoch: int) -> tuple[float, float]:
@@ -157,16 +157,15 @@ class HeadTrainer:
 
         draws = tf.random.stateless_uniform([len(self._targets)], seed=tf.stack([self._config.seed, epoch]))
         order = tf.argsort(draws, stable=True)
-        loss_sum, right = tf.constant(0.0), tf.constant(0.0)
-        for step in tf.range(self._steps):
+
+        def one_step(step: Any, loss_sum: Any, right: Any) -> tuple[Any, Any, Any]:
             chosen = order[step * self._batch : (step + 1) * self._batch]
-            loss, hits = self._train_step(
-                tf.gather(self._features, chosen),
-                tf.gather(self._targets, chosen),
-                epoch * self._steps + step,
-            )
-            loss_sum += loss
-            right += hits
+            batch = tf.gather(self._features, chosen), tf.gather(self._targets, chosen)
+            loss, hits = self._train_step(*batch, epoch * self._steps + step)
+            return step + 1, loss_sum + loss, right + hits
+
+        begin = tf.constant(0), tf.constant(0.0), tf.constant(0.0)
+        _, loss_sum, right = tf.while_loop(lambda step, *_: step < self._steps, one_step, begin)
         return loss_sum / float(self._steps), right / float(self._steps)
 
     def _train_step(self, features: Any, targets: Any, step: Any) -> tuple[Any, Any]:
@@ -174,9 +173,7 @@ class HeadTrainer:
 
         seed = tf.stack([self._config.seed, step])
         with tf.GradientTape() as tape:
-            logits = tf.autograph.experimental.do_not_convert(self._module)(
-                features, is_training=True, dropout_seed=seed
-            )[0]
+            logits, _ = self._module(features, is_training=True, dropout_seed=seed)
             smooth = self._config.label_smoothing
             wanted = tf.one_hot(targets, self._classes) * (1 - smooth) + smooth / self._classes
             data_loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(wanted, logits))

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.data.batches import prepared_batches
+from stages.data.batches import prepared_batches, run_padded
 from stages.data.preprocessing import Preprocessing
 from stages.progress import Advance
 
@@ -28,7 +28,7 @@ def write_features(
     writer = None
     with pa.OSFile(str(path), "wb") as file:
         for images, others in prepared_batches(records, wanted, batch_size):
-            values = bottleneck(images).numpy()
+            values = run_padded(bottleneck, images, batch_size).numpy()
             if writer is None:
                 schema = pa.schema(
                     [

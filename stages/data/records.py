@@ -72,6 +72,7 @@ def read_records(folder: Path, split: str) -> Any:
         "image/key/sha256": tf.io.FixedLenFeature([], tf.string),
     }
 
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]  # TensorFlow carries no types
     def parse(example: Any) -> dict[str, Any]:
         parsed = tf.io.parse_single_example(example, spec)
         return {name.rpartition("/")[2]: value for name, value in parsed.items()}

@@ -7,6 +7,7 @@ into one operation. Works on any GraphDef, so on every Slim network and on froze
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,29 @@ def import_function(graph_def: Any, inputs: list[str], outputs: list[str]) -> An
     tensor = wrapped.graph.get_tensor_by_name
     fetches = [tensor(name) for name in outputs]
     return wrapped.prune([tensor(name) for name in inputs], fetches[0] if len(fetches) == 1 else fetches)
+
+
+def write_frozen(path: Path, function: Any) -> None:
+    """Write a frozen function of one input and one output as a GraphDef, its tensors named `input:0` and `output:0`."""
+    graph_def = function.graph.as_graph_def()
+    output = graph_def.node.add(name="output", op="Identity", input=[function.outputs[0].name])
+    output.attr["T"].type = function.outputs[0].dtype.as_datatype_enum
+    _rename(graph_def, _node_name(function.inputs[0].name), "input")
+    path.write_bytes(graph_def.SerializeToString(deterministic=True))
+
+
+def read_frozen(path: Path) -> Any:
+    """Read what `write_frozen` wrote, as a function again."""
+    graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    return import_function(graph_def, ["input:0"], ["output:0"])
+
+
+def _rename(graph_def: Any, old: str, new: str) -> None:
+    for node in graph_def.node:
+        node.name = new if node.name == old else node.name
+        for index, name in enumerate(node.input):
+            if _node_name(name) == old:
+                node.input[index] = name.replace(old, new, 1)
 
 
 def fold_batch_norms(graph_def: Any) -> Any:

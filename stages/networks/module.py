@@ -12,6 +12,30 @@ from stages.tensorflow import tf
 Network = Callable[..., tuple[Any, dict[str, Any]]]
 
 
+def freeze(network: Network, values: Mapping[str, Any], input_shape: tuple[int, ...]) -> Any:
+    """Return a network for inference, as a function from inputs [None, *input_shape] float32 to its output.
+
+    Its variables are constants, taken from `values` by name, and batch norm is folded into the convolutions.
+    """
+
+    def get(getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
+        return tf.constant(values[name], wanted["dtype"], tf.TensorShape(wanted["shape"]).as_list())
+
+    def run(inputs: Any) -> Any:
+        return _call(network, get, inputs)[0]
+
+    specification = tf.TensorSpec([None, *input_shape], tf.float32)
+    traced = tf.function(run, autograph=False).get_concrete_function(specification)
+    graph_def = fold_batch_norms(traced.graph.as_graph_def())
+    return import_function(graph_def, [traced.inputs[0].name], [traced.outputs[0].name])
+
+
+def _call(network: Network, getter: Callable[..., Any], inputs: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+    scope = tf.compat.v1.get_variable_scope()
+    with tf.compat.v1.variable_scope(scope, custom_getter=getter):
+        return network(inputs, **options)
+
+
 class SlimModule(tf.Module):  # type: ignore[misc]  # TensorFlow carries no types
     """A network function and its variables, keyed by the names that Slim checkpoints use.
 
@@ -34,33 +58,15 @@ class SlimModule(tf.Module):  # type: ignore[misc]  # TensorFlow carries no type
         super().__init__()
         self.variables_by_name: dict[str, Any] = {}
         self._network, self._values, self._seed = network, dict(values or {}), seed
-        self._constants: dict[str, Any] | None = None
         specification = tf.TensorSpec([None, *input_shape], tf.float32)
         tf.function(lambda inputs: self(inputs)[0], autograph=False).get_concrete_function(specification)
 
     def __call__(self, inputs: Any, is_training: bool = False, **options: Any) -> tuple[Any, dict[str, Any]]:
         """Run the network: `(output, end_points)`. Call it inside a `tf.function`."""
-        scope = tf.compat.v1.get_variable_scope()
-        with tf.compat.v1.variable_scope(scope, custom_getter=self._get):
-            return self._network(inputs, is_training=is_training, **options)
-
-    def freeze(self, function: Callable[[Any], Any], specification: Any) -> Any:
-        """Return `function`, which calls this module, as a concrete function for inference.
-
-        Its variables are constants there, and batch norm is folded into the convolutions.
-        """
-        self._constants = {name: variable.numpy() for name, variable in self.variables_by_name.items()}
-        try:
-            traced = tf.function(function, autograph=False).get_concrete_function(specification)
-        finally:
-            self._constants = None
-        names = [[tensor.name for tensor in tensors] for tensors in (traced.inputs, traced.outputs)]
-        return import_function(fold_batch_norms(traced.graph.as_graph_def()), *names)
+        return _call(self._network, self._get, inputs, is_training=is_training, **options)
 
     def _get(self, getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
         """Stand in for `get_variable`, as its custom getter."""
-        if self._constants is not None:
-            return tf.constant(self._constants[name])
         if name not in self.variables_by_name:
             with tf.init_scope():
                 value = self._values.pop(name, None)

@@ -1,0 +1,31 @@
+"""What `--help` prints: the commands that people use, and every choice that the config has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+USAGE = """\
+Slimline: photos in, a trained, measured and exported image classifier out.
+
+  python -m pipeline +experiment=flowers                           the whole job
+  python -m pipeline +experiment=flowers ingest.images=~/photos    yours: a folder for each class
+  python -m pipeline +experiment=flowers head=mlp train.epochs=20  other choices and settings
+  python -m pipeline -m +experiment=flowers head=linear,mlp        a sweep; its best point goes on
+  python -m pipeline +experiment=classify classify.images=[a.jpg]  what does a photo show?
+  python -m pipeline +experiment=flowers run.plan=true             what would run, and why
+
+Choices (group=option):
+{choices}
+
+Settings, as they would be: python -m pipeline +experiment=flowers --cfg job
+"""
+
+
+def usage(conf: Path) -> str:
+    """Return the help text, its choices read from the folder of configs."""
+    options: dict[str, list[str]] = {}
+    for path in sorted(conf.glob("*/**/*.yaml")):
+        options.setdefault(path.parent.relative_to(conf).as_posix(), []).append(path.stem)
+    width = max(len(group) for group in options)
+    lines = [f"  {group:<{width}}  {', '.join(names)}" for group, names in sorted(options.items()) if group != "run"]
+    return USAGE.format(choices="\n".join(lines))

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Told = tuple[int, list[str], list[str], bool]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Told]:
+    """Give a function that runs `python -m pipeline`; it returns the code, both outputs and if TensorFlow came in."""
+
+    def run_command(*arguments: str, program: tuple[str, ...] = ("-m", "pipeline")) -> Told:
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", *program, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}", "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        errors = done.stderr.splitlines()
+        imported = [line for line in errors if line.startswith("import time:")]
+        assert imported
+        told = [line for line in errors if not line.startswith("import time:")]
+        heavy = any(re.search(r"\|\s+(tensorflow|tf_slim)$", line) for line in imported)
+        return done.returncode, done.stdout.splitlines(), told, heavy
+
+    return run_command
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Make a folder of two classes, one of them with a single photo."""
+    folder = tmp_path / "photos"
+    for name in ("daisy/1", "daisy/2", "daisy/3", "daisy/4", "rose/1"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.jpg").write_bytes(b"")
+    return folder
+
+
+def test_help_shows_commands_and_choices(run: Callable[..., Told], tmp_path: Path) -> None:
+    code, output, errors, heavy = run("--help")
+    assert (code, errors, heavy) == (0, [], False)
+    assert output[0] == "Slimline: photos in, a trained, measured and exported image classifier out."
+    assert any(line.startswith("experiment: classify, flowers") for line in output)
+    assert not list(tmp_path.iterdir())
+    assert [line for line in output if "schema" in line] == []  # no choice for a user
+
+
+def test_the_composed_config_can_be_looked_at(run: Callable[..., Told], tmp_path: Path) -> None:
+    code, output, errors, heavy = run("+experiment=flowers", "--cfg", "job")
+    assert (code, errors, heavy) == (0, [], False)
+    assert output[:2] == ["run:", "  name: flowers"]
+    assert "  network: efficientnet_lite0" in output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_needs_no_tensorflow(run: Callable[..., Told], tmp_path: Path) -> None:
+    code, output, errors, heavy = run("+experiment=flowers", "ingest.origin=drawn", "run.plan=true")
+    assert (code, errors, heavy) == (0, [], False)
+    assert [line.split()[:2] for line in output[-8:]] == [
+        ["ingest", "runs"],
+        ["base", "runs"],
+        ["head", "runs"],
+        ["features", "runs"],
+        ["train", "runs"],
+        ["evaluate", "runs"],
+        ["export", "runs"],
+        ["report", "runs"],
+    ]
+    assert not list(tmp_path.glob("runs/*/v*"))
+
+
+MISTAKES = {
+    "typo": (["+experiment=flowers", "train.epochz=3"], "train.epochz is no key of this config."),
+    "wrong type": (["+experiment=flowers", "train.epochs=many"], "train.epochs=many has the wrong type."),
+    "bad enum": (["+experiment=flowers", "features.precision=half"], "features.precision=half isn't allowed."),
+    "no such folder": (["+experiment=flowers", "ingest.images=nowhere"], "ingest.images=nowhere isn't there"),
+    "no value": (["+experiment=flowers", "ingest=folder"], "ingest.images has no value."),
+    "empty folder": (["+experiment=flowers", "ingest.images=empty"], "/empty holds no photos."),
+    "few photos": (["+experiment=flowers", "ingest.images=photos"], "/photos has too few photos of: rose (1)."),
+    "grammar": (["+experiment=flowers", "ingest.images=IMG(1)"], "ingest.images=IMG(1) can't be read"),
+    "no experiment": ([], "No experiment is chosen, so there is nothing to run."),
+    "part that nothing reads": (
+        ["+experiment=flowers", "ingest.origin=drawn", "run.plan=true", "+trian.epochs=3"],
+        "trian",
+    ),
+    "target of a sweep": (
+        ["-m", "+experiment=flowers", "ingest.origin=drawn", "run.plan=true", "run.sweep.target=trian"],
+        "trian",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_a_few_plain_lines_and_leaves_nothing(
+    run: Callable[..., Told], photos: Path, tmp_path: Path, mistake: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    arguments, said = MISTAKES[mistake]
+    code, _, errors, heavy = run(*arguments)
+    assert code == 2, errors
+    assert said in "\n".join(errors)
+    assert len(errors) <= 3
+    assert not any("Traceback" in line or "hydra" in line.lower().replace("hydra's grammar", "") for line in errors)
+    assert not heavy
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "photos"]
+
+
+def test_a_refusal_is_not_led_by_hydras_own_line(run: Callable[..., Told]) -> None:
+    _, _, errors, _ = run("+experiment=flowers", "train.epochs=0")
+    assert errors == ["train.epochs=0 is out of range.", "It must be from 1 to 100000."]
+
+
+def test_importing_the_table_of_stages_imports_no_tensorflow(run: Callable[..., Told]) -> None:
+    code, output, errors, heavy = run(program=("-c", "import stages.table; print(*stages.table.STAGES)"))
+    assert (code, errors, heavy) == (0, [], False)
+    assert output == ["ingest base features head train evaluate export report classify"]
+
+
+# The whole of a command with toy stages: `pipeline.__main__` with another table and another conf/.
+
+TOYS = """
+from dataclasses import dataclass
+from pathlib import Path
+from pipeline.artifact import Artifact, Facts
+from pipeline.errors import UserError
+from pipeline.stage import stage
+
+@dataclass
+class TrainConfig:
+    rate: float = 0.5
+    note: str = "Straße"
+
+@stage()
+def train(config: TrainConfig, out: Path) -> Facts:
+    if config.rate > 1:
+        raise UserError("The loss is no longer a number.", "Lower train.rate.")
+    (out / "model.txt").write_text(config.note, encoding="utf-8")
+    return {"validation_top1": config.rate, "note": config.note}
+
+@dataclass
+class ReportConfig:
+    title: str = "toy"
+
+@stage(cache=False)
+def report(config: ReportConfig, out: Path, *, train: Artifact) -> Facts:
+    return {"top1": train.facts["validation_top1"]}
+
+STAGES = {"train": train, "report": report}
+"""
+PROGRAM = """
+import sys
+from pathlib import Path
+from pipeline import __main__ as command_line
+from toybox import STAGES
+command_line.STAGES, command_line.CONF = STAGES, Path("conf").absolute()
+sys.argv.insert(1, f"--config-path={Path('conf').absolute()}")
+command_line.main()
+"""
+CONF = """
+defaults:
+  - run: schema
+  - train: schema
+  - report: schema
+  - _self_
+  - override hydra/job_logging: none
+  - override hydra/hydra_logging: none
+run: {name: toy, targets: [report]}
+hydra: {output_subdir: null, job: {chdir: false}, run: {dir: .}, sweep: {dir: ., subdir: .}}
+"""
+
+
+@pytest.fixture
+def toy_program(tmp_path: Path) -> tuple[str, ...]:
+    (tmp_path / "toybox").mkdir()
+    (tmp_path / "toybox" / "__init__.py").write_text(TOYS, encoding="utf-8")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text(CONF)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return ("program.py",)
+
+
+def manifests(folder: Path) -> dict[str, dict[str, object]]:
+    return {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("v*/manifest.json"))}
+
+
+def test_a_sweep_runs_each_point_to_its_target_and_the_best_to_its_end(
+    run: Callable[..., Told], toy_program: tuple[str, ...], tmp_path: Path
+) -> None:
+    code, output, errors, _ = run("-m", "train.rate=0.25,0.75,0.5", program=toy_program)
+    assert (code, errors) == (0, [])
+    table = [line.split() for line in output if re.match(r" +\d  ", line)]
+    assert [(row[0], row[1], row[-1]) for row in table] == [
+        ("1", "0.7500", "v002"),
+        ("2", "0.5000", "v003"),
+        ("3", "0.2500", "v001"),
+    ]
+    assert not any(line.startswith("\t#") for line in output)  # the launcher's own lines
+    found = manifests(tmp_path / "runs" / "toy")
+    assert {name: list(manifest["stages"]) for name, manifest in found.items()} == {  # type: ignore[call-overload]
+        "v001": ["train"],
+        "v002": ["train"],
+        "v003": ["train"],
+        "v004": ["train", "report"],
+    }
+    assert found["v004"]["overrides"] == ["train.rate=0.75"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["conf", "program.py", "runs", "toybox"]
+
+
+def test_a_sweep_goes_on_past_a_point_that_fails(
+    run: Callable[..., Told], toy_program: tuple[str, ...], tmp_path: Path
+) -> None:
+    _, output, _, _ = run("-m", "train.rate=0.25,7,0.5", program=toy_program)
+    table = [line.split() for line in output if re.match(r" +\d  ", line)]
+    assert [(row[0], row[1], row[-1]) for row in table] == [
+        ("1", "0.5000", "v003"),
+        ("2", "0.2500", "v001"),
+        ("3", "failed", "v002"),
+    ]
+    assert manifests(tmp_path / "runs" / "toy")["v004"]["overrides"] == ["train.rate=0.5"]
+
+
+def test_a_sweep_over_a_range_ends_like_one_over_a_list(
+    run: Callable[..., Told], toy_program: tuple[str, ...], tmp_path: Path
+) -> None:
+    code, _, errors, _ = run("-m", "run.seed=range(2)", "train.note=x", program=toy_program)
+    assert (code, errors) == (0, [])
+    assert list(manifests(tmp_path / "runs" / "toy")) == ["v001", "v002", "v003"]
+
+
+def test_a_failed_stage_is_a_traceback_and_code_1(
+    run: Callable[..., Told], toy_program: tuple[str, ...], tmp_path: Path
+) -> None:
+    broken = TOYS.replace(
+        'raise UserError("The loss is no longer a number.", "Lower train.rate.")', "raise OSError('x')"
+    )
+    (tmp_path / "toybox" / "__init__.py").write_text(broken, encoding="utf-8")
+    code, _, errors, _ = run("train.rate=7", program=toy_program)
+    assert code == 1
+    assert errors[-1] == "OSError: x"
+    assert "Traceback (most recent call last):" in errors
+
+
+def test_a_mistake_found_while_running_is_plain_and_keeps_the_run(
+    run: Callable[..., Told], toy_program: tuple[str, ...], tmp_path: Path
+) -> None:
+    code, _, errors, _ = run("train.rate=7", program=toy_program)
+    assert (code, errors[-2:]) == (2, ["The loss is no longer a number.", "Lower train.rate."])
+    assert manifests(tmp_path / "runs" / "toy")["v001"]["error"] == "The loss is no longer a number.\nLower train.rate."
+
+
+def test_text_files_are_read_in_utf8_whatever_the_locale(
+    run: Callable[..., Told], toy_program: tuple[str, ...]
+) -> None:
+    strict = ("-X", "warn_default_encoding", *toy_program)
+    code, _, errors, _ = run("train.rate=0.5", program=strict)
+    assert code == 0
+    assert [line for line in errors if "EncodingWarning" in line and "/pipeline/" in line] == []

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import content
+from pipeline.artifact import digest_file, digest_text
+from pipeline.content import ContentDigests, files_below
+from pipeline.errors import UserError
+
+A_SHA256 = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+B_SHA256 = "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """List the names of the files that are read from here on."""
+    read: list[str] = []
+
+    def counted(path: Path) -> str:
+        read.append(path.name)
+        return digest_file(path)
+
+    monkeypatch.setattr(content, "digest_file", counted)
+    return read
+
+
+@pytest.fixture
+def contents(tmp_path: Path) -> ContentDigests:
+    return ContentDigests(tmp_path / "store" / "digests.sqlite")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Make a folder of two files that were written a minute ago."""
+    folder = tmp_path / "photos"
+    write(folder / "daisy" / "1.jpg", "a")
+    write(folder / "rose" / "2.jpg", "b")
+    return folder
+
+
+def write(path: Path, text: str, age_seconds: float = 60) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (time.time() - age_seconds,) * 2)
+
+
+def test_a_file_counts_by_its_bytes(contents: ContentDigests, tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", "a")
+    assert contents.digest(tmp_path / "a.jpg") == A_SHA256
+
+
+def test_a_folder_counts_by_its_files_paths_and_bytes(contents: ContentDigests, photos: Path) -> None:
+    names = (b"daisy/1.jpg".hex(), b"rose/2.jpg".hex())
+    expected = f'{{"{names[0]}":"{A_SHA256}","{names[1]}":"{B_SHA256}"}}'
+    assert contents.digest(photos) == digest_text(expected)
+    assert contents.digest(photos) == "299cd4c61879136b40796ae8ced6f7bad12d3acb7f84ed9f9c832586f44cffe5"
+
+
+def test_a_second_digest_reads_no_file(contents: ContentDigests, photos: Path, reads: list[str]) -> None:
+    first = contents.digest(photos)
+    assert sorted(reads) == ["1.jpg", "2.jpg"]
+    assert contents.digest(photos) == first
+    assert len(reads) == 2
+
+
+def test_another_process_remembers_too(photos: Path, tmp_path: Path, reads: list[str]) -> None:
+    first = ContentDigests(tmp_path / "memory").digest(photos)
+    reads.clear()
+    assert ContentDigests(tmp_path / "memory").digest(photos) == first
+    assert reads == []
+
+
+def test_a_file_of_another_time_is_read_again(contents: ContentDigests, photos: Path, reads: list[str]) -> None:
+    first = contents.digest(photos)
+    reads.clear()
+    write(photos / "daisy" / "1.jpg", "c", age_seconds=59)
+    assert contents.digest(photos) != first
+    assert reads == ["1.jpg"]
+
+
+def test_a_file_of_another_size_is_read_again(contents: ContentDigests, photos: Path, reads: list[str]) -> None:
+    write(photos / "daisy" / "1.jpg", "a", age_seconds=0)
+    os.utime(photos / "daisy" / "1.jpg", (1000, 1000))
+    first = contents.digest(photos)
+    reads.clear()
+    (photos / "daisy" / "1.jpg").write_text("aa")
+    os.utime(photos / "daisy" / "1.jpg", (1000, 1000))
+    assert contents.digest(photos) != first
+    assert reads == ["1.jpg"]
+
+
+def test_a_file_replaced_by_one_of_equal_size_and_time_is_read_again(contents: ContentDigests, photos: Path) -> None:
+    os.utime(photos / "daisy" / "1.jpg", (1000, 1000))
+    first = contents.digest(photos)
+    (photos / "other").write_text("c")
+    os.utime(photos / "other", (1000, 1000))
+    (photos / "other").rename(photos / "daisy" / "1.jpg")
+    assert contents.digest(photos) != first
+
+
+def test_a_fresh_file_is_not_remembered(contents: ContentDigests, photos: Path, reads: list[str]) -> None:
+    write(photos / "daisy" / "1.jpg", "a", age_seconds=content.FRESH_SECONDS - 1)
+    contents.digest(photos)
+    reads.clear()
+    contents.digest(photos)
+    assert reads == ["1.jpg"]
+
+
+def test_a_change_within_the_clocks_resolution_is_seen(contents: ContentDigests, photos: Path) -> None:
+    file = photos / "daisy" / "1.jpg"
+    now_ns = time.time_ns()
+    os.utime(file, ns=(now_ns, now_ns))
+    first = contents.digest(photos)
+    file.write_text("c")
+    os.utime(file, ns=(now_ns, now_ns))
+    assert contents.digest(photos) != first
+
+
+def test_a_file_dated_in_the_future_is_read_each_time(contents: ContentDigests, photos: Path, reads: list[str]) -> None:
+    write(photos / "daisy" / "1.jpg", "a", age_seconds=-3600)
+    contents.digest(photos)
+    contents.digest(photos)
+    assert reads.count("1.jpg") == 2
+
+
+def test_a_moved_folder_has_the_same_digest(contents: ContentDigests, photos: Path, tmp_path: Path) -> None:
+    first = contents.digest(photos)
+    (tmp_path / "elsewhere").mkdir()
+    assert contents.digest(photos.rename(tmp_path / "elsewhere" / "flowers")) == first
+
+
+def test_a_link_to_a_folder_has_the_folders_digest(contents: ContentDigests, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("photos")
+    assert contents.digest(tmp_path / "link") == contents.digest(photos)
+
+
+def test_hidden_files_and_folders_do_not_count(contents: ContentDigests, photos: Path) -> None:
+    first = contents.digest(photos)
+    write(photos / ".DS_Store", "x")
+    write(photos / "daisy" / ".thumbnails" / "1.jpg", "x")
+    assert contents.digest(photos) == first
+
+
+@pytest.mark.parametrize("change", ["one more", "one less", "renamed", "moved"])
+def test_other_files_are_another_digest(contents: ContentDigests, photos: Path, change: str) -> None:
+    first = contents.digest(photos)
+    file = photos / "daisy" / "1.jpg"
+    if change == "one more":
+        write(photos / "rose" / "3.jpg", "")
+    elif change == "one less":
+        file.unlink()
+    else:
+        file.rename(photos / ("daisy/3.jpg" if change == "renamed" else "rose/1.jpg"))
+    assert contents.digest(photos) != first
+
+
+def test_nothing_there_is_a_users_mistake(contents: ContentDigests, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere isn't there"):
+        contents.digest(tmp_path / "nowhere")
+
+
+def test_files_come_sorted_with_links_followed(photos: Path, tmp_path: Path) -> None:
+    write(tmp_path / "tulips" / "3.jpg", "")
+    (photos / "tulip").symlink_to("../tulips")
+    (photos / "first.jpg").symlink_to("daisy/1.jpg")
+    (photos / "broken.jpg").symlink_to("nowhere.jpg")
+    found = [str(path.relative_to(photos)) for path in files_below(photos)]
+    assert found == ["daisy/1.jpg", "first.jpg", "rose/2.jpg", "tulip/3.jpg"]
+
+
+def test_a_folder_that_links_to_its_own_parent_ends(photos: Path) -> None:
+    (photos / "daisy" / "up").symlink_to("..")
+    assert [path.name for path in files_below(photos)] == ["1.jpg", "2.jpg"]
+
+
+def test_a_link_to_itself_is_passed_over(photos: Path) -> None:
+    (photos / "self").symlink_to("self")
+    assert [path.name for path in files_below(photos)] == ["1.jpg", "2.jpg"]
+
+
+def test_a_folder_that_two_links_name_is_listed_under_both(photos: Path, tmp_path: Path) -> None:
+    write(tmp_path / "tulips" / "3.jpg", "")
+    (photos / "tulip").symlink_to("../tulips")
+    (photos / "tulpe").symlink_to("../tulips")
+    found = [str(path.relative_to(photos)) for path in files_below(photos)]
+    assert found == ["daisy/1.jpg", "rose/2.jpg", "tulip/3.jpg", "tulpe/3.jpg"]
+
+
+NAMES = {"unicode": "日本 é.jpg", "newline": "a\nb.jpg", "bytes": os.fsdecode(b"caf\xe9.jpg"), "quote": "a'b\".jpg"}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_a_file_of_any_name_counts_and_is_remembered(
+    contents: ContentDigests, photos: Path, reads: list[str], name: str
+) -> None:
+    first = contents.digest(photos)
+    write(photos / name, "c")
+    second = contents.digest(photos)
+    assert second != first
+    reads.clear()
+    assert contents.digest(photos) == second
+    assert reads == []
+
+
+def test_the_memory_can_be_deleted(contents: ContentDigests, photos: Path, tmp_path: Path) -> None:
+    first = contents.digest(photos)
+    (tmp_path / "store" / "digests.sqlite").unlink()
+    assert contents.digest(photos) == first
+    with sqlite3.connect(tmp_path / "store" / "digests.sqlite") as connection:
+        assert connection.execute("SELECT sha256 FROM digests ORDER BY path").fetchall() == [(A_SHA256,), (B_SHA256,)]

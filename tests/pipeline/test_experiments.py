@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.config import register_schemas, typed_configs
+from pipeline.errors import UserError
+from pipeline.plan import order_stages
+from stages.table import STAGES
+
+CONF = Path(__file__).parents[2] / "conf"
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+OPTIONS = sorted(
+    f"{path.relative_to(CONF).parent}={path.stem}"
+    for path in CONF.rglob("*.yaml")
+    if path.parent not in (CONF, CONF / "experiment")
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hydra() -> Iterator[None]:
+    register_schemas(STAGES.values())
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def missing_in(option: str) -> list[str]:
+    """List the dotted keys that an option's file leaves to the user, as ???."""
+    group, _, name = option.partition("=")
+    values = OmegaConf.load(CONF / group / f"{name}.yaml")
+    assert isinstance(values, DictConfig)
+    return sorted(f"{group.replace('/', '.')}.{key}" for key in OmegaConf.missing_keys(values))
+
+
+def test_there_are_experiments_and_options() -> None:
+    assert {"classify", "flowers"} <= set(EXPERIMENTS)
+    assert {"head=mlp", "train/optimizer=adam", "ingest=folder", "run=default"} <= set(OPTIONS)
+    assert missing_in("ingest=folder") == ["ingest.images"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_composes_and_its_targets_have_all_that_they_need(name: str) -> None:
+    config = compose("config", overrides=[f"+experiment={name}"])
+    run, configs = typed_configs(config, STAGES)
+    assert run.name == name
+    ordered = [stage.name for stage in order_stages(STAGES, configs, run.targets)]
+    assert set(run.targets) <= set(ordered) <= set(configs)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_states_the_command_that_runs_it(name: str) -> None:
+    assert f"# python -m pipeline +experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_composes_or_names_what_it_needs(option: str) -> None:
+    missing = missing_in(option)
+    config = compose("config", overrides=["+experiment=flowers", option])
+    if missing:
+        assert sorted(OmegaConf.missing_keys(config)) == missing
+        with pytest.raises(UserError, match=f"{missing[0]} has no value"):
+            typed_configs(config, STAGES)
+    else:
+        _, configs = typed_configs(config, STAGES)
+        stage = option.partition("=")[0].partition("/")[0]
+        assert stage == "run" or isinstance(configs[stage], STAGES[stage].config_type)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_options_file_says_only_what_its_config_then_holds(option: str) -> None:
+    group, _, name = option.partition("=")
+    config = compose("config", overrides=["+experiment=flowers", option])
+    node = OmegaConf.select(config, group.replace("/", "."))
+    said = OmegaConf.load(CONF / group / f"{name}.yaml")
+    assert isinstance(said, DictConfig)
+    said.pop("defaults")
+    if group == "run":
+        said, node = said.sweep if "sweep" in said else OmegaConf.create(), config.run.sweep  # experiments set the rest
+    merged = OmegaConf.merge(node, said)
+    assert OmegaConf.to_container(merged, enum_to_str=True) == OmegaConf.to_container(node, enum_to_str=True)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_takes_its_fields_from_a_schema(option: str) -> None:
+    group, _, name = option.partition("=")
+    defaults = OmegaConf.load(CONF / group / f"{name}.yaml").defaults
+    assert defaults[0] in ("schema", f"{name}_schema")

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from pipeline.config import config_keys, register_schemas
+from pipeline.refusals import REFUSALS, expand_home, explain
+from stages.table import STAGES
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hydra() -> Iterator[None]:
+    register_schemas(STAGES.values())
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def refusal(*overrides: str) -> list[str]:
+    """Compose what can't be composed, and return the lines that the user reads."""
+    with pytest.raises(REFUSALS) as caught:
+        compose("config", overrides=list(overrides))
+    return str(explain(caught.value, config_keys(STAGES.values()))).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("argument", "expanded"),
+    [
+        ("ingest.images=~", "ingest.images=/home/ada"),
+        ("ingest.images=~/photos", "ingest.images=/home/ada/photos"),
+        ("classify.images=[~/a.jpg,~/b]", "classify.images=[/home/ada/a.jpg,/home/ada/b]"),
+        ("classify.images=[~,x]", "classify.images=[/home/ada,x]"),
+        ("classify.images=[~]", "classify.images=[/home/ada]"),
+        ("ingest.images=~/a,~/b", "ingest.images=/home/ada/a,/home/ada/b"),
+        ("+x=~/a=~/b", "+x=/home/ada/a=/home/ada/b"),
+    ],
+)
+def test_a_tilde_at_the_start_of_a_value_is_home(argument: str, expanded: str) -> None:
+    assert expand_home(argument, "/home/ada") == expanded
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["~train", "~train.epochs", "a=~ada/photos", "a=photos~", "a=b/~/c", "a=x~/y", "--multirun", "a=~x", "~/photos"],
+)
+def test_any_other_tilde_stays(argument: str) -> None:
+    assert expand_home(argument, "/home/ada") == argument
+
+
+def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
+    assert expand_home("a=~/b", r"C:\Users\1") == r"a=C:\Users\1/b"
+
+
+@pytest.mark.parametrize(
+    ("override", "lines"),
+    [
+        (
+            "train.epochz=3",
+            [
+                "train.epochz is no key of this config. Did you mean train.epochs?",
+                "train has: batch_size, epochs, label_smoothing, optimizer, patience_epochs, seed.",
+            ],
+        ),
+        (
+            "run.plam=true",
+            [
+                "run.plam is no key of this config. Did you mean run.plan?",
+                "run has: directory, force, name, plan, seed, sweep, targets.",
+            ],
+        ),
+        (
+            "run.sweep.targets=train",
+            [
+                "run.sweep.targets is no key of this config. Did you mean run.sweep.target?",
+                "run.sweep has: maximize, metric, target.",
+            ],
+        ),
+        (
+            "trian.epochs=3",
+            [
+                "trian.epochs is no key of this config. Did you mean train.epochs?",
+                "`python -m pipeline +experiment=flowers --cfg job` shows all keys.",
+            ],
+        ),
+        (
+            "classify.top=3",
+            [
+                "classify.top doesn't belong to this experiment's choices.",
+                "Choose the experiment (+experiment=...) or the option that has it.",
+            ],
+        ),
+        (
+            "train.optimizer.beta1=0.8",
+            [
+                "train.optimizer.beta1 doesn't belong to this experiment's choices.",
+                "Choose the experiment (+experiment=...) or the option that has it.",
+            ],
+        ),
+        (
+            "head.width=3",
+            [
+                "head.width is no key of this config. Did you mean head.widths?",
+                "head has: activation, dropout, seed, widths.",
+            ],
+        ),
+        (
+            "head=lineer",
+            ["head=lineer: there is no such choice.", "The choices are: linear, mlp. Did you mean linear?"],
+        ),
+        (
+            "train/optimizer=adamw",
+            [
+                "train/optimizer=adamw: there is no such choice.",
+                "The choices are: adam, momentum, rmsprop. Did you mean adam?",
+            ],
+        ),
+        (
+            "base=vgg",
+            ["base=vgg: there is no such choice.", "The choices are: efficientnet_lite0."],
+        ),
+        ("train.epochs=many", ["train.epochs=many has the wrong type.", "It must be a whole number."]),
+        ("train.epochs=1.5", ["train.epochs=1.5 has the wrong type.", "It must be a whole number."]),
+        ("head.dropout=half", ["head.dropout=half has the wrong type.", "It must be a number."]),
+        ("run.plan=maybe", ["run.plan=maybe has the wrong type.", "It must be true or false."]),
+        (
+            "train.optimizer.schedule=cosin",
+            [
+                "train.optimizer.schedule=cosin isn't allowed.",
+                "It must be one of: constant, cosine, exponential. Did you mean cosine?",
+            ],
+        ),
+        (
+            "features.precision=float16",
+            [
+                "features.precision=float16 isn't allowed.",
+                "It must be one of: auto, float32, bfloat16. Did you mean bfloat16?",
+            ],
+        ),
+        (
+            "ingest.images=IMG(1).jpg",
+            [
+                "ingest.images=IMG(1).jpg can't be read: the value holds a character that Hydra's grammar keeps for "
+                "itself.",
+                "Quote it twice, for the shell and for Hydra: 'ingest.images=\"IMG(1).jpg\"'",
+            ],
+        ),
+        (
+            "classify.images=[a(1).jpg]",
+            [
+                "classify.images=[a(1).jpg] can't be read: the value holds a character that Hydra's grammar keeps for "
+                "itself.",
+                "Quote it twice, for the shell and for Hydra: 'classify.images=[\"a(1).jpg\"]'",
+            ],
+        ),
+        (
+            "+train.epochs=3",
+            ["train.epochs is there already, so it takes no plus.", "Write train.epochs=... without the plus."],
+        ),
+    ],
+)
+def test_what_is_refused_is_said_in_plain_words(override: str, lines: list[str]) -> None:
+    assert refusal("+experiment=flowers", override) == lines
+
+
+def test_an_unknown_experiment_is_answered_with_those_that_there_are() -> None:
+    lines = refusal("+experiment=flower")
+    assert lines[0] == "experiment=flower: there is no such choice."
+    assert lines[1].startswith("The choices are: classify, flowers.")
+    assert lines[1].endswith("Did you mean flowers?")
+
+
+def test_a_key_before_any_experiment_is_answered_with_what_to_choose() -> None:
+    assert refusal("train.epochs=3") == [
+        "train.epochs doesn't belong to this experiment's choices.",
+        "Choose the experiment (+experiment=...) or the option that has it.",
+    ]
+
+
+def test_a_word_without_a_value_is_answered_with_how_to_write_one() -> None:
+    first, *rest = refusal("flowers")
+    assert first.startswith("flowers can't be read")
+    assert "key=value" in " ".join([first, *rest])
+
+
+def test_every_key_that_the_experiments_hold_is_known() -> None:
+    known = config_keys(STAGES.values())
+    assert {"run.sweep.metric", "train.optimizer.nesterov", "ingest.split.salt", "classify.top"} <= set(known)
+    assert known == sorted(set(known))

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.artifact import Artifact
+from pipeline.run import Run, claim_version, describe_environment, read_manifest
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "toy"
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Artifact:
+    path = tmp_path / "runs" / "store" / "fit" / "ab12" / "2"
+    path.mkdir(parents=True)
+    (path / "model.txt").write_text("weights")
+    return Artifact("fit", "ab12", 2, path, "d1", 3.25, {"score": 0.5}, {})
+
+
+def test_versions_count_up_from_the_highest(folder: Path) -> None:
+    assert claim_version(folder).name == "v001"
+    assert claim_version(folder).name == "v002"
+    (folder / "v999").mkdir()
+    (folder / "v001").rmdir()
+    for name in ("latest", "v", "v5000.old", "notes"):
+        (folder / name).mkdir()
+    assert claim_version(folder).name == "v1000"
+    assert claim_version(folder).name == "v1001"
+
+
+def test_a_version_that_another_takes_first_is_left_to_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdir = Path.mkdir
+
+    def late(path: Path, *arguments: Any, **others: Any) -> None:
+        if path.name == "v001":
+            mkdir(path, exist_ok=True)  # another run, between our look and our claim
+        mkdir(path, *arguments, **others)
+
+    monkeypatch.setattr(Path, "mkdir", late)
+    assert claim_version(folder).name == "v002"
+
+
+def test_a_run_writes_down_what_was_asked_and_where(folder: Path) -> None:
+    run = Run(folder, "run:\n  name: toy\n", ["fit.epochs=3"], sweep="s1")
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "config.yaml",
+        "environment.json",
+        "manifest.json",
+        "metrics.json",
+        "overrides.json",
+    ]
+    assert (run.path / "config.yaml").read_text() == "run:\n  name: toy\n"
+    assert json.loads((run.path / "overrides.json").read_text()) == ["fit.epochs=3"]
+    manifest = read_manifest(run.path)
+    assert {name: manifest[name] for name in ("status", "overrides", "sweep", "stages")} == {
+        "status": "running",
+        "overrides": ["fit.epochs=3"],
+        "sweep": "s1",
+        "stages": {},
+    }
+
+
+def test_the_environment_says_what_a_run_ran_on() -> None:
+    found = describe_environment()
+    assert found["working_directory"] == os.getcwd()
+    assert found["python"].startswith("3.")
+    assert {"hydra-core", "omegaconf", "filelock"} <= set(found["versions"])
+    assert found["cpus"] >= 1
+    assert found["git"] is None or len(found["git"]["commit"]) == 40
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_each_stage_is_in_the_manifest_and_in_the_metrics(folder: Path, artifact: Artifact) -> None:
+    run = Run(folder, "", [])
+    run.record("fit", cached=True, seconds=0.12345, facts=artifact.facts, artifact=artifact)
+    run.record("tell", cached=False, seconds=1.0, facts={})
+    assert read_manifest(run.path)["stages"] == {
+        "fit": {
+            "cached": True,
+            "seconds": 0.123,
+            "facts": {"score": 0.5},
+            "key": "ab12",
+            "generation": 2,
+            "digest": "d1",
+            "made_in_seconds": 3.25,
+        },
+        "tell": {"cached": False, "seconds": 1.0, "facts": {}},
+    }
+    assert json.loads((run.path / "metrics.json").read_text()) == {"fit": {"score": 0.5}}
+
+
+def test_artifact_links_are_relative_and_hold_after_the_folder_of_runs_moves(
+    folder: Path, artifact: Artifact, tmp_path: Path
+) -> None:
+    run = Run(folder, "", [])
+    run.record("fit", cached=False, seconds=1, facts={}, artifact=artifact)
+    run.finish()
+    assert str((run.path / "artifacts" / "fit").readlink()) == "../../../store/fit/ab12/2"
+    (tmp_path / "elsewhere").mkdir()
+    moved = (tmp_path / "runs").rename(tmp_path / "elsewhere" / "kept")
+    assert (moved / "toy" / "latest" / "artifacts" / "fit" / "model.txt").read_text() == "weights"
+
+
+def test_latest_points_to_the_newest_completed_run(folder: Path) -> None:
+    Run(folder, "", []).finish()
+    assert str((folder / "latest").readlink()) == "v001"
+    failed = Run(folder, "", [])
+    failed.finish(error="it broke")
+    running = Run(folder, "", [])
+    assert str((folder / "latest").readlink()) == "v001"
+    running.finish()
+    assert str((folder / "latest").readlink()) == "v003"
+    assert sorted(path.name for path in folder.iterdir()) == ["latest", "v001", "v002", "v003"]
+
+
+def test_an_earlier_run_that_ends_later_does_not_take_latest_back(folder: Path) -> None:
+    earlier, later = Run(folder, "", []), Run(folder, "", [])
+    later.finish()
+    earlier.finish()
+    assert str((folder / "latest").readlink()) == "v002"
+
+
+def test_what_a_crash_left_of_a_link_is_in_no_ones_way(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / f".latest.{os.getpid()}").symlink_to("v001")  # process ids repeat, in containers above all
+    Run(folder, "", []).finish()
+    assert str((folder / "latest").readlink()) == "v001"
+
+
+def test_a_failed_run_keeps_its_directory_and_says_why(folder: Path) -> None:
+    run = Run(folder, "", [])
+    run.finish(error="it broke")
+    manifest = read_manifest(run.path)
+    assert (manifest["status"], manifest["error"]) == ("failed", "it broke")
+    assert manifest["seconds"] >= 0
+    assert not (folder / "latest").exists()
+
+
+def test_a_completed_run_holds_no_error(folder: Path) -> None:
+    run = Run(folder, "", [])
+    run.finish()
+    manifest = read_manifest(run.path)
+    assert manifest["status"] == "completed"
+    assert "error" not in manifest

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.artifact import write_json
+from pipeline.errors import UserError
+from pipeline.sweep import TOKEN, Point, begin_sweep, own_overrides, sweep_points, sweep_rows, sweep_table
+
+
+def write_point(folder: Path, version: str, override: str, facts: dict[str, Any] | None, **others: Any) -> None:
+    (folder / version).mkdir(parents=True)
+    manifest = {
+        "status": "completed" if facts is not None else "failed",
+        "overrides": ["+experiment=toy", override],
+        "sweep": "s1",
+        "seconds": 2.5,
+        "stages": {} if facts is None else {"fit": {"facts": facts}},
+    }
+    write_json(folder / version / "manifest.json", {**manifest, **others})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_point(tmp_path, "v001", "fit.rate=0.1", {"top1": 0.5, "loss": 2.0, "kind": "linear"})
+    write_point(tmp_path, "v002", "fit.rate=9", None)
+    write_point(tmp_path, "v003", "fit.rate=0.2", {"top1": 0.75, "loss": 3.0, "kind": "linear"})
+    write_point(tmp_path, "v004", "fit.rate=0.3", {"top1": 0.25, "loss": 1.0, "kind": "linear"}, seconds=61.0)
+    write_point(tmp_path, "v005", "fit.rate=0.3", {"top1": 1.0}, sweep="another")
+    return tmp_path
+
+
+def rates(points: list[Point]) -> list[str]:
+    return [point.overrides[-1].partition("=")[2] for point in points]
+
+
+def test_points_come_best_first_and_failed_last(folder: Path) -> None:
+    points = sweep_points(folder, "s1", "fit", "top1", maximize=True)
+    assert rates(points) == ["0.2", "0.1", "0.3", "9"]
+    assert [point.score for point in points] == [0.75, 0.5, 0.25, None]
+    assert points[0].path == folder / "v003"
+
+
+def test_the_least_can_be_the_best(folder: Path) -> None:
+    points = sweep_points(folder, "s1", "fit", "loss", maximize=False)
+    assert rates(points) == ["0.3", "0.1", "0.2", "9"]
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_a_score_below_zero_is_no_failure(tmp_path: Path, maximize: bool) -> None:
+    write_point(tmp_path, "v001", "a=1", {"score": -2.0})
+    write_point(tmp_path, "v002", "a=2", None)
+    write_point(tmp_path, "v003", "a=3", {"score": 0})
+    points = sweep_points(tmp_path, "s1", "fit", "score", maximize)
+    assert rates(points) == (["3", "1", "2"] if maximize else ["1", "3", "2"])
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_a_score_that_is_not_a_number_is_never_the_best(tmp_path: Path, maximize: bool) -> None:
+    for version, score in enumerate([float("nan"), 0.5, float("nan"), 0.75], 1):
+        write_point(tmp_path, f"v00{version}", f"a={version}", {"score": score})
+    points = sweep_points(tmp_path, "s1", "fit", "score", maximize)
+    assert rates(points) == (["4", "2", "1", "3"] if maximize else ["2", "4", "1", "3"])
+
+
+def test_points_of_other_sweeps_and_runs_do_not_count(folder: Path) -> None:
+    write_point(folder, "v006", "fit.rate=0.3", {"top1": 1.0}, sweep=None)
+    assert rates(sweep_points(folder, "another", "fit", "top1", maximize=True)) == ["0.3"]
+    assert len(sweep_points(folder, "s1", "fit", "top1", maximize=True)) == 4
+    assert sweep_points(folder, "s2", "fit", "top1", maximize=True) == []
+    assert sweep_points(folder / "nowhere", "s1", "fit", "top1", maximize=True) == []
+
+
+def test_a_point_that_was_killed_is_a_failed_one(folder: Path) -> None:
+    write_point(folder, "v006", "fit.rate=0.4", {"top1": 0.9}, status="running")
+    assert rates(sweep_points(folder, "s1", "fit", "top1", maximize=True))[-2:] == ["9", "0.4"]
+
+
+@pytest.mark.parametrize("metric", ["top2", "kind"])
+def test_a_metric_that_the_target_does_not_give_is_a_users_mistake(folder: Path, metric: str) -> None:
+    with pytest.raises(UserError) as caught:
+        sweep_points(folder, "s1", "fit", metric, maximize=True)
+    assert str(caught.value) == f"run.sweep.metric={metric} is no number that fit gives.\nIt gives: top1, loss."
+
+
+def test_the_table_of_a_sweep(folder: Path) -> None:
+    points = sweep_points(folder, "s1", "fit", "top1", maximize=True)
+    assert sweep_table(points, "top1").splitlines() == [
+        "rank             top1  seconds  point         run",
+        "   1           0.7500      2.5  fit.rate=0.2  v003",
+        "   2           0.5000      2.5  fit.rate=0.1  v001",
+        "   3           0.2500     61.0  fit.rate=0.3  v004",
+        "   4           failed      2.5  fit.rate=9    v002",
+    ]
+
+
+def test_the_table_lines_up_under_a_long_metric(folder: Path) -> None:
+    points = [Point(["a=1"], 0.5, Path("v001"), 1.0), Point(["a=2"], 0.25, Path("v002"), 1.0)]
+    lines = sweep_table(points, "validation_balanced_accuracy").splitlines()
+    assert {line.index(part) for line, part in zip(lines, ["point", "a=1", "a=2"], strict=True)} == {
+        lines[0].index("point")
+    }
+
+
+def test_a_single_point_is_shown_with_all_its_overrides() -> None:
+    assert sweep_table([Point(["+experiment=toy", "a=1"], 0.5, Path("v001"), 1.0)], "top1").splitlines() == [
+        "rank             top1  seconds  point                run",
+        "   1           0.5000      1.0  +experiment=toy a=1  v001",
+    ]
+
+
+def test_overrides_that_all_points_share_are_left_out() -> None:
+    points = [Point(["x=1", "a=1", "b=1"], None, Path(), 0.0), Point(["x=1", "a=1", "b=2"], None, Path(), 0.0)]
+    assert own_overrides(points) == [["b=1"], ["b=2"]]
+
+
+def test_the_rows_for_the_winners_manifest() -> None:
+    points = [Point(["x=1", "a=1"], 0.5, Path("toy/v002"), 1.5), Point(["x=1", "a=2"], None, Path("toy/v001"), 2.0)]
+    assert sweep_rows(points, "top1") == [
+        {"overrides": ["a=1"], "top1": 0.5, "seconds": 1.5, "run": "v002"},
+        {"overrides": ["a=2"], "top1": None, "seconds": 2.0, "run": "v001"},
+    ]
+
+
+def test_each_sweep_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN, "s0")
+    first, second = begin_sweep(), begin_sweep()
+    assert len({"s0", first, second}) == 3
+    assert os.environ[TOKEN] == second
