@@ -9,7 +9,6 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's refusals reach us, to be said in plainer words
 
@@ -31,11 +30,20 @@ CONF = Path(__file__).parent.parent / "conf"
 VERSION_BASE = "1.3"
 
 log = logging.getLogger(__name__)
+mistakes: list[UserError] = []
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base=VERSION_BASE)
 def compose_and_execute(config: DictConfig) -> None:
-    """Run one composed config; as a point of a sweep only as far as the sweep's target."""
+    """Run one composed config; a mistake in it is kept for the end, as Hydra would print over it."""
+    try:
+        _execute(config)
+    except UserError as error:
+        mistakes.append(error)
+
+
+def _execute(config: DictConfig) -> None:
+    """Run to the targets; as a point of a sweep only to the sweep's target."""
     if not config.run.targets:
         experiments = ", ".join(sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
         raise UserError(
@@ -105,19 +113,18 @@ def main() -> None:
                 )
             token = begin_sweep()
             compose_and_execute()
-            finish_sweep(token, sys.argv[1:])
+            if not mistakes:
+                finish_sweep(token, sys.argv[1:])
         else:
             compose_and_execute()
     except UserError as error:
-        _refuse(error)
+        mistakes.append(error)
     except REFUSALS as error:
-        _refuse(explain(error, config_keys(STAGES.values())))
-
-
-def _refuse(error: Any) -> None:
-    sys.stdout.flush()
-    print(error, file=sys.stderr)
-    sys.exit(2)
+        mistakes.append(explain(error, config_keys(STAGES.values())))
+    if mistakes:
+        sys.stdout.flush()
+        print("\n".join(str(mistake) for mistake in mistakes), file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

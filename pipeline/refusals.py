@@ -12,7 +12,10 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.config import SCHEMA
 from pipeline.errors import UserError
 
-REFUSALS = (HydraException, OmegaConfBaseException)
+REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
+"""Hydra also raises a bare ValueError, for a choice that is null."""
+
+NULL_CHOICE = "Config group override must be a string or a list"
 
 
 def expand_home(argument: str, home: str) -> str:
@@ -23,6 +26,13 @@ def expand_home(argument: str, home: str) -> str:
 def explain(error: BaseException, keys: Sequence[str]) -> UserError:
     """Turn a refusal into plain lines: the value, what is allowed, what to do. `keys` are all config keys."""
     text = "\n".join(str(part) for part in _chain(error))
+    if isinstance(error, ValueError):
+        if NULL_CHOICE not in text:
+            raise error
+        return UserError(
+            "A choice of the config can't be null.",
+            "Leave it away with a tilde, as in ~head, or name an option: head=linear.",
+        )
     if isinstance(error, MissingConfigException) and "Available options" in text:
         return _unknown_option(text)
     if found := re.search(r"Could not find '([^']+)'|In 'config': Could not find '([^']+)'", text):

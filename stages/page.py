@@ -28,6 +28,14 @@ pre { background: var(--soft); padding: .8rem; border-radius: .5rem; overflow-x:
 """
 
 
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{style}</style></head>
+<body>
+{body}
+</body></html>
+"""
+
 DRAWN = """<p class="drawn">The flowers are drawn by the program, not photos:
 this shows that the pipeline works, not how well it does on photos.</p>"""
 
@@ -58,13 +66,13 @@ def page(
     """Return the whole page; it asks for nothing from elsewhere."""
     kind = "flowers drawn by the program, not photos" if drawn else "photos"
     data = facts["ingest"]
-    title = f"{metrics['top1']:.1%} of {metrics['count']:,} test {'drawings' if drawn else 'photos'} named right"
+    what = "drawn test flowers" if drawn else "test photos"
+    title = f"{metrics['top1']:.1%} of {metrics['count']:,} {what} named right"
+    made_of = f"{data['photos']:,} {kind}, {data['classes']} classes; base {network}, head {facts['head']['kind']}."
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{data['photos']:,} {kind}, {data['classes']} classes; base {escape(network)}, head {escape(str(facts['head']['kind']))}.</p>",
-        '<p class="drawn">The flowers are drawn by the program: this shows that the pipeline works, not how well it does on photos.</p>'
-        if drawn
-        else "",
+        f"<p>{escape(made_of)}</p>",
+        DRAWN if drawn else "",
         _numbers(metrics),
         *(f"<h2>{escape(name)}</h2><figure>{svg}</figure>" for name, svg in charts.items()),
         "<h2>Classes</h2>",
@@ -80,12 +88,7 @@ def page(
         f"<details><summary>Configuration</summary><pre>{escape(config_yaml)}</pre></details>",
         f"<details><summary>Environment</summary><pre>{escape(json.dumps(environment, indent=2))}</pre></details>",
     ]
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n'
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
+    return PAGE.format(title=escape(title), style=STYLE, body="\n".join(parts))
 
 
 def _numbers(metrics: Mapping[str, Any]) -> str:
@@ -133,21 +136,16 @@ def _sweep(rows: Sequence[Mapping[str, Any]] | None) -> str:
     if not rows:
         return ""
     names = [name for name in rows[0] if name != "overrides"]
-    cells = [
-        [
-            " ".join(row["overrides"]),
-            *(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names),
-        ]
-        for row in rows
-    ]
+    cells = [[" ".join(row["overrides"]), *(_cell(row[name]) for name in names)] for row in rows]
     return "<h2>The sweep that this run won</h2>" + _table(["point", *names], cells)
 
 
 def _rows(values: Mapping[str, Any]) -> str:
-    return _table(
-        ["", ""],
-        [[name, f"{value:,}" if isinstance(value, int) else str(value)] for name, value in values.items()],
-    )
+    return _table(["", ""], [[name, _cell(value)] for name, value in values.items()])
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
