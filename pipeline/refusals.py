@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import SCHEMA
@@ -45,10 +45,8 @@ def explain(error: BaseException, keys: Sequence[str]) -> UserError:
     if found := re.search(r"Could not append to config.*\n?.*'([^']+)' is already|Could not append.*?'([^']+)'", text):
         key = found.group(1) or found.group(2)
         return UserError(f"{key} is there already, so it takes no plus.", f"Write {key}=... without the plus.")
-    if found := re.search(
-        r"(?:no viable alternative|mismatched input|token recognition error|extraneous input|missing).*", text
-    ):
-        return _ungrammatical(text)
+    if isinstance(error, OverrideParseException):
+        return _ungrammatical(error.override)
     return _wrong_value(text)
 
 
@@ -95,15 +93,13 @@ def _nearest(word: str, words: Sequence[str]) -> str:
     return f" Did you mean {found[0]}?" if found else ""
 
 
-def _ungrammatical(text: str) -> UserError:
-    argument = re.search(r"Error parsing override '(.*)'\n?", text)
-    whole = argument.group(1) if argument else "the argument"
-    key, _, value = whole.partition("=")
-    bare = value.strip("[]'\"")
-    quoted = f"'{key}=[\"{bare}\"]'" if value.startswith("[") else f"'{key}=\"{bare}\"'"
+def _ungrammatical(argument: str) -> UserError:
+    key, _, value = argument.partition("=")
+    items = [item.strip().strip("'\"") for item in value.strip("[]").split(",")]
+    quoted = ",".join(f'"{item}"' for item in items)
     return UserError(
-        f"{whole} can't be read: the value holds a character that Hydra's grammar keeps for itself.",
-        f"Quote it twice, for the shell and for Hydra: {quoted}",
+        f"{argument} can't be read: the value holds a character that Hydra's grammar keeps for itself.",
+        f"Quote it for the shell and for Hydra: '{key}={f'[{quoted}]' if value.startswith('[') else quoted}'",
     )
 
 

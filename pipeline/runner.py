@@ -22,6 +22,7 @@ from pipeline.store import Store
 
 log = logging.getLogger(__name__)
 
+MOST_CHARACTERS = 24
 HEADLINE = "headline"
 """A fact of this name is a sentence for the summary; `{path}` in it stands for the stage's output."""
 
@@ -137,7 +138,9 @@ def _line(name: str, state: str, key: str, seconds: float, facts: Facts) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, str):
+        return value if len(value) <= MOST_CHARACTERS else f"{value[:12]}…"
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
 
 
 def _summarise(run: Run, seconds: float) -> None:

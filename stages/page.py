@@ -112,8 +112,8 @@ def _per_class(classes: Mapping[str, Mapping[str, float]]) -> str:
 
 def _mistakes(mistakes: Sequence[Mistake]) -> str:
     items = [
-        f'<li><img src="{one.picture}" alt="{escape(one.label)} named {escape(one.predicted)}"><br>{escape(one.label)}, '
-        f"named <b>{escape(one.predicted)}</b> ({one.score:.0%})<br><small>{escape(one.filename)}</small></li>"
+        f'<li><img src="{one.picture}" alt="{escape(one.label)} named {escape(one.predicted)}"><br>'
+        f"{escape(one.label)}, named <b>{escape(one.predicted)}</b> ({one.score:.0%})<br><small>{escape(one.filename)}</small></li>"
         for one in mistakes
     ]
     return f'<ul class="mistakes">{"".join(items)}</ul>' if items else "<p>None.</p>"
@@ -124,7 +124,7 @@ def _stages(stages: Mapping[str, Mapping[str, Any]]) -> str:
         [
             name,
             "cached" if entry["cached"] else "ran",
-            str(entry.get("key", ""))[:12],
+            entry.get("key", "")[:12],
             f"{entry['seconds']:.1f} s",
         ]
         for name, entry in stages.items()

@@ -51,7 +51,7 @@ def test_help_shows_commands_and_choices(run: Callable[..., Told], tmp_path: Pat
     code, output, errors, heavy = run("--help")
     assert (code, errors, heavy) == (0, [], False)
     assert output[0] == "Slimline: photos in, a trained, measured and exported image classifier out."
-    assert any(line.startswith("experiment: classify, flowers") for line in output)
+    assert any(re.fullmatch(r"\s*experiment:?\s+classify, flowers.*", line) for line in output)
     assert not list(tmp_path.iterdir())
     assert [line for line in output if "schema" in line] == []  # no choice for a user
 
@@ -111,7 +111,7 @@ def test_a_mistake_is_a_few_plain_lines_and_leaves_nothing(
     assert code == 2, errors
     assert said in "\n".join(errors)
     assert len(errors) <= 3
-    assert not any("Traceback" in line or "hydra" in line.lower().replace("hydra's grammar", "") for line in errors)
+    assert not any(noise in line for line in errors for noise in ("Traceback", "hydra.cc", "HYDRA_", "full_key"))
     assert not heavy
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "photos"]
 
