@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's refusals reach us, to be said in plainer words
@@ -94,27 +95,35 @@ def _is_swept(argument: str) -> bool:
     return override.is_sweep_override()
 
 
+def run_sweep(arguments: list[str]) -> None:
+    """Run a sweep's points, then the best of them to its end; a point that fails doesn't stop the others.
+
+    Raises:
+        UserError: a folder of runs is swept, or every point failed.
+    """
+    for argument in arguments:
+        if argument.startswith(("run.name=", "run.directory=")) and _is_swept(argument):
+            raise UserError(f"{argument} can't be swept.", "The points of a sweep share one folder of runs.")
+    token = begin_sweep()
+    with tempfile.TemporaryDirectory() as folder:  # for what Hydra writes, which the manifests hold already
+        sys.argv.append(f"hydra.sweep.dir={folder}")
+        compose_and_execute()
+    finish_sweep(token, arguments)
+
+
 def main() -> None:
     """Run the command line; ends with 0, or 2 for a mistake that the user can mend."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    if {"-h", "--help"} & set(sys.argv[1:]):
+    logging.getLogger("hydra").setLevel(logging.WARNING)
+    arguments = [expand_home(argument, str(Path.home())) for argument in sys.argv[1:]]
+    sys.argv[1:] = arguments
+    if {"-h", "--help"} & set(arguments):
         print(usage(CONF), end="")
         return
     register_schemas(STAGES.values())
-    sys.argv[1:] = [expand_home(argument, str(Path.home())) for argument in sys.argv[1:]]
     try:
-        if {"-m", "--multirun"} & set(sys.argv[1:]):
-            if any(
-                argument.startswith(("run.name=", "run.directory=")) and _is_swept(argument)
-                for argument in sys.argv[1:]
-            ):
-                raise UserError(
-                    "run.name and run.directory can't be swept.", "The points of a sweep share one folder of runs."
-                )
-            token = begin_sweep()
-            compose_and_execute()
-            if not mistakes:
-                finish_sweep(token, sys.argv[1:])
+        if {"-m", "--multirun"} & set(arguments):
+            run_sweep(arguments)
         else:
             compose_and_execute()
     except UserError as error:

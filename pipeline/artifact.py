@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,8 +51,16 @@ def digest_file(path: Path) -> str:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """Yield the regular files below a folder, sorted by their path inside it."""
-    yield from sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / RECORD)
+    """Yield the regular files below a folder, sorted by their path inside it, less its own record.
+
+    Raises:
+        ValueError: there is a link; an artifact holds its content itself.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link, and an artifact must hold what it needs itself")
+        if path.is_file() and path != folder / RECORD:
+            yield path
 
 
 def content_digest(folder: Path, facts: Facts) -> str:
@@ -60,12 +69,17 @@ def content_digest(folder: Path, facts: Facts) -> str:
     Whatever lies in the top folder `logs` (TensorBoard's files carry times) and facts named after a
     timing unit stay outside, so that making the same thing again gives the same digest.
     """
-    paths = [path for path in files_in(folder) if path.relative_to(folder).parts[0] != LOGS]
+    paths = [path for path in files_in(folder) if LOGS not in path.relative_to(folder).parts[:-1][:1]]
     with ThreadPoolExecutor() as executor:
         digests = list(executor.map(digest_file, paths))
-    files = {str(path.relative_to(folder)): digest for path, digest in zip(paths, digests, strict=True)}
+    files = {_name(path, folder): digest for path, digest in zip(paths, digests, strict=True)}
     lasting = {name: value for name, value in facts.items() if not name.endswith(TIMINGS)}
     return digest_text(canonical_json({"files": files, "facts": lasting}))
+
+
+def _name(path: Path, folder: Path) -> str:
+    """Name a file inside a folder; bytes that are no UTF-8 are written as escapes."""
+    return os.fsencode(path.relative_to(folder)).decode("utf-8", "backslashreplace")
 
 
 def seal(folder: Path, stage: str, key: str, seconds: float, facts: Facts, parts: dict[str, Any]) -> None:
@@ -87,8 +101,17 @@ def seal(folder: Path, stage: str, key: str, seconds: float, facts: Facts, parts
 
 def read_artifact(path: Path, generation: int) -> Artifact:
     """Read a committed artifact's record."""
-    record = json.loads((path / RECORD).read_text())
+    record = json.loads((path / RECORD).read_text(encoding="utf-8"))
     return Artifact(path=path, generation=generation, **record)
+
+
+def empty_folder(folder: Path) -> None:
+    """Remove all that a folder holds."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -98,7 +121,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step, through a temporary file beside it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     fsync(temporary)
     os.replace(temporary, path)

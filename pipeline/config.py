@@ -91,6 +91,12 @@ def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunC
         raise UserError(f"{missing[0]} has no value, and needs one.", f"Give it on the command line: {missing[0]}=...")
     run = OmegaConf.to_object(config.run)
     assert isinstance(run, RunConfig)
+    unread = sorted(set(config) - {"run", *stages})
+    if unread:
+        raise UserError(
+            f"{unread[0]} is no part of the config that any stage reads.",
+            f"The parts are: run, {', '.join(stages)}.",
+        )
     nodes = {name: config[name] for name in stages if config.get(name) is not None}
     typed = {name: OmegaConf.to_object(node) for name, node in nodes.items()}
     for name, value in typed.items():
@@ -98,8 +104,8 @@ def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunC
             raise TypeError(
                 f"conf/{name}/ gives no {stages[name].config_type.__name__}: an option lacks `- schema` in its defaults"
             )
-    _check_names("run.targets", run.targets, typed)
-    _check_names("run.force", run.force, typed)
+    check_names("run.targets", run.targets, typed)
+    check_names("run.force", run.force, typed)
     if run.force and run.plan:
         raise UserError(
             "run.plan=true and run.force don't go together.",
@@ -108,7 +114,8 @@ def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunC
     return run, typed
 
 
-def _check_names(key: str, names: list[str], configured: Mapping[str, Any]) -> None:
+def check_names(key: str, names: list[str], configured: Mapping[str, Any]) -> None:
+    """Raise a UserError where a list of stages names one that isn't configured."""
     for name in names:
         if name not in configured:
             raise UserError(

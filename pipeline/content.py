@@ -18,24 +18,23 @@ FRESH_SECONDS = 2.0
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder, sorted, links followed, hidden files and folders left out."""
-    seen: set[tuple[int, int]] = set()
+    yield from _walk(folder, frozenset())
 
-    def walk(directory: Path) -> Iterator[Path]:
-        status = directory.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            return
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(directory) as entries:
-            visible = sorted(
-                (entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name
-            )
-        for entry in visible:
-            if entry.is_dir():
-                yield from walk(directory / entry.name)
-            elif entry.is_file():
-                yield directory / entry.name
 
-    yield from walk(folder)
+def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    """Walk a folder, unless it is one of those above it: a link that leads round in a circle."""
+    status = directory.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    with os.scandir(directory) as entries:
+        visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in visible:
+        path = directory / entry.name
+        if path.is_dir():
+            yield from _walk(path, above | {here})
+        elif path.is_file():
+            yield path
 
 
 class ContentDigests:

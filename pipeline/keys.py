@@ -80,6 +80,8 @@ def code_digests(stage: Stage) -> dict[str, str]:
     """
     module = stage.function.__module__
     reached, _ = _reach(module)
+    if module not in reached:
+        raise TypeError(f"stage {stage.name} has no source file that its key could hold")
     return {name: _module_digest(name) for name in reached}
 
 
@@ -139,26 +141,32 @@ def _imports(module: str) -> set[str]:
 def _source(module: str) -> str | None:
     """Find a module's file beside its top package, without importing anything on the way."""
     top, *rest = module.split(".")
-    file = getattr(sys.modules.get(top), "__file__", None)
-    if file is None:
-        return None
-    path = Path(file).parent.joinpath(*rest)
-    for candidate in (path / "__init__.py", path.with_suffix(".py")):
-        if candidate.is_file() and (rest or candidate.name == "__init__.py"):
-            return str(candidate)
-    return None
+    package = sys.modules.get(top)
+    roots = [Path(root) for root in getattr(package, "__path__", [])]
+    for root in roots:
+        path = root.joinpath(*rest)
+        for candidate in (path / "__init__.py", path.with_suffix(".py")):
+            if candidate.is_file():
+                return str(candidate)
+    return None if roots else getattr(package, "__file__", None)
 
 
 @cache
 def _tree(module: str) -> ast.Module:
     tree = ast.parse(Path(_source(module) or "").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if (
-            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-            and ast.get_docstring(node) is not None
-        ):
-            node.body = node.body[1:]
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.body = [statement for statement in node.body if not _is_docstring(statement)]
     return tree
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    """Say whether a statement is a text alone, which does nothing: a docstring, of an attribute too."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, canonical_json
 from pipeline.errors import Undecided, UserError
 from pipeline.keys import code_digests, imported_versions, key_parts, make_key
 from pipeline.stage import Stage
@@ -117,11 +117,17 @@ def _differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[
 
 
 def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
-    return [name for name in sorted({*new, *old}) if new.get(name) != old.get(name) or (name in new) != (name in old)]
+    """Name what differs as JSON does, so that 1, 1.0 and true are three values."""
+    both = sorted({*new, *old})
+    return [
+        name
+        for name in both
+        if name not in new or name not in old or canonical_json(new[name]) != canonical_json(old[name])
+    ]
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, Mapping):
+    if not isinstance(values, Mapping) or (prefix and not values):
         return {prefix: values}
     flat: dict[str, Any] = {}
     for name, value in values.items():

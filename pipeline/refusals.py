@@ -94,6 +94,8 @@ def _nearest(word: str, words: Sequence[str]) -> str:
 
 
 def _ungrammatical(argument: str) -> UserError:
+    if "=" not in argument:
+        return UserError(f"{argument} is no setting.", f"Write key=value; an experiment is +experiment={argument}.")
     key, _, value = argument.partition("=")
     items = [item.strip().strip("'\"") for item in value.strip("[]").split(",")]
     quoted = ",".join(f'"{item}"' for item in items)
@@ -115,6 +117,8 @@ def _wrong_value(text: str) -> UserError:
         (line for line in lines if not line.startswith(("Error merging", "full_key", "object_type", "reference_type"))),
         text,
     )
+    if found := re.search(r"Value '(.*)' is not a valid bool", said):
+        return UserError(f"{key}={found.group(1)} has the wrong type.", "It must be true or false.")
     if found := re.search(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", said):
         name = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(
             found.group(2), found.group(2)

@@ -33,6 +33,7 @@ def claim_version(folder: Path) -> Path:
 
 def describe_environment() -> dict[str, Any]:
     """Return what a run ran on: the command, git's state, Python, installed versions, the machine."""
+    gpus = _gpu_names()
     return {
         "command": [sys.executable, *sys.orig_argv[1:]],
         "working_directory": os.getcwd(),
@@ -40,29 +41,37 @@ def describe_environment() -> dict[str, Any]:
         "python": sys.version,
         "versions": dict(sorted({(found.name or "?"): found.version for found in distributions()}.items())),
         "platform": platform.platform(),
+        "device": ", ".join(gpus) or "CPU",
         "cpu": _cpu_name(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     }
 
 
 def _git_state() -> dict[str, str] | None:
-    root = Path(__file__).parent.parent
-    try:
-        commit = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changes = subprocess.run(
-            ["git", "-C", str(root), "diff", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
+    git = ["git", "-C", str(Path(__file__).parent.parent)]
+    commit, changes = _output([*git, "rev-parse", "HEAD"]), _output([*git, "diff", "HEAD"])
+    if commit is None or changes is None:
         return None  # not a checkout, or no git on this machine
-    return {"commit": commit, "uncommitted_diff": changes}
+    return {"commit": commit.strip(), "uncommitted_diff": changes}
+
+
+def _output(command: list[str]) -> str | None:
+    """Run a program and return what it prints, or None where it isn't there or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout
+
+
+def _gpu_names() -> list[str]:
+    return (_output(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]) or "").splitlines()
 
 
 def _cpu_name() -> str:
     information = Path("/proc/cpuinfo")
     if information.exists():
-        for line in information.read_text().splitlines():
+        for line in information.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -113,9 +122,18 @@ class Run:
             self.manifest["error"] = error
         self._write()
         if not error:
-            temporary = self.path.parent / f".latest.{os.getpid()}"
-            temporary.symlink_to(self.path.name)
-            os.replace(temporary, self.path.parent / "latest")
+            self._become_latest()
+
+    def _become_latest(self) -> None:
+        """Point `latest` here, unless a newer run has ended already."""
+        latest = self.path.parent / "latest"
+        newer = VERSION.fullmatch(latest.readlink().name) if latest.is_symlink() else None
+        if newer and int(newer.group(1)) > int(self.path.name[1:]):
+            return
+        temporary = self.path.parent / f".latest.{os.getpid()}"
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(self.path.name)
+        os.replace(temporary, latest)
 
     def _write(self) -> None:
         write_json(self.path / "manifest.json", self.manifest)
@@ -125,5 +143,5 @@ class Run:
 
 def read_manifest(path: Path) -> Mapping[str, Any]:
     """Read a run's manifest."""
-    manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text())
+    manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     return manifest

@@ -11,8 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.artifact import Artifact, Facts
-from pipeline.config import RunConfig, typed_configs
+from pipeline.artifact import Artifact, Facts, empty_folder
+from pipeline.config import RunConfig, check_names, typed_configs
 from pipeline.errors import UserError
 from pipeline.keys import code_digests, imported_versions, key_parts, make_key
 from pipeline.plan import make_plan, order_stages
@@ -44,6 +44,8 @@ def execute(
     """
     started = time.perf_counter()
     run_config, configs = typed_configs(config, stages)
+    if targets:
+        check_names("run.sweep.target", targets, configs)
     ordered = order_stages(stages, configs, targets or _targets(run_config))
     store = Store(Path(run_config.directory).absolute() / "store")
     steps = make_plan(ordered, configs, store, run_config.force, run_config.plan)
@@ -119,6 +121,7 @@ def _obtain(
     def make(out: Path) -> Facts:
         facts = stage(config, out, **inputs)
         if make_key(key_parts(stage, config, present, code, versions, store.contents)) != key:
+            empty_folder(out)
             raise UserError(
                 f"The files that {stage.name} reads changed while it read them.",
                 "Nothing was kept. Run the same command again.",
@@ -138,6 +141,8 @@ def _line(name: str, state: str, key: str, seconds: float, facts: Facts) -> str:
 
 
 def _number(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return value if len(value) <= MOST_CHARACTERS else f"{value[:12]}…"
     return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"

@@ -95,14 +95,14 @@ def _declaration(
     parameters = list(inspect.signature(function).parameters.values())
     if [parameter.name for parameter in parameters[:2]] != ["config", "out"]:
         raise TypeError(f"stage {name} takes (config, out, *, inputs ...), not {inspect.signature(function)}")
-    if not is_dataclass(hints["config"]) or hints.get("out") is not Path:
+    if not is_dataclass(hints.get("config")) or hints.get("out") is not Path:
         raise TypeError(f"stage {name}: config must be a dataclass and out a Path")
     inputs, wants_record = [], False
     for parameter in parameters[2:]:
         hint = hints.get(parameter.name)
         if parameter.kind is not parameter.KEYWORD_ONLY:
             raise TypeError(f"stage {name}: input {parameter.name} must be keyword-only")
-        if hint is RunRecord:
+        if hint is RunRecord and parameter.name == "run":
             wants_record = True
         elif hint is Artifact or _is_optional_artifact(hint):
             inputs.append(parameter.name)
@@ -110,6 +110,8 @@ def _declaration(
                 raise TypeError(f"stage {name}: {parameter.name} is `Artifact | None` if and only if optional names it")
         else:
             raise TypeError(f"stage {name}: {parameter.name} is annotated {hint}, not Artifact")
+    if set(optional) - set(inputs):
+        raise TypeError(f"stage {name}: optional names {sorted(set(optional) - set(inputs))}, which it doesn't take")
     if wants_record and cache:
         raise TypeError(f"stage {name} takes the run's record, which no key covers: declare it cache=False")
     return Stage(

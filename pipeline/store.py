@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.artifact import Artifact, Facts, fsync, read_artifact, seal
+from pipeline.artifact import RECORD, Artifact, Facts, fsync, read_artifact, seal
 from pipeline.content import ContentDigests
 from pipeline.stage import Stage
 
@@ -72,6 +72,8 @@ class Store:
             if partial.exists() and not stage.resume:
                 shutil.rmtree(partial)
             partial.mkdir(exist_ok=True)
+            for path in (*partial.rglob(".*.tmp"), partial / RECORD):
+                path.unlink(missing_ok=True)  # what a crash left half-written
             started = time.perf_counter()
             facts = make(partial)
             seal(partial, stage.name, key, round(time.perf_counter() - started, 3), facts, parts)

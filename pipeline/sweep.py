@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from collections.abc import Mapping
@@ -51,17 +52,18 @@ def _score(manifest: Mapping[str, Any], target: str, metric: str) -> float | Non
     if not isinstance(facts.get(metric), (int, float)):
         numbers = ", ".join(name for name, value in facts.items() if isinstance(value, (int, float)))
         raise UserError(f"run.sweep.metric={metric} is no number that {target} gives.", f"It gives: {numbers}.")
-    return float(facts[metric])
+    return float(facts[metric]) if math.isfinite(facts[metric]) else None
 
 
 def sweep_table(points: list[Point], metric: str) -> str:
     """Lay the points out as a table, one line each, in their order; overrides that all share are left out."""
     names = [" ".join(own) for own in own_overrides(points)]
+    wide = max(15, len(metric))
     width = max(len("point"), *(len(name) for name in names))
-    lines = [f"{'rank':>4}  {metric:>15}  {'seconds':>7}  {'point':<{width}}  run"]
+    lines = [f"{'rank':>4}  {metric:>{wide}}  {'seconds':>7}  {'point':<{width}}  run"]
     for rank, (point, name) in enumerate(zip(points, names, strict=True), 1):
         score = "failed" if point.score is None else f"{point.score:.4f}"
-        lines.append(f"{rank:>4}  {score:>15}  {point.seconds:>7.1f}  {name:<{width}}  {point.path.name}")
+        lines.append(f"{rank:>4}  {score:>{wide}}  {point.seconds:>7.1f}  {name:<{width}}  {point.path.name}")
     return "\n".join(lines)
 
 

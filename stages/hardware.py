@@ -34,11 +34,3 @@ def bfloat16_rewriting(enabled: bool) -> Iterator[None]:
         yield
     finally:
         tf.config.optimizer.set_experimental_options({name: before})
-
-
-def device_name() -> str:
-    """Name the device that TensorFlow computes on: its first GPU, or the CPU."""
-    from stages.tensorflow import tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name) if gpus else "CPU"

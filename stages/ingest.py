@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from omegaconf import II
+from omegaconf import II, MISSING
 
 from pipeline.artifact import Facts, write_text
 from pipeline.config import require_path, require_range
@@ -47,6 +47,13 @@ class IngestConfig:
         require_range("ingest.shard_mb", self.shard_mb, 1, 4096, "MB")
         require_range("ingest.max_bad_fraction", self.max_bad_fraction, 0, 1)
         require_range("ingest.threads", self.threads, 0, 1024)
+
+
+@dataclass
+class FolderConfig(IngestConfig):
+    """A folder that has to be given."""
+
+    images: str | None = external(MISSING)
 
 
 class Fallback(Enum):
@@ -138,7 +145,7 @@ def _settle_flowers(config: FlowersConfig, plan: bool) -> FlowersConfig:
         return replace(config, origin=Origin.drawn)
 
 
-@stage(resolve=settle_source, schemas={"flowers": FlowersConfig})
+@stage(resolve=settle_source, schemas={"folder": FolderConfig, "flowers": FlowersConfig})
 def ingest(config: IngestConfig, out: Path) -> Facts:
     """Check every photo, split by content, and write TFRecord shards, `index.parquet` and `labels.txt`.
 

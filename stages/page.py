@@ -111,11 +111,13 @@ def _per_class(classes: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _mistakes(mistakes: Sequence[Mistake]) -> str:
-    items = [
-        f'<li><img src="{one.picture}" alt="{escape(one.label)} named {escape(one.predicted)}"><br>'
-        f"{escape(one.label)}, named <b>{escape(one.predicted)}</b> ({one.score:.0%})<br><small>{escape(one.filename)}</small></li>"
-        for one in mistakes
-    ]
+    items = []
+    for one in mistakes:
+        label, predicted, filename = escape(one.label), escape(one.predicted), escape(one.filename)
+        items.append(
+            f'<li><img src="{one.picture}" alt="{label} named {predicted}"><br>'
+            f"{label}, named <b>{predicted}</b> ({one.score:.0%})<br><small>{filename}</small></li>"
+        )
     return f'<ul class="mistakes">{"".join(items)}</ul>' if items else "<p>None.</p>"
 
 

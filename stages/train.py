@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class TrainConfig:
     """How to train the head; `patience_epochs` without a better validation loss end it early."""
 
-    optimizer: OptimizerConfig = field(default_factory=MomentumConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     epochs: int = 40
     batch_size: int = 64
     label_smoothing: float = 0.0

@@ -145,7 +145,7 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
             [
                 "ingest.images=IMG(1).jpg can't be read: the value holds a character that Hydra's grammar keeps for "
                 "itself.",
-                "Quote it twice, for the shell and for Hydra: 'ingest.images=\"IMG(1).jpg\"'",
+                "Quote it for the shell and for Hydra: 'ingest.images=\"IMG(1).jpg\"'",
             ],
         ),
         (
@@ -153,7 +153,7 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
             [
                 "classify.images=[a(1).jpg] can't be read: the value holds a character that Hydra's grammar keeps for "
                 "itself.",
-                "Quote it twice, for the shell and for Hydra: 'classify.images=[\"a(1).jpg\"]'",
+                "Quote it for the shell and for Hydra: 'classify.images=[\"a(1).jpg\"]'",
             ],
         ),
         (
@@ -182,7 +182,7 @@ def test_a_key_before_any_experiment_is_answered_with_what_to_choose() -> None:
 
 def test_a_word_without_a_value_is_answered_with_how_to_write_one() -> None:
     first, *rest = refusal("flowers")
-    assert first.startswith("flowers can't be read")
+    assert first.startswith("flowers is no setting")
     assert "key=value" in " ".join([first, *rest])
 
 

@@ -89,7 +89,7 @@ def test_each_stage_has_one_line_and_the_summary_its_headline(
     assert lines[3:] == [
         "-> runs/toy/v001",
         "gather    ran     932a2a06bc3e     0.0 s  count 3, reading_seconds 0.25",
-        "fit       ran     2031dafab09e     0.0 s  score 0.75, polished False",
+        "fit       ran     2031dafab09e     0.0 s  score 0.75, polished false",
         "tell      ran                      0.0 s",
         "tale      runs/toy/v001/tale.txt",
         "done in 0.0 s: runs/toy/v001",

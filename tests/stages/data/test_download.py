@@ -294,7 +294,7 @@ def test_two_at_once_download_once(server: LoopbackServer, path: Path) -> None:
     def run() -> None:
         try:
             fetch(server, path)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=run) for _ in range(2)]

@@ -215,7 +215,7 @@ def test_two_at_once(server: LoopbackServer, folder: Path, names: tuple[str, str
     def run(name: str) -> None:
         try:
             fetch(server, folder.with_name(name))
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(name,)) for name in names]
