@@ -35,7 +35,7 @@ def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact
     Raises:
         UserError: the loaded model's best class differs from the evaluated one's on any test photo.
     """
-    from stages.data.batches import run_padded
+    from stages.data.batches import run_padded, without_autotune
     from stages.data.records import read_records
     from stages.model import read_card
     from stages.saved_model import SavedModel, write_saved_model
@@ -45,7 +45,8 @@ def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact
     write_text(out / "labels.txt", "".join(f"{label}\n" for label in card.labels))
     classify = SavedModel(out / SAVED_MODEL)
     said: dict[str, str] = {}
-    for batch in read_records(ingest.path, "test").batch(config.batch_size):
+    records = read_records(ingest.path, "test").batch(config.batch_size).with_options(without_autotune())
+    for batch in records:
         best = run_padded(classify, batch["encoded"], config.batch_size).argmax(axis=1)
         said.update(
             (sha.decode(), card.labels[number]) for sha, number in zip(batch["sha256"].numpy(), best, strict=True)

@@ -28,7 +28,7 @@ class FeaturesConfig:
     """How to compute the features; `precision` is settled before the key is made."""
 
     precision: Precision = Precision.auto
-    batch_size: int = 64
+    batch_size: int = 32
 
     def __post_init__(self) -> None:
         require_range("features.batch_size", self.batch_size, 1, 4096)

@@ -13,12 +13,13 @@ def thumbnails(folder: Path, split: str, wanted: set[str]) -> dict[str, str]:
     """Return `data:` addresses of a split's wanted photos, by sha256, each at most 160 px a side."""
     from PIL import Image, ImageOps
 
+    from stages.data.batches import without_autotune
     from stages.data.records import read_records
 
     found: dict[str, str] = {}
     if not wanted:
         return found
-    for record in read_records(folder, split):
+    for record in read_records(folder, split).with_options(without_autotune()):
         sha256 = record["sha256"].numpy().decode()
         if sha256 in wanted:
             with Image.open(io.BytesIO(record["encoded"].numpy())) as image:

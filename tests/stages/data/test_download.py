@@ -373,7 +373,7 @@ def test_several_addresses_that_time_out(path: Path, deadline: None, monkeypatch
 
 def test_failed_tls(server: LoopbackServer, path: Path) -> None:
     server.content = CONTENT
-    with pytest.raises(Unreachable, match="(?i)ssl"):
+    with pytest.raises(Unreachable, match=r"(?i)ssl"):
         download(server.url().replace("http:", "https:"), path, sha256=hash_of(CONTENT))
 
 
