@@ -17,6 +17,7 @@ from typing import Any
 
 from pipeline.artifact import Artifact, Facts, write_json, write_text
 
+METRICS = "metrics.json"
 VERSION = re.compile(r"v(\d{3,})$")
 
 
@@ -81,13 +82,15 @@ class Run:
     """One run's directory: what was asked, what ran, what came of it.
 
     `config.yaml`, `overrides.json`, `environment.json`; `manifest.json`, rewritten after each stage;
-    `metrics.json`, each stage's facts; `artifacts/<stage>`, relative links into the store.
+    `metrics.json`, what the stages' own files of that name hold, as one; `artifacts/<stage>`, relative
+    links into the store.
     """
 
     def __init__(self, folder: Path, config_yaml: str, overrides: list[str], **about: Any) -> None:
         """Claim the next version in `folder`; `about` goes into the manifest (which point of which sweep)."""
         self.path = claim_version(folder)
         self._started = time.time()
+        self._metrics: dict[str, Any] = {}
         self.manifest: dict[str, Any] = {
             "status": "running",
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._started)),
@@ -111,6 +114,9 @@ class Run:
             links = self.path / "artifacts"
             links.mkdir(exist_ok=True)
             (links / stage).symlink_to(os.path.relpath(artifact.path, links))
+            measured = artifact.path / METRICS
+            if measured.is_file():
+                self._metrics.update(json.loads(measured.read_text(encoding="utf-8")))
         self.manifest["stages"][stage] = entry
         self._write()
 
@@ -137,8 +143,7 @@ class Run:
 
     def _write(self) -> None:
         write_json(self.path / "manifest.json", self.manifest)
-        metrics = {name: entry["facts"] for name, entry in self.manifest["stages"].items() if entry["facts"]}
-        write_json(self.path / "metrics.json", metrics)
+        write_json(self.path / METRICS, self._metrics)
 
 
 def read_manifest(path: Path) -> Mapping[str, Any]:

@@ -1,0 +1,151 @@
+"""The real command line, end to end, on a handful of drawn flowers, with no network at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+# An address that the operating system refuses at once stands for every host: nothing reaches the network.
+OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+SMALL = ["ingest.drawn_per_class=14", "train.epochs=6"]
+
+
+def pipeline(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **OFFLINE, "PYTHONPATH": str(ROOT), "NO_PROXY": "", "no_proxy": ""}
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False)
+
+
+def manifest(run: Path) -> dict:
+    return json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("garden")
+    done = pipeline(folder, "+experiment=flowers", *SMALL)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder, done
+
+
+def test_without_a_network_the_flowers_are_drawn_and_it_says_so(garden):
+    folder, done = garden
+    run = folder / "runs/flowers/v001"
+    assert any("drawn by the program" in line for line in done.stdout.splitlines()[:3])
+    assert manifest(run)["stages"]["ingest"]["facts"]["origin"] == "drawn flowers"
+    assert "drawn" in re.search(r"<h1>(.*?)</h1>", (run / "report.html").read_text(encoding="utf-8")).group(1)
+    assert "drawn" in (run / "config.yaml").read_text(encoding="utf-8")
+
+
+def test_the_terminal_shows_a_plan_a_line_a_stage_and_a_summary(garden):
+    _, done = garden
+    lines = done.stdout.splitlines()
+    for name in ("ingest", "base", "features", "head", "train", "evaluate", "export", "report"):
+        assert [line for line in lines if re.match(rf"{name} +runs", line)]
+        assert [line for line in lines if re.match(rf"{name} +ran .* \d+\.\d s", line)]
+    assert re.match(r"test      top-1 \d+\.\d% of DRAWN flowers", lines[-4])
+    assert lines[-3:-1] == [
+        "model     runs/flowers/v001/artifacts/export/saved_model",
+        "report    runs/flowers/v001/report.html",
+    ]
+    assert done.stderr == ""
+
+
+def test_a_run_holds_all_that_was_done(garden):
+    run = garden[0] / "runs/flowers/v001"
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert {"top1", "top5", "balanced_accuracy", "log_loss", "calibration_error"} <= metrics.keys()
+    assert set(metrics["per_class"]) == {"daisy", "dandelion", "roses", "sunflowers", "tulips"}
+    predictions = pq.read_table(run / "artifacts/evaluate/predictions.parquet").to_pylist()
+    assert metrics["count"] == len(predictions) == sum(map(sum, metrics["confusion_matrix"]))
+    restore = json.loads((run / "artifacts/head/restore.json").read_text(encoding="utf-8"))
+    names = [name for state in restore.values() for name in state]
+    assert len(names) == len(set(names)) == 249
+    assert restore["new"] == ["Head/Logits/biases", "Head/Logits/weights"]
+    assert json.loads((run / "environment.json").read_text(encoding="utf-8"))["device"]
+    assert list((run / "artifacts/train/logs").glob("events.*"))
+    assert (garden[0] / "runs/flowers/latest").resolve() == run.resolve()
+
+
+def test_the_report_is_one_file_that_asks_for_nothing(garden):
+    page = (garden[0] / "runs/flowers/v001/report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", page.replace('xlink:href="#', ""))
+    assert "<svg" in page
+    assert "tulips" in page
+
+
+def test_the_same_seed_in_an_empty_store_gives_the_same_metrics(garden, tmp_path):
+    assert pipeline(tmp_path, "+experiment=flowers", *SMALL).returncode == 0
+    one, other = (folder / "runs/flowers/v001/metrics.json" for folder in (garden[0], tmp_path))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_sweep_ingests_once_and_carries_its_best_point_to_the_end(garden):
+    folder = garden[0]
+    done = pipeline(folder, "-m", "+experiment=flowers", *SMALL, "head=linear,mlp")
+    assert done.returncode == 0, done.stderr
+    runs = {path.name: manifest(path) for path in sorted((folder / "runs/flowers").glob("v*"))}
+    points = {name: found for name, found in runs.items() if "sweep" in found}
+    assert len(points) == 2
+    for found in points.values():
+        assert list(found["stages"])[-1] == "train"
+        assert "evaluate" not in found["stages"]
+        assert found["stages"]["ingest"]["cached"]
+        assert found["stages"]["features"]["cached"]
+    [winner] = [found for found in runs.values() if "winner_of" in found]
+    scores = [row["validation_top1"] for row in winner["winner_of"]]
+    assert scores == sorted(scores, reverse=True)
+    assert winner["stages"]["train"]["cached"]
+    assert list(winner["stages"])[-3:] == ["evaluate", "export", "report"]
+    assert re.search(r"^ +1 +\d\.\d{4} .*head=", done.stdout, re.M)
+
+
+def test_classify_by_the_runs_model(garden, tmp_path):
+    folder = garden[0]
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    from stages.data.garden import draw_flower
+
+    for name in ("tulips", "daisy"):
+        (photos / f"{name} ü.jpg").write_bytes(draw_flower(name, 3, 0))
+    (photos / "bad.jpg").write_bytes(b"\xff\xd8 no")
+    done = pipeline(
+        folder,
+        "+experiment=classify",
+        f'classify.images=["{photos}"]',
+        "classify.model=runs/flowers/latest",
+        "classify.top=2",
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"bad\.jpg\nnot classified: ", done.stdout)
+    rows = pq.read_table(folder / "runs/classify/v001/predictions.parquet").to_pylist()
+    assert list(rows[0]) == ["path", "rank", "name", "score"]
+    assert [row["rank"] for row in rows] == [1, 2, 1, 2]
+    assert {row["name"] for row in rows} <= {"daisy", "dandelion", "roses", "sunflowers", "tulips"}
+    found = json.loads((folder / "runs/classify/v001/predictions.json").read_text(encoding="utf-8"))
+    assert [Path(path).name for path in found["failures"]] == ["bad.jpg"]
+    assert found["predictions"] == rows
+
+
+def test_classify_knows_a_palace_without_being_given_anything(garden):
+    done = pipeline(garden[0], "+experiment=classify")
+    assert done.returncode == 0, done.stderr
+    scores = re.findall(r"^(.+) \(score = (0\.\d{5})\)$", done.stdout, re.M)
+    assert len(scores) == 5
+    assert scores[0][0] == "palace"
+
+
+def test_without_a_fallback_no_network_is_an_error(tmp_path):
+    done = pipeline(tmp_path, "+experiment=flowers", "ingest.fallback=none")
+    assert done.returncode == 2
+    assert "can't be reached" in done.stderr
+    assert "ingest.fallback=drawn" in done.stderr
+    assert len(done.stderr.splitlines()) <= 3

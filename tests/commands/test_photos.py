@@ -1,0 +1,23 @@
+"""What a classifier is for: real photos, where they are on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages.base import BaseConfig, base, settle_weights
+from stages.classify import ClassifyConfig, classify, settle_images
+
+
+def test_all_ten_imagenet_photos_are_named_right(imagenet_photos, tmp_path):
+    import pyarrow.parquet as pq
+
+    from pipeline.artifact import Artifact
+
+    facts = base(settle_weights(BaseConfig("efficientnet_lite0"), False), tmp_path)
+    made = Artifact("base", "k", 1, tmp_path, "d", 0.0, facts, {})
+    (tmp_path / "run").mkdir()
+    classify(settle_images(ClassifyConfig(images=[str(imagenet_photos)]), False), tmp_path / "run", base=made)
+    rows = pq.read_table(tmp_path / "run/predictions.parquet").to_pylist()
+    best = {Path(row["path"]).stem: row["name"] for row in rows if row["rank"] == 1}
+    assert best == {stem: stem.replace("_", " ") for stem in best}
+    assert len(best) == 10
