@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifact import Artifact, Facts, write_text
 from pipeline.config import require_range
@@ -23,13 +24,19 @@ WINDOW = 64
 class ClassifyConfig:
     """Photos, folders and globs; without any, one bundled photo. `model` is a run or a SavedModel's folder."""
 
-    images: list[str] = field(default_factory=list)
+    images: Any = field(default_factory=list)
     model: str | None = None
     top: int = 5
     full_names: bool = False
 
     def __post_init__(self) -> None:
         require_range("classify.top", self.top, 1, 100_000)
+        self.images = [self.images] if isinstance(self.images, str) else self.images
+        if not isinstance(self.images, list) or not all(isinstance(path, str) for path in self.images):
+            raise UserError(
+                f"classify.images={self.images} is no list of paths.",
+                "Give photos, folders or globs: classify.images=[photo.jpg,folder/]",
+            )
 
 
 def settle_images(config: ClassifyConfig, plan: bool) -> ClassifyConfig:

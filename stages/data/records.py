@@ -28,6 +28,22 @@ def image_format(encoded: bytes) -> str:
     return next((name for magic, name in FORMATS.items() if encoded.startswith(magic)), "")
 
 
+def decoded_size(encoded: bytes) -> tuple[int, int]:
+    """Decode a whole image to prove that it can be, and return its height and width in pixels.
+
+    A JPEG's every coefficient is read, but only one in 64 becomes a pixel: that takes half the time.
+
+    Raises:
+        tf.errors.InvalidArgumentError: it is damaged, or no JPEG, PNG, GIF or BMP.
+    """
+    if image_format(encoded) != "jpeg":
+        height, width, _ = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
+        return height, width
+    tf.io.decode_jpeg(encoded, channels=3, ratio=8)
+    height, width, _ = tf.io.extract_jpeg_shape(encoded).numpy().tolist()
+    return height, width
+
+
 def serialize(record: Record) -> bytes:
     """Write a record as a `tf.train.Example` under the zoo's feature keys."""
 

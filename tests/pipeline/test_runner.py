@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ def test_a_first_run_makes_everything(toys: Any, tmp_path: Path) -> None:
     assert cached_stages(run) == {"gather": False, "fit": False, "tell": False}
     assert (run.path / "artifacts" / "fit" / "model.txt").read_text() == "['0', '1', '2'] 0.01 False"
     assert (run.path / "tale.txt").read_text() == "toy: 0.75 gather, fit"
-    assert json.loads((run.path / "metrics.json").read_text())["fit"] == {"score": 0.75, "polished": False}
+    assert run.manifest["stages"]["fit"]["facts"] == {"score": 0.75, "polished": False}
     assert sorted(path.name for path in (run.path / "artifacts").iterdir()) == ["fit", "gather"]
 
 
@@ -99,10 +98,10 @@ def test_each_stage_has_one_line_and_the_summary_its_headline(
 def test_an_optional_input_is_none_until_it_is_wanted(toys: Any) -> None:
     run = toys.execute(polish={})
     assert toys.calls == ["gather", "fit", "tell"]
-    assert json.loads((run.path / "metrics.json").read_text())["fit"]["polished"] is False
+    assert run.manifest["stages"]["fit"]["facts"]["polished"] is False
     run = toys.execute(polish={}, fit={"polished": True})
     assert toys.calls == ["polish", "fit", "tell"]
-    assert json.loads((run.path / "metrics.json").read_text())["fit"]["polished"] is True
+    assert run.manifest["stages"]["fit"]["facts"]["polished"] is True
 
 
 def test_an_input_that_is_not_wanted_is_none_though_the_run_makes_it(toys: Any) -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that gates a commit, in the environment that is active.
 set -euo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")/.."
 ruff check .
 ruff format --check .
 mypy
