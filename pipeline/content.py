@@ -30,11 +30,14 @@ def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
     with os.scandir(directory) as entries:
         visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     for entry in visible:
-        path = directory / entry.name
-        if path.is_dir():
-            yield from _walk(path, above | {here})
-        elif path.is_file():
-            yield path
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError:
+            continue  # a link to itself
+        if is_folder:
+            yield from _walk(directory / entry.name, above | {here})
+        elif is_file:
+            yield directory / entry.name
 
 
 class ContentDigests:

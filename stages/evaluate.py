@@ -29,11 +29,11 @@ def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact, train: Arti
     from stages.networks.folding import write_frozen
     from stages.predict import Predictor, probabilities
 
-    meanwhile = Thread(target=_import_metrics)
-    meanwhile.start()
     card = read_card(train.path)
     frozen = freeze_classifier(card, train.path / "best.ckpt")
     write_frozen(out / "frozen.pb", frozen)
+    meanwhile = Thread(target=_import_metrics)
+    meanwhile.start()
     logits, columns = Predictor(card, frozen).logits(read_records(ingest.path, "test"))
     scores, targets = probabilities(logits), np.asarray(columns["label"])
     meanwhile.join()

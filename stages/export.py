@@ -19,7 +19,7 @@ MOST_SHOWN = 3
 class ExportConfig:
     """How many photos a check reads at once."""
 
-    batch_size: int = 32
+    batch_size: int = 16
 
     def __post_init__(self) -> None:
         require_range("export.batch_size", self.batch_size, 1, 4096)

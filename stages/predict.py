@@ -12,7 +12,7 @@ from stages.data.batches import prepared_batches, run_padded
 from stages.model import Card
 from stages.tensorflow import tf
 
-BATCH_SIZE = 32
+BATCH_SIZE = 16
 
 
 class Guess(NamedTuple):

@@ -54,6 +54,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with hidden("keras", "tf_keras"), _quiet_stderr():
     import tensorflow as tf
 
+gc.freeze()  # a million objects that stay: the collector need not look at them again and again
 tf.get_logger().setLevel("ERROR")  # what goes wrong raises; the rest is chatter
 logging.getLogger("absl").setLevel("ERROR")
 

@@ -19,12 +19,16 @@ CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
-def import_function(graph_def: Any, inputs: list[str], outputs: list[str]) -> Any:
-    """Wrap a GraphDef as a function from the tensors named `inputs` to those named `outputs`."""
-    wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
-    tensor = wrapped.graph.get_tensor_by_name
-    fetches = [tensor(name) for name in outputs]
-    return wrapped.prune([tensor(name) for name in inputs], fetches[0] if len(fetches) == 1 else fetches)
+def import_function(graph_def: Any, given: str, wanted: str) -> Any:
+    """Return a GraphDef as a concrete function from the tensor named `given` to the one named `wanted`."""
+    [placeholder] = [node for node in graph_def.node if node.name == _node_name(given)]
+    shape, dtype = placeholder.attr["shape"].shape, tf.as_dtype(placeholder.attr["dtype"].type)
+
+    def run(inputs: Any) -> Any:
+        [output] = tf.graph_util.import_graph_def(graph_def, {given: inputs}, [wanted], name="")
+        return output
+
+    return tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(tf.TensorShape(shape), dtype))
 
 
 def write_frozen(path: Path, function: Any) -> None:
@@ -39,7 +43,7 @@ def write_frozen(path: Path, function: Any) -> None:
 def read_frozen(path: Path) -> Any:
     """Read what `write_frozen` wrote, as a function again."""
     graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
-    return import_function(graph_def, ["input:0"], ["output:0"])
+    return import_function(graph_def, "input:0", "output:0")
 
 
 def _rename(graph_def: Any, old: str, new: str) -> None:

@@ -27,7 +27,7 @@ def freeze(network: Network, values: Mapping[str, Any], input_shape: tuple[int, 
     specification = tf.TensorSpec([None, *input_shape], tf.float32)
     traced = tf.function(run, autograph=False).get_concrete_function(specification)
     graph_def = fold_batch_norms(traced.graph.as_graph_def())
-    return import_function(graph_def, [traced.inputs[0].name], [traced.outputs[0].name])
+    return import_function(graph_def, traced.inputs[0].name, traced.outputs[0].name)
 
 
 def _call(network: Network, getter: Callable[..., Any], inputs: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
