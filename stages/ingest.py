@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import os
 import random
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
 
 from omegaconf import II, MISSING
 
@@ -22,15 +18,14 @@ from pipeline.artifact import Facts, write_text
 from pipeline.config import require_path, require_range
 from pipeline.errors import Undecided, UserError
 from pipeline.stage import external, stage, untracked
-from stages.data.sources import LabelledPhoto, Source, check_classes, folder_source, garden_source
+from stages.data.checks import Checked, check_photos, in_parallel
+from stages.data.sources import Source, check_classes, folder_source, garden_source
 from stages.data.splits import SPLITS, SplitConfig, split_photos
 from stages.progress import progress
 
 log = logging.getLogger(__name__)
 
-WINDOW = 256
 MOST_SHOWN = 3
-T = TypeVar("T")
 
 
 @dataclass
@@ -84,17 +79,6 @@ class FlowersConfig(IngestConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_range("ingest.drawn_per_class", self.drawn_per_class, 10, 10_000)
-
-
-class Checked(NamedTuple):
-    """What one look at a photo found; `reason` says why it can't be used, and is empty where it can."""
-
-    photo: LabelledPhoto
-    sha256: str
-    height: int
-    width: int
-    size_bytes: int
-    reason: str
 
 
 def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
@@ -160,7 +144,7 @@ def ingest(config: IngestConfig, out: Path) -> Facts:
     drawn = isinstance(config, FlowersConfig) and config.origin is Origin.drawn
     source = _open(config)
     started_reading = time.perf_counter()
-    checked = _check(source, config.threads)
+    checked = check_photos(source, config.threads)
     good = [row for row in checked if not row.reason]
     _refuse_too_many(checked, config.max_bad_fraction)
     labels = check_classes((row.photo for row in good), len(SPLITS), "Of what can be read, the source")
@@ -188,44 +172,6 @@ def _open(config: IngestConfig) -> Source:
     if isinstance(config, FlowersConfig) and config.origin is Origin.drawn:
         return garden_source(config.drawn_per_class, config.seed)
     return folder_source(Path(config.images or ""))
-
-
-def _in_parallel(work: Callable[[T], Any], items: Sequence[T], threads: int) -> Iterator[Any]:
-    """Map over items with threads, in order, at most a window ahead."""
-    with ThreadPoolExecutor(threads or os.cpu_count()) as executor:
-        waiting = deque(executor.submit(work, item) for item in items[:WINDOW])
-        for item in items[WINDOW:]:
-            yield waiting.popleft().result()
-            waiting.append(executor.submit(work, item))
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _check(source: Source, threads: int) -> list[Checked]:
-    """Read, hash and decode every photo once."""
-    with progress("checking photos", len(source.photos), "photos") as advance:
-        checked = []
-        for row in _in_parallel(lambda photo: _check_one(photo, source.read), source.photos, threads):
-            checked.append(row)
-            advance()
-    return checked
-
-
-def _check_one(photo: LabelledPhoto, read: Callable[[str], bytes]) -> Checked:
-    from stages.data.records import decoded_size
-    from stages.tensorflow import tf
-
-    try:
-        encoded = read(photo.path)
-    except OSError as error:
-        return Checked(photo, "", 0, 0, 0, f"can't be read: {error.strerror}")
-    sha256 = hashlib.sha256(encoded).hexdigest()
-    try:
-        height, width = decoded_size(encoded)
-    except tf.errors.InvalidArgumentError as error:
-        first_line = error.message.splitlines()[0] if encoded else "the file is empty"
-        return Checked(photo, sha256, 0, 0, len(encoded), f"can't be decoded: {first_line}")
-    return Checked(photo, sha256, height, width, len(encoded), "")
 
 
 def _refuse_too_many(checked: list[Checked], most: float) -> None:
@@ -275,7 +221,7 @@ def _write_shards(
             for number in range(count):
                 part = rows[len(rows) * number // count : len(rows) * (number + 1) // count]
                 name = f"{split}-{number:05d}-of-{count:05d}.tfrecord"
-                write_shard(out / name, _in_parallel(example, part, config.threads))
+                write_shard(out / name, in_parallel(example, part, config.threads))
                 shards.update((row.photo.path, name) for row in part)
                 advance(len(part))
     return shards
