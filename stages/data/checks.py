@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from stages.data.sources import LabelledPhoto, Source
 from stages.progress import progress
 
 WINDOW = 256
+INTERNALS = re.compile(r"\{\{.*?\}\} | \[Op:.*")
 T = TypeVar("T")
 
 
@@ -61,6 +63,6 @@ def check_photo(photo: LabelledPhoto, read: Callable[[str], bytes]) -> Checked:
     try:
         height, width = decoded_size(encoded)
     except tf.errors.InvalidArgumentError as error:
-        first_line = error.message.splitlines()[0] if encoded else "the file is empty"
+        first_line = INTERNALS.sub("", error.message.splitlines()[0]) if encoded else "the file is empty"
         return Checked(photo, sha256, 0, 0, len(encoded), f"can't be decoded: {first_line}")
     return Checked(photo, sha256, height, width, len(encoded), "")

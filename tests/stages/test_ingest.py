@@ -73,7 +73,11 @@ def test_every_photo_has_a_row_that_says_where_it_went(folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "empty"), (b"not an image", "can't be decoded"), (picture(7)[:300], "can't be decoded")],
+    [
+        (b"", "empty"),
+        (b"not an image", "can't be decoded: Unknown image file format"),
+        (picture(7)[:300], "can't be decoded"),
+    ],
 )
 def test_what_cannot_be_used_is_left_out_with_the_reason(folder, tmp_path, content, reason):
     (folder / "ant" / "bad.jpg").write_bytes(content)
