@@ -10,10 +10,12 @@ SIDE_PX = 160
 
 
 def thumbnails(folder: Path, split: str, wanted: set[str]) -> dict[str, str]:
-    """Return `data:` addresses of a split's wanted photos, by sha256, each at most 160 px a side."""
-    from PIL import Image, ImageOps
+    """Return `data:` addresses of a split's wanted photos, by sha256, upright, each at most 160 px a side."""
+    import numpy as np
+    from PIL import Image
 
     from stages.data.batches import without_autotune
+    from stages.data.orientation import read_orientation, upright
     from stages.data.records import read_records
 
     found: dict[str, str] = {}
@@ -24,10 +26,12 @@ def thumbnails(folder: Path, split: str, wanted: set[str]) -> dict[str, str]:
         if sha256 in wanted:
             with Image.open(io.BytesIO(record["encoded"].numpy())) as image:
                 image.draft("RGB", (2 * SIDE_PX, 2 * SIDE_PX))
-                small = ImageOps.exif_transpose(image).convert("RGB")
+                small = image.convert("RGB")
                 small.thumbnail((SIDE_PX, SIDE_PX))
-                encoded = io.BytesIO()
-                small.save(encoded, "JPEG", quality=80)
+            # Not Pillow's `exif_transpose`: that heeds XMP and PNGs too, and the network wouldn't see the same.
+            turned = upright(np.asarray(small), read_orientation(record["encoded"])).numpy()
+            encoded = io.BytesIO()
+            Image.fromarray(turned).save(encoded, "JPEG", quality=80)
             found[sha256] = "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode()
             if len(found) == len(wanted):
                 break

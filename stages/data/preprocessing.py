@@ -5,44 +5,95 @@ The one path for features, evaluation, export and classify, so that a model beha
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+from stages.data.orientation import may_hold_exif, read_orientation, upright
 
-@dataclass(frozen=True)
+CROPS = ("square", "each_side", "vgg", "whole")
+RESIZES = ("bicubic", "legacy_bilinear")
+ORIENTATIONS = ("exif", "ignore")
+CHROMA_MARGIN_PX = 2
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How a network wants its images: a central square crop, a bicubic resize, then (x - offset) / scale.
+    """How a network wants its images: upright, cropped, resized to a square, then (x - offset) / scale, x in 0 to 255.
 
-    `crop_fraction` is of the shorter side.
+    `crop` says what is kept of [height, width]:
+    - `square`: in the middle, a square of `crop_fraction` of the shorter side (EfficientNet-Lite).
+    - `each_side`: `crop_fraction` of the height and of the width (the zoo's inception_preprocessing).
+    - `vgg`: the image is resized, in its proportions, to a shorter side of `input_px / crop_fraction` (256 for 224,
+      at the default), and `input_px` square is cut from its middle (the zoo's vgg_preprocessing).
+    - `whole`: everything.
+
+    `resize` is `bicubic`, or `legacy_bilinear`: TensorFlow 1's, without half-pixel centres. `offset` is one number or
+    three (RGB). `orientation` is `exif`, to heed what a JPEG says of its camera, or `ignore`.
+
+    Raises:
+        ValueError: a value isn't allowed.
     """
 
     input_px: int
-    crop_fraction: float
-    offset: float
+    crop: str = "square"
+    crop_fraction: float = 0.875
+    resize: str = "bicubic"
+    offset: float | tuple[float, ...]
     scale: float
+    orientation: str = "exif"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.offset, list | tuple):
+            object.__setattr__(self, "offset", tuple(self.offset))  # JSON gives a list
+        offsets = self.offset if isinstance(self.offset, tuple) else (self.offset,)
+        _require_one_of("crop", self.crop, CROPS)
+        _require_one_of("resize", self.resize, RESIZES)
+        _require_one_of("orientation", self.orientation, ORIENTATIONS)
+        if isinstance(self.input_px, bool) or not isinstance(self.input_px, int) or self.input_px < 1:
+            raise ValueError(f"input_px={self.input_px!r}: a whole number of pixels from 1 up is allowed.")
+        if not _is_number(self.crop_fraction) or not 0 < self.crop_fraction <= 1:
+            raise ValueError(f"crop_fraction={self.crop_fraction!r}: a number above 0, up to 1, is allowed.")
+        if len(offsets) not in (1, 3) or not all(map(_is_number, offsets)):
+            raise ValueError(f"offset={self.offset!r}: one number is allowed, or three (red, green, blue).")
+        if not _is_number(self.scale) or self.scale <= 0:
+            raise ValueError(f"scale={self.scale!r}: a number above 0 is allowed.")
+        if self.crop == "vgg" and self.resize != "legacy_bilinear":
+            raise ValueError(f"resize={self.resize!r}: with crop='vgg', 'legacy_bilinear' alone is allowed.")
 
 
 def preprocess(encoded: Any, wanted: Preprocessing) -> Any:
     """Decode one image and make it ready: [input_px, input_px, 3] float32.
 
-    `encoded` is a scalar string: JPEG, PNG, GIF (its first frame) or BMP. JPEGs are decoded and
+    `encoded` is a scalar string: JPEG, PNG, GIF (its first frame) or BMP. JPEGs that are upright are decoded and
     cropped in one operation.
     """
     from stages.tensorflow import tf
 
-    def whole() -> Any:
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        top, left, side = _central_square(tf.shape(image), wanted.crop_fraction)
-        return image[top : top + side, left : left + side]
+    heeded = wanted.orientation == "exif"
+    is_jpeg = tf.io.is_jpeg(encoded)
 
-    def cropped_jpeg() -> Any:
-        top, left, side = _central_square(tf.io.extract_jpeg_shape(encoded), wanted.crop_fraction)
-        return tf.io.decode_and_crop_jpeg(encoded, tf.stack([top, left, side, side]), channels=3)
+    def cropped_jpeg() -> tuple[Any, Any]:
+        size = tf.io.extract_jpeg_shape(encoded)[:2]
+        return _decode_box(encoded, size, wanted), size
 
-    image = tf.cond(tf.io.is_jpeg(encoded), cropped_jpeg, whole)
-    image = tf.ensure_shape(image, [None, None, 3])
-    image = tf.image.resize(image, [wanted.input_px, wanted.input_px], method="bicubic")
-    return (image - wanted.offset) / wanted.scale
+    def turned(orientation: Any) -> tuple[Any, Any]:
+        image = upright(tf.io.decode_image(encoded, channels=3, expand_animations=False), orientation)
+        size = tf.shape(image)[:2]
+        top, left, height, width = _crop_box(size, wanted)
+        return image[top : top + height, left : left + width], size
+
+    # TensorFlow visits every operation of a branch that isn't taken, unless it is a function that is kept whole.
+    @tf.function(autograph=False, experimental_attributes={"_noinline": True})  # type: ignore[untyped-decorator]
+    def otherwise() -> tuple[Any, Any]:
+        orientation = read_orientation(encoded) if heeded else tf.constant(1)
+        result: tuple[Any, Any] = tf.cond(is_jpeg & (orientation == 1), cropped_jpeg, lambda: turned(orientation))
+        return result
+
+    plain = is_jpeg & ~may_hold_exif(encoded) if heeded else is_jpeg
+    image, size = tf.cond(plain, cropped_jpeg, otherwise)
+    image = _resize(tf.ensure_shape(image, [None, None, 3]), size, wanted)
+    return (image - wanted.offset) * (1 / wanted.scale)  # a division would be rewritten so, in some graphs only
 
 
 def preprocess_batch(encoded: Any, wanted: Preprocessing) -> Any:
@@ -53,10 +104,77 @@ def preprocess_batch(encoded: Any, wanted: Preprocessing) -> Any:
     return tf.map_fn(lambda one: preprocess(one, wanted), encoded, fn_output_signature=shape, parallel_iterations=16)
 
 
-def _central_square(shape: Any, fraction: float) -> tuple[Any, Any, Any]:
-    """Place a square of `fraction` of the shorter side in the middle of [height, width, ...]: top, left, side."""
+def _require_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: allowed are {', '.join(allowed)}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _crop_box(size: Any, wanted: Preprocessing) -> tuple[Any, Any, Any, Any]:
+    """Return what is needed of an image of `size` (height, width): top, left, height, width."""
     from stages.tensorflow import tf
 
-    side = tf.cast(tf.cast(tf.minimum(shape[0], shape[1]), tf.float32) * fraction, tf.int32)
-    side = tf.maximum(side, 1)
-    return (shape[0] - side) // 2, (shape[1] - side) // 2, side
+    if wanted.crop == "whole":
+        return tf.constant(0), tf.constant(0), size[0], size[1]
+    if wanted.crop == "square":
+        side = tf.cast(tf.cast(tf.minimum(size[0], size[1]), tf.float32) * wanted.crop_fraction, tf.int32)
+        side = tf.maximum(side, 1)
+        return (size[0] - side) // 2, (size[1] - side) // 2, side, side
+    if wanted.crop == "each_side":  # as `tf.image.central_crop` rounds
+        exact = tf.cast(size, tf.float64)
+        start = tf.cast((exact - exact * wanted.crop_fraction) / 2, tf.int32)
+        kept = size - 2 * start
+        return start[0], start[1], kept[0], kept[1]
+    (top, bottom, _), (left, right, _) = (_vgg_samples(size, axis, wanted) for axis in (0, 1))
+    return top[0], left[0], bottom[-1] + 1 - top[0], right[-1] + 1 - left[0]
+
+
+def _decode_box(encoded: Any, size: Any, wanted: Preprocessing) -> Any:
+    """Decode what `_crop_box` keeps of a JPEG of `size`, and no more of it than that takes."""
+    from stages.tensorflow import tf
+
+    top, left, height, width = _crop_box(size, wanted)
+    # Where colour has fewer columns than brightness, its outermost pixels want a neighbour on either side: without,
+    # they are up to 30 of 255 off.
+    first = tf.maximum(left - CHROMA_MARGIN_PX, 0)
+    end = tf.minimum(left + width + CHROMA_MARGIN_PX, size[1])
+    image = tf.io.decode_and_crop_jpeg(encoded, tf.stack([top, first, height, end - first]), channels=3)
+    return image[:, left - first : left - first + width]
+
+
+def _resize(image: Any, size: Any, wanted: Preprocessing) -> Any:
+    """Resize what `_crop_box` kept of an image of `size` to [input_px, input_px, 3] float32."""
+    from stages.tensorflow import tf
+
+    square_px = [wanted.input_px, wanted.input_px]
+    if wanted.resize == "bicubic":
+        return tf.image.resize(image, square_px, method="bicubic")
+    if wanted.crop != "vgg":
+        return tf.compat.v1.image.resize_bilinear(image[None], square_px)[0]
+    (top, bottom, down), (left, right, across) = (_vgg_samples(size, axis, wanted) for axis in (0, 1))
+    rows = tf.gather(image, tf.stack([top, bottom]) - top[0])
+    first, second = (tf.cast(tf.gather(rows, at - left[0], axis=2), tf.float32) for at in (left, right))
+    above, below = tf.unstack(first + (second - first) * across[:, None])
+    # The bound changes nothing. It keeps the graph's optimizer from moving the offset in between, in some graphs only.
+    return tf.minimum(above + (below - above) * down[:, None, None], 255.0)
+
+
+def _vgg_samples(size: Any, axis: int, wanted: Preprocessing) -> tuple[Any, Any, Any]:
+    """Return where the pixels that the zoo resizes and then crops come from, along one axis: [input_px] each.
+
+    These are the first and the second source pixel (int32), and the second's weight. To resize the whole and
+    crop afterwards, as the zoo does, would take 4 GB for an image of 5,000 by 1 pixels.
+    """
+    from stages.tensorflow import tf
+
+    length = tf.cast(size[axis], tf.float32)
+    shorter_px = round(wanted.input_px / wanted.crop_fraction)
+    resized = tf.math.rint(length * (shorter_px / tf.cast(tf.reduce_min(size), tf.float32)))
+    start = (tf.cast(resized, tf.int32) - wanted.input_px) // 2
+    position = tf.cast(start + tf.range(wanted.input_px), tf.float32) * (length / resized)
+    first = tf.floor(position)
+    first_px = tf.cast(first, tf.int32)
+    return first_px, tf.minimum(first_px + 1, size[axis] - 1), position - first
