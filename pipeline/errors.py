@@ -13,5 +13,9 @@ class UserError(Exception):
         super().__init__("\n".join((problem, *advice)))
 
 
+class Unavailable(UserError):
+    """What is asked for must come from elsewhere, and can't be had now; a sweep may leave such a point out."""
+
+
 class Undecided(Exception):
     """Raised by a stage's `resolve` under `run.plan=true`: settling it would need work, such as a download."""

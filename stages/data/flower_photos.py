@@ -52,7 +52,7 @@ def fetch_flower_photos(
     # Named after the archive, which two folders side by side would share.
     with FileLock(archive.with_suffix(".lock")):
         if not folder.exists():
-            download(url, archive, sha256=sha256, size_bytes=size_bytes, reach_seconds=reach_seconds)
+            download(url, archive, digest=f"sha256:{sha256}", size_bytes=size_bytes, reach_seconds=reach_seconds)
             _unpack(archive, folder)
             archive.unlink()
             log.info("flower_photos is in %s", folder)

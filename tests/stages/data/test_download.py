@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 import os
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.errors import UserError
-from stages.data.download import Unreachable, download
+from stages.data.download import Unreachable, Unusable, download
 
 if TYPE_CHECKING:
     from tests.stages.data.conftest import LoopbackServer
@@ -27,13 +28,13 @@ REACH_SECONDS = 0.5
 
 
 def hash_of(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def fetch(server: LoopbackServer, path: Path, content: bytes = CONTENT, **options: float) -> None:
     """Download what should be `content`."""
     size_bytes = len(content) if "size_bytes" not in options else int(options.pop("size_bytes"))
-    download(server.url(), path, sha256=hash_of(content), size_bytes=size_bytes, **options)
+    download(server.url(), path, digest=hash_of(content), size_bytes=size_bytes, **options)
 
 
 def part_of(path: Path) -> Path:
@@ -82,7 +83,7 @@ def test_whole_file(server: LoopbackServer, path: Path, capfd: pytest.CaptureFix
 
 def test_unknown_size_and_length(server: LoopbackServer, path: Path) -> None:
     server.content, server.gives_length = CONTENT, False
-    download(server.url(), path, sha256=hash_of(CONTENT))
+    download(server.url(), path, digest=hash_of(CONTENT))
     assert path.read_bytes() == CONTENT
 
 
@@ -169,7 +170,7 @@ def test_cut_again_after_a_change_keeps_the_new_version(cut: LoopbackServer, pat
 
 def test_file_that_shrank_below_the_part(cut: LoopbackServer, path: Path) -> None:
     cut.content = OTHER[: CUT // 2]
-    download(cut.url(), path, sha256=hash_of(cut.content))
+    download(cut.url(), path, digest=hash_of(cut.content))
     assert path.read_bytes() == cut.content
     assert cut.headers("Range") == [None, f"bytes={CUT}-", None]
 
@@ -307,6 +308,101 @@ def test_two_at_once_download_once(server: LoopbackServer, path: Path) -> None:
     assert len(server.requests) == 1
 
 
+# From here on: no checksum is known, or another kind of it.
+
+
+def stated(content: bytes) -> dict[str, str]:
+    """What Google's storage says of a file."""
+    md5 = base64.b64encode(hashlib.md5(content).digest()).decode()
+    return {"x-goog-hash": f"crc32c=AAAAAA==, md5={md5}", "x-goog-stored-content-encoding": "identity"}
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha256", "sha384"])
+def test_other_checksums(server: LoopbackServer, path: Path, algorithm: str) -> None:
+    server.content = CONTENT
+    digest = f"{algorithm}:{hashlib.new(algorithm, CONTENT).hexdigest()}"
+    with pytest.raises(Unusable, match=f"not {digest[:-1]}x"):
+        download(server.url(), path, digest=digest[:-1] + "x")
+    assert names_in(path.parent) == set()
+    download(server.url(), path, digest=digest)
+    assert path.read_bytes() == CONTENT
+
+
+def test_checksum_of_no_known_algorithm(server: LoopbackServer, path: Path) -> None:
+    with pytest.raises(ValueError, match="crc32c:AAAA"):
+        download(server.url(), path, digest="crc32c:AAAA")
+
+
+def test_stated_checksum_counts_where_none_is_known(server: LoopbackServer, path: Path) -> None:
+    server.content, server.more_headers = CONTENT, stated(OTHER)
+    with pytest.raises(Unusable, match=f"has md5:.*, not md5:{hashlib.md5(OTHER).hexdigest()}"):
+        download(server.url(), path, digest=None)
+    assert names_in(path.parent) == set()
+    server.more_headers = stated(CONTENT)
+    download(server.url(), path, digest=None)
+    assert path.read_bytes() == CONTENT
+
+
+def test_stated_checksum_of_the_compressed_file_says_nothing(server: LoopbackServer, path: Path) -> None:
+    server.content, server.more_headers = CONTENT, {**stated(OTHER), "x-goog-stored-content-encoding": "gzip"}
+    download(server.url(), path, digest=None)
+    assert path.read_bytes() == CONTENT
+
+
+def test_known_checksum_goes_before_the_stated_one(server: LoopbackServer, path: Path) -> None:
+    server.content, server.more_headers = OTHER, stated(OTHER)
+    with pytest.raises(Unusable):
+        fetch(server, path)
+    assert names_in(path.parent) == set()
+
+
+def test_stated_checksum_spots_a_part_of_another_version(cut: LoopbackServer, path: Path) -> None:
+    """The server sends the rest of another file under the same ETag."""
+    cut.content, cut.more_headers = OTHER, stated(OTHER)
+    with pytest.raises(Unusable, match="has md5"):
+        download(cut.url(), path, digest=None)
+    assert names_in(path.parent) == set()
+
+
+def test_resumes_without_a_checksum(cut: LoopbackServer, path: Path) -> None:
+    download(cut.url(), path, digest=None)
+    assert path.read_bytes() == CONTENT
+    assert cut.sent_bytes == len(CONTENT)
+
+
+def test_part_of_no_known_version_starts_over_without_a_checksum(server: LoopbackServer, path: Path) -> None:
+    path.parent.mkdir()
+    part_of(path).write_bytes(OTHER[:CUT])
+    server.content, server.etag = CONTENT, ""
+    download(server.url(), path, digest=None)
+    assert path.read_bytes() == CONTENT
+    assert server.headers("Range") == [None]
+
+
+def test_file_of_the_wrong_kind_gets_no_name(server: LoopbackServer, path: Path) -> None:
+    def refuse(part: Path) -> None:
+        assert part.read_bytes() == CONTENT
+        assert not path.exists()
+        raise UserError("it is no picture of a cat.")
+
+    server.content = CONTENT
+    with pytest.raises(Unusable, match="it is no picture of a cat"):
+        download(server.url(), path, digest=None, inspect=refuse)
+    assert names_in(path.parent) == set()
+
+
+def test_file_there_of_the_wrong_kind_is_replaced(server: LoopbackServer, path: Path) -> None:
+    def refuse_other(part: Path) -> None:
+        if part.read_bytes() == OTHER:
+            raise UserError("it is the other one.")
+
+    path.parent.mkdir()
+    path.write_bytes(OTHER)
+    server.content = CONTENT
+    download(server.url(), path, digest=None, inspect=refuse_other)
+    assert path.read_bytes() == CONTENT
+
+
 # From here on: Unreachable, and in time.
 
 
@@ -315,7 +411,7 @@ def test_refused_port(path: Path, deadline: None) -> None:
         closed.bind(("127.0.0.1", 0))  # bound, but not listening
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/file.bin"
         with pytest.raises(Unreachable, match=r"127\.0\.0\.1 could not be reached: .*refused"):
-            download(url, path, sha256=hash_of(CONTENT), reach_seconds=REACH_SECONDS)
+            download(url, path, digest=hash_of(CONTENT), reach_seconds=REACH_SECONDS)
 
 
 def test_black_hole(server: LoopbackServer, path: Path, deadline: None) -> None:
@@ -342,7 +438,7 @@ def test_slow_redirects(server: LoopbackServer, path: Path, deadline: None) -> N
 
 def test_name_without_an_address(path: Path) -> None:
     with pytest.raises(Unreachable, match=r"nowhere\.invalid"):
-        download("http://nowhere.invalid/", path, sha256=hash_of(CONTENT), reach_seconds=2)
+        download("http://nowhere.invalid/", path, digest=hash_of(CONTENT), reach_seconds=2)
 
 
 def test_hanging_name_look_up(path: Path, deadline: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +451,7 @@ def test_hanging_name_look_up(path: Path, deadline: None, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     with pytest.raises(Unreachable, match="did not answer within"):
-        download("http://nowhere.invalid/", path, sha256=hash_of(CONTENT), reach_seconds=REACH_SECONDS)
+        download("http://nowhere.invalid/", path, digest=hash_of(CONTENT), reach_seconds=REACH_SECONDS)
     assert looked_up.is_set()
 
 
@@ -368,13 +464,13 @@ def test_several_addresses_that_time_out(path: Path, deadline: None, monkeypatch
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
     monkeypatch.setattr(socket.socket, "connect", time_out)
     with pytest.raises(Unreachable):
-        download("http://five.invalid/", path, sha256=hash_of(CONTENT), reach_seconds=REACH_SECONDS)
+        download("http://five.invalid/", path, digest=hash_of(CONTENT), reach_seconds=REACH_SECONDS)
 
 
 def test_failed_tls(server: LoopbackServer, path: Path) -> None:
     server.content = CONTENT
     with pytest.raises(Unreachable, match=r"(?i)ssl"):
-        download(server.url().replace("http:", "https:"), path, sha256=hash_of(CONTENT))
+        download(server.url().replace("http:", "https:"), path, digest=hash_of(CONTENT))
 
 
 def test_proxy_that_refuses_the_tunnel(server: LoopbackServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,7 +478,7 @@ def test_proxy_that_refuses_the_tunnel(server: LoopbackServer, path: Path, monke
         monkeypatch.delenv(name)
     monkeypatch.setenv("HTTPS_PROXY", server.url(""))
     with pytest.raises(Unreachable, match=r"nowhere\.invalid could not be reached: .*403"):
-        download("https://nowhere.invalid/", path, sha256=hash_of(CONTENT))
+        download("https://nowhere.invalid/", path, digest=hash_of(CONTENT))
     assert [asked for asked, _ in server.requests] == ["nowhere.invalid:443"]
 
 
@@ -391,10 +487,10 @@ def test_hang_after_the_first_answer_is_no_longer_unreachable(cut: LoopbackServe
     cut.content = OTHER[: CUT // 2]
     cut.dies_after_requests = 2
     with pytest.raises(UserError, match="not when asked again"):
-        download(cut.url(), path, sha256=hash_of(cut.content), reach_seconds=0.3)
+        download(cut.url(), path, digest=hash_of(cut.content), reach_seconds=0.3)
 
 
 @pytest.mark.parametrize("url", ["nowhere/file.bin", "ftp://nowhere.invalid/", "http://[nowhere/"])
 def test_address_that_is_none(path: Path, url: str) -> None:
     with pytest.raises(UserError, match="can't be asked for"):
-        download(url, path, sha256=hash_of(CONTENT))
+        download(url, path, digest=hash_of(CONTENT))

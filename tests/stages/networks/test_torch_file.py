@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from stages.networks.table import NETWORKS
+from stages.networks.package import package_file
+from stages.networks.published import published_weights
 from stages.networks.torch_file import MAGIC, read_torch_file
-from stages.networks.weights import map_torch_weights, package_file
+from stages.networks.weights import map_torch_weights
 
 
 class Evil:
@@ -30,8 +31,8 @@ def a_file(path: Path, state: object) -> Path:
 
 
 def test_the_published_file_reads_and_maps_to_slim_names():
-    row = NETWORKS["efficientnet_lite0"]
-    tensors = read_torch_file(package_file(row.weights_package, row.weights_file))
+    [published] = published_weights("efficientnet_lite0", 1.0, 224)
+    tensors = read_torch_file(package_file(published.package, published.file))
     assert tensors["_conv_stem.weight"].shape == (32, 3, 3, 3)
     assert tensors["_fc.weight"].shape == (1000, 1280)
     assert tensors["_fc.weight"].dtype == np.float32
@@ -72,8 +73,8 @@ def test_another_format_is_refused(tmp_path, content):
 
 
 def test_a_cut_file_is_refused(tmp_path):
-    row = NETWORKS["efficientnet_lite0"]
-    whole = package_file(row.weights_package, row.weights_file).read_bytes()
+    [published] = published_weights("efficientnet_lite0", 1.0, 224)
+    whole = package_file(published.package, published.file).read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="can't be read"):
         read_torch_file(tmp_path / "cut.pth")
