@@ -8,21 +8,12 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
+from stages.networks.mobilenet_v2 import Blocks, add_inverted_bottlenecks, scale_filters
 from stages.networks.slim import BATCH_NORM, slim
+from stages.networks.top import add_top
 from stages.tensorflow import tf
-
-
-class Blocks(NamedTuple):
-    """A run of inverted bottlenecks; the first of them strides, the rest keep their size."""
-
-    repeats: int
-    kernel_px: int
-    stride: int
-    expansion: int
-    filters: int
-
 
 BLOCKS = (
     Blocks(1, 3, 1, 1, 16),
@@ -37,12 +28,6 @@ STEM_FILTERS = 32
 HEAD_FILTERS = 1280
 
 
-def scale_filters(filters: int, width: float) -> int:
-    """Scale a channel count to a multiple of 8, never more than a tenth below what was asked."""
-    scaled = max(8, int(filters * width + 4) // 8 * 8)
-    return scaled + 8 if scaled < 0.9 * filters * width else scaled
-
-
 def scale_repeats(blocks: tuple[Blocks, ...], depth: float) -> list[Blocks]:
     """Scale the number of repeats, except of the first and the last run, as the Lite family does."""
     last = len(blocks) - 1
@@ -50,18 +35,6 @@ def scale_repeats(blocks: tuple[Blocks, ...], depth: float) -> list[Blocks]:
         run if index in (0, last) else run._replace(repeats=math.ceil(run.repeats * depth))
         for index, run in enumerate(blocks)
     ]
-
-
-def _inverted_bottleneck(inputs: Any, run: Blocks, stride: int, filters: int, scope: str) -> Any:
-    net = inputs
-    with tf.compat.v1.variable_scope(scope):
-        if run.expansion > 1:
-            net = slim.conv2d(net, inputs.shape[-1] * run.expansion, [1, 1], scope="expand")
-        net = slim.separable_conv2d(net, None, [run.kernel_px, run.kernel_px], 1, stride=stride, scope="depthwise")
-        net = slim.conv2d(net, filters, [1, 1], activation_fn=None, scope="project")
-        if stride == 1 and inputs.shape[-1] == filters:
-            net = net + inputs
-    return net
 
 
 def efficientnet_lite(
@@ -94,32 +67,14 @@ def efficientnet_lite(
         tf.compat.v1.variable_scope(scope),
     ):
         net = slim.conv2d(images, STEM_FILTERS, [3, 3], stride=2, scope="Conv")
-        index = 0
-        for run in scale_repeats(BLOCKS, depth):
-            for repeat in range(run.repeats):
-                name = f"expanded_conv_{index}" if index else "expanded_conv"
-                stride = run.stride if repeat == 0 else 1
-                net = _inverted_bottleneck(net, run, stride, scale_filters(run.filters, width), name)
-                end_points[name] = net
-                index += 1
+        runs = [run._replace(filters=scale_filters(run.filters, width)) for run in scale_repeats(BLOCKS, depth)]
+        net = add_inverted_bottlenecks(net, end_points, runs)
         net = slim.conv2d(net, HEAD_FILTERS, [1, 1], scope="Conv_1")
         end_points["Conv_1"] = net
-        net = tf.reduce_mean(net, [1, 2], name="pooled")
-        end_points["pooled"] = net
-        if num_classes is not None:
-            with tf.compat.v1.variable_scope("Logits"):
-                if is_training:
-                    net = tf.nn.dropout(net, 1 - dropout_keep)
-                net = slim.conv2d(
-                    net[:, None, None, :],
-                    num_classes,
-                    [1, 1],
-                    activation_fn=None,
-                    normalizer_fn=None,
-                    scope="Conv2d_1c_1x1",
-                )[:, 0, 0, :]
-            end_points["Logits"] = net
-    return net, end_points
+        output = add_top(net, end_points, num_classes=num_classes, is_training=is_training, dropout_keep=dropout_keep)
+    return output, end_points
 
 
 efficientnet_lite0 = partial(efficientnet_lite, width=1.0, depth=1.0, scope="EfficientnetLite0")
+efficientnet_lite1 = partial(efficientnet_lite, width=1.0, depth=1.1, scope="EfficientnetLite1")
+efficientnet_lite2 = partial(efficientnet_lite, width=1.1, depth=1.2, dropout_keep=0.7, scope="EfficientnetLite2")

@@ -4,12 +4,53 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from stages.networks.folding import fold_batch_norms, import_function
 from stages.tensorflow import tf
 
 Network = Callable[..., tuple[Any, dict[str, Any]]]
+
+
+class Declared(NamedTuple):
+    """A variable as a network asks for it."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    trainable: bool
+    initializer: Any
+
+    def initial_value(self, name: str, seed: int) -> Any:
+        """Draw from (seed, name), so that nothing depends on the order of building."""
+        tf.random.set_seed((seed * 1_000_003 + zlib.crc32(name.encode())) % (2**31 - 1))
+        return self.initializer(list(self.shape), dtype=self.dtype)
+
+
+class Outline(NamedTuple):
+    """A network before it has weights: its variables in order of construction, its end points' shapes, its graph."""
+
+    variables: dict[str, Declared]
+    end_points: dict[str, tuple[int | None, ...]]
+    graph: Any
+
+
+def outline(network: Network, input_shape: tuple[int, ...]) -> Outline:
+    """Trace a network for inference on [None, *input_shape] float32 without making its variables."""
+    variables: dict[str, Declared] = {}
+    shapes: dict[str, tuple[int | None, ...]] = {}
+
+    def get(getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
+        variables[name] = _declared(wanted)
+        return tf.zeros(variables[name].shape, variables[name].dtype)
+
+    def run(inputs: Any) -> Any:
+        output, end_points = _call(network, get, inputs, is_training=False)
+        shapes.update((name, tuple(tensor.shape)) for name, tensor in end_points.items())
+        return output
+
+    specification = tf.TensorSpec([None, *input_shape], tf.float32)
+    traced = tf.function(run, autograph=False).get_concrete_function(specification)
+    return Outline(variables, shapes, traced.graph)
 
 
 def freeze(network: Network, values: Mapping[str, Any], input_shape: tuple[int, ...]) -> Any:
@@ -19,7 +60,8 @@ def freeze(network: Network, values: Mapping[str, Any], input_shape: tuple[int, 
     """
 
     def get(getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
-        return tf.constant(values[name], wanted["dtype"], tf.TensorShape(wanted["shape"]).as_list())
+        # The slash keeps TensorFlow from putting the scope before the name once more.
+        return tf.constant(values[name], wanted["dtype"], tf.TensorShape(wanted["shape"]).as_list(), name=f"{name}/")
 
     def run(inputs: Any) -> Any:
         return _call(network, get, inputs)[0]
@@ -34,6 +76,16 @@ def _call(network: Network, getter: Callable[..., Any], inputs: Any, **options: 
     scope = tf.compat.v1.get_variable_scope()
     with tf.compat.v1.variable_scope(scope, custom_getter=getter):
         return network(inputs, **options)
+
+
+def _declared(wanted: Mapping[str, Any]) -> Declared:
+    initializer = wanted.get("initializer") or tf.compat.v1.glorot_uniform_initializer()
+    return Declared(
+        shape=tuple(tf.TensorShape(wanted["shape"]).as_list()),
+        dtype=tf.as_dtype(wanted["dtype"]),
+        trainable=wanted.get("trainable", True) is not False,
+        initializer=initializer() if isinstance(initializer, type) else initializer,
+    )
 
 
 class SlimModule(tf.Module):  # type: ignore[misc]  # TensorFlow carries no types
@@ -57,9 +109,12 @@ class SlimModule(tf.Module):  # type: ignore[misc]  # TensorFlow carries no type
         """
         super().__init__()
         self.variables_by_name: dict[str, Any] = {}
-        self._network, self._values, self._seed = network, dict(values or {}), seed
+        self._network, self._seed = network, seed
+        # A function, since tf.Module would take a dict for something to be saved.
+        self._given: Callable[[str], Any] = (values or {}).get
         specification = tf.TensorSpec([None, *input_shape], tf.float32)
         tf.function(lambda inputs: self(inputs)[0], autograph=False).get_concrete_function(specification)
+        self._given = lambda name: None
 
     def __call__(self, inputs: Any, is_training: bool = False, **options: Any) -> tuple[Any, dict[str, Any]]:
         """Run the network: `(output, end_points)`. Call it inside a `tf.function`."""
@@ -68,18 +123,11 @@ class SlimModule(tf.Module):  # type: ignore[misc]  # TensorFlow carries no type
     def _get(self, getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
         """Stand in for `get_variable`, as its custom getter."""
         if name not in self.variables_by_name:
+            declared = _declared(wanted)
             with tf.init_scope():
-                value = self._values.pop(name, None)
-                value = self._initial_value(name, wanted) if value is None else value
-                dtype = tf.as_dtype(wanted["dtype"])
+                value = self._given(name)
+                value = declared.initial_value(name, self._seed) if value is None else value
                 self.variables_by_name[name] = tf.Variable(
-                    value, trainable=wanted.get("trainable", True), name=name, dtype=dtype
+                    value, trainable=declared.trainable, name=name, dtype=declared.dtype
                 )
         return self.variables_by_name[name]
-
-    def _initial_value(self, name: str, wanted: Mapping[str, Any]) -> Any:
-        """Draw from (seed, name), so that nothing depends on the order of building."""
-        initializer = wanted.get("initializer") or tf.compat.v1.glorot_uniform_initializer()
-        initializer = initializer() if isinstance(initializer, type) else initializer
-        tf.random.set_seed((self._seed * 1_000_003 + zlib.crc32(name.encode())) % (2**31 - 1))
-        return initializer(tf.TensorShape(wanted["shape"]).as_list(), dtype=tf.as_dtype(wanted["dtype"]))

@@ -1,0 +1,102 @@
+"""Weights that anyone can make from their names, and networks run on them."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stages.networks.module import SlimModule
+from stages.tensorflow import tf
+from tests.conftest import shared
+
+
+class Result(NamedTuple):
+    """What a network gave: its variables' shapes in the order of construction, its output, its end points."""
+
+    shapes: dict[str, tuple[int, ...]]
+    output: Any
+    end_points: dict[str, Any]
+    seconds: float
+
+
+class ByName(Mapping[str, Any]):
+    """Hands out the reference weights for whatever shape a variable is asked for with."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._shapes = shapes
+
+    def __getitem__(self, name: str) -> Any:
+        return weights_by_name(name, self._shapes[name])
+
+    def __iter__(self) -> Any:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
+@lru_cache(maxsize=400)  # those of about one network: it runs twice in a row, and drawing takes half of the time
+def weights_by_name(name: str, shape: tuple[int, ...]) -> Any:
+    """Draw a variable's value as the reference outputs' README says."""
+    random = np.random.RandomState(zlib.crc32(name.encode()))
+    kind = name.rpartition("/")[2]
+    if kind in ("weights", "depthwise_weights"):
+        fan = np.prod(shape[:3] if kind == "weights" else shape[:2])
+        value = random.standard_normal(shape) * np.sqrt(2 / fan)
+    elif kind in ("gamma", "moving_variance"):
+        low, high = (0.8, 1.2) if kind == "gamma" else (0.5, 1.5)
+        value = random.uniform(low, high, shape)
+    else:
+        value = random.standard_normal(shape) * 0.1
+    return value.astype(np.float32)
+
+
+def reference_images(size_px: int) -> Any:
+    return np.random.RandomState(7).uniform(-1, 1, [2, size_px, size_px, 3]).astype(np.float32)
+
+
+def reference(name: str) -> tuple[dict[str, tuple[int, ...]], Mapping[str, Any]]:
+    """Read a reference's variables, shapes by name, and its outputs; skip the test where it is absent."""
+    folder = shared(f"reference/{name}")
+    shapes = json.loads((folder / "variables.json").read_text())
+    with np.load(folder / "outputs.npz") as outputs:
+        return {name: tuple(shape) for name, shape in shapes.items()}, dict(outputs)
+
+
+def run(network: Callable[..., Any], shapes: Mapping[str, tuple[int, ...]], images: Any) -> Result:
+    """Run a network as a module, on the weights that its variables' names give."""
+    started = time.thread_time()
+    module = SlimModule(network, images.shape[1:], ByName(shapes))
+    output, end_points = tf.function(lambda inputs: module(inputs), autograph=False)(tf.constant(images))
+    seconds = time.thread_time() - started
+    made = {name: tuple(variable.shape) for name, variable in module.variables_by_name.items()}
+    return Result(made, output.numpy(), {name: tensor.numpy() for name, tensor in end_points.items()}, seconds)
+
+
+def run_plainly(network: Callable[..., Any], images: Any, values: Mapping[str, Any] | None = None) -> Any:
+    """Run a network that isn't ours without a module; it returns one tensor or a dict of them."""
+
+    def get(getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
+        with tf.init_scope():
+            shape = tuple(tf.TensorShape(wanted["shape"]).as_list())
+            return tf.constant(weights_by_name(name, shape) if values is None else values[name])
+
+    @tf.function(autograph=False)
+    def traced(inputs: Any) -> Any:
+        scope = tf.compat.v1.get_variable_scope()
+        with tf.compat.v1.variable_scope(scope, custom_getter=get):
+            return network(inputs)
+
+    return tf.nest.map_structure(lambda tensor: tensor.numpy(), traced(tf.constant(images)))
+
+
+def relative_error(found: Any, expected: Any) -> float:
+    """Return the distance by the length of what was expected, which must depend on something."""
+    assert np.ptp(expected) > 0.1
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
