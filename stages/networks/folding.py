@@ -7,6 +7,7 @@ into one operation. Works on any GraphDef, so on every Slim network and on froze
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from numpy.typing import NDArray
 from stages.tensorflow import tf
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
+WEIGHTS = "weights"
 BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
 def import_function(graph_def: Any, given: str, wanted: str) -> Any:
     """Return a GraphDef as a concrete function from the tensor named `given` to the one named `wanted`."""
-    [placeholder] = [node for node in graph_def.node if node.name == _node_name(given)]
+    [placeholder] = [node for node in graph_def.node if node.name == node_name(given)]
     shape, dtype = placeholder.attr["shape"].shape, tf.as_dtype(placeholder.attr["dtype"].type)
 
     def run(inputs: Any) -> Any:
@@ -36,7 +38,7 @@ def write_frozen(path: Path, function: Any) -> None:
     graph_def = function.graph.as_graph_def()
     output = graph_def.node.add(name="output", op="Identity", input=[function.outputs[0].name])
     output.attr["T"].type = function.outputs[0].dtype.as_datatype_enum
-    _rename(graph_def, _node_name(function.inputs[0].name), "input")
+    _rename(graph_def, node_name(function.inputs[0].name), "input")
     path.write_bytes(graph_def.SerializeToString(deterministic=True))
 
 
@@ -46,11 +48,29 @@ def read_frozen(path: Path) -> Any:
     return import_function(graph_def, "input:0", "output:0")
 
 
+def read_frozen_constants(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the constants of what `write_frozen` wrote, by name."""
+    graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    return {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in graph_def.node if node.op == "Const"}
+
+
+def folded_kernels(constants: Mapping[str, NDArray[Any]], names: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Pick the kernels that `fold_batch_norms` multiplied, by the name of the variable of `names` that each was."""
+    found: dict[str, NDArray[Any]] = {}
+    for name, value in constants.items():
+        scope, folded, inside = name.rpartition("/BatchNorm/")
+        if folded and inside.endswith(f"/{WEIGHTS}"):
+            candidates = (f"{scope}/{kind}" for kind in ("pointwise_weights", "depthwise_weights", "weights"))
+            # A frozen graph's convolutions have no variable.
+            found.update((kernel, value) for kernel in [name for name in candidates if name in names][:1])
+    return found
+
+
 def _rename(graph_def: Any, old: str, new: str) -> None:
     for node in graph_def.node:
         node.name = new if node.name == old else node.name
         for index, name in enumerate(node.input):
-            if _node_name(name) == old:
+            if node_name(name) == old:
                 node.input[index] = name.replace(old, new, 1)
 
 
@@ -61,7 +81,7 @@ def fold_batch_norms(graph_def: Any) -> Any:
     that stands elsewhere, or whose convolution feeds something else too, stays as it is.
     """
     nodes = {node.name: node for node in graph_def.node}
-    uses = Counter(_node_name(name) for node in graph_def.node for name in node.input)
+    uses = Counter(node_name(name) for node in graph_def.node for name in node.input)
     folded = tf.compat.v1.GraphDef(versions=graph_def.versions, library=graph_def.library)
     for node in graph_def.node:
         replacement = _fold(node, nodes, uses) if node.op in BATCH_NORMS else [node]
@@ -70,10 +90,10 @@ def fold_batch_norms(graph_def: Any) -> Any:
 
 
 def _fold(node: Any, nodes: dict[str, Any], uses: Counter[str]) -> list[Any]:
-    convolution = nodes[_node_name(node.input[0])]
-    values = [_constant(name, nodes) for name in node.input[1:5]]
+    convolution = nodes[node_name(node.input[0])]
+    values = [constant_value(name, nodes) for name in node.input[1:5]]
     only_use = uses[convolution.name] == 1 and not any(f"{node.name}:{n}" in uses for n in range(1, 6))
-    weights = _constant(convolution.input[1], nodes) if convolution.op in CONVOLUTIONS else None
+    weights = constant_value(convolution.input[1], nodes) if convolution.op in CONVOLUTIONS else None
     if node.attr["is_training"].b or weights is None or not only_use or any(v is None for v in values):
         return [node]
     gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in values)
@@ -85,30 +105,33 @@ def _fold(node: Any, nodes: dict[str, Any], uses: Counter[str]) -> list[Any]:
     convolved = tf.compat.v1.NodeDef()
     convolved.CopyFrom(convolution)
     convolved.name = f"{node.name}/convolution"
-    convolved.input[1] = f"{node.name}/weights"
+    convolved.input[1] = f"{node.name}/{WEIGHTS}"
     bias = tf.compat.v1.NodeDef(name=node.name, op="BiasAdd", input=[convolved.name, f"{node.name}/offset"])
     bias.attr["T"].CopyFrom(node.attr["T"])
     bias.attr["data_format"].CopyFrom(node.attr["data_format"])
     return [
-        _constant_node(f"{node.name}/weights", folded_weights, weights.dtype),
-        _constant_node(f"{node.name}/offset", beta - mean * scale, weights.dtype),
+        constant_node(f"{node.name}/{WEIGHTS}", folded_weights, weights.dtype),
+        constant_node(f"{node.name}/offset", beta - mean * scale, weights.dtype),
         convolved,
         bias,
     ]
 
 
-def _node_name(tensor_name: str) -> str:
+def node_name(tensor_name: str) -> str:
+    """Return the name of the node that a tensor, or a control input, comes from."""
     return tensor_name.lstrip("^").split(":")[0]
 
 
-def _constant(name: str, nodes: dict[str, Any]) -> NDArray[Any] | None:
-    node = nodes[_node_name(name)]
+def constant_value(name: str, nodes: Mapping[str, Any]) -> NDArray[Any] | None:
+    """Return the value of a tensor that is a constant, or None; `nodes` holds every node by name."""
+    node = nodes[node_name(name)]
     while node.op in ("Identity", "ReadVariableOp"):
-        node = nodes[_node_name(node.input[0])]
+        node = nodes[node_name(node.input[0])]
     return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
 
 
-def _constant_node(name: str, value: NDArray[Any], dtype: Any) -> Any:
+def constant_node(name: str, value: NDArray[Any], dtype: Any) -> Any:
+    """Make a node that holds a constant."""
     node = tf.compat.v1.NodeDef(name=name, op="Const")
     node.attr["dtype"].type = tf.as_dtype(dtype).as_datatype_enum
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.astype(dtype)))
@@ -117,9 +140,9 @@ def _constant_node(name: str, value: NDArray[Any], dtype: Any) -> Any:
 
 def _without_unused(folded: Any, original: Any) -> Any:
     """Drop the constants and convolutions that only the folded batch norms read."""
-    read_before = {_node_name(name) for node in original.node for name in node.input}
+    read_before = {node_name(name) for node in original.node for name in node.input}
     while True:
-        read = {_node_name(name) for node in folded.node for name in node.input}
+        read = {node_name(name) for node in folded.node for name in node.input}
         kept = [node for node in folded.node if node.name in read or node.name not in read_before]
         if len(kept) == len(folded.node):
             return folded
