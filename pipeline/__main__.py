@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pipeline.config import config_keys, register_schemas
-from pipeline.errors import UserError
+from pipeline.errors import Unavailable, UserError
 from pipeline.refusals import REFUSALS, expand_home, explain
 from pipeline.runner import execute
 from pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
@@ -39,6 +39,11 @@ def compose_and_execute(config: DictConfig) -> None:
     """Run one composed config; a mistake in it is kept for the end, as Hydra would print over it."""
     try:
         _execute(config)
+    except Unavailable as error:
+        if HydraConfig.get().mode is RunMode.MULTIRUN and config.run.sweep.skip_unavailable:
+            log.info("left out: %s", str(error).splitlines()[0])
+        else:
+            mistakes.append(error)
     except UserError as error:
         mistakes.append(error)
 
@@ -71,7 +76,7 @@ def finish_sweep(token: str, overrides: list[str]) -> None:
             return
         sweep = config.run.sweep
         folder = Path(config.run.directory) / config.run.name
-        points = sweep_points(folder, token, sweep.target, sweep.metric, sweep.maximize)
+        points = sweep_points(folder, token, sweep.target, sweep.metric, sweep.maximize, sweep.columns)
         if not points:
             return
         log.info("\n%s\n", sweep_table(points, sweep.metric))

@@ -19,11 +19,17 @@ SCHEMA = "schema"
 
 @dataclass
 class SweepConfig:
-    """What `--multirun` does with its points: each runs up to `target`, the best by `metric` goes on alone."""
+    """What `--multirun` does with its points: each runs up to `target`, the best by `metric` goes on alone.
+
+    `metric` is a fact of the target's, or another stage's as `stage.fact`; the table shows the facts of
+    `columns` too. `skip_unavailable` leaves points out whose data or weights can't be had.
+    """
 
     target: str = "train"
     metric: str = "validation_top1"
     maximize: bool = True
+    columns: list[str] = field(default_factory=list)
+    skip_unavailable: bool = False
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,18 @@ TOKEN = "SLIMLINE_SWEEP"
 """The environment variable that tells a launcher's processes which sweep they belong to."""
 
 
+MILLION = 1_000_000
+
+
 @dataclass(frozen=True)
 class Point:
-    """One point of a sweep: its overrides, its score (None where it failed) and its run."""
+    """One point of a sweep: its overrides, its score (None where it failed), its run and the facts that are shown."""
 
     overrides: list[str]
     score: float | None
     path: Path
     seconds: float
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 def begin_sweep() -> str:
@@ -33,38 +37,87 @@ def begin_sweep() -> str:
     return os.environ[TOKEN]
 
 
-def sweep_points(folder: Path, token: str, target: str, metric: str, maximize: bool) -> list[Point]:
-    """Read a sweep's points back from their manifests, best first, those without a score last."""
+def sweep_points(
+    folder: Path, token: str, target: str, metric: str, maximize: bool, columns: Sequence[str] = ()
+) -> list[Point]:
+    """Read a sweep's points back from their manifests, best first, those without a score last.
+
+    `metric` is a fact of the target's, or like each of `columns` any stage's, as `stage.fact`.
+    """
     points = []
     for path in sorted(folder.glob("v*/manifest.json")):
         manifest = read_manifest(path.parent)
         if manifest.get("sweep") == token:
             score = _score(manifest, target, metric)
-            points.append(Point(manifest["overrides"], score, path.parent, manifest.get("seconds", 0.0)))
+            seconds = manifest.get("seconds", 0.0)
+            shown = {name: _fact(manifest, name) for name in columns} if score is not None else {}
+            points.append(Point(manifest["overrides"], score, path.parent, seconds, shown))
     sign = -1 if maximize else 1
     return sorted(points, key=lambda point: (point.score is None, sign * (point.score or 0.0)))
 
 
 def _score(manifest: Mapping[str, Any], target: str, metric: str) -> float | None:
-    facts = manifest["stages"].get(target, {}).get("facts")
-    if manifest["status"] != "completed" or facts is None:
+    stage, _, fact = metric.rpartition(".")
+    facts = manifest["stages"].get(stage or target, {}).get("facts")
+    if manifest["status"] != "completed" or target not in manifest["stages"]:
         return None
-    if not isinstance(facts.get(metric), (int, float)):
-        numbers = ", ".join(name for name, value in facts.items() if isinstance(value, (int, float)))
-        raise UserError(f"run.sweep.metric={metric} is no number that {target} gives.", f"It gives: {numbers}.")
-    return float(facts[metric]) if math.isfinite(facts[metric]) else None
+    if facts is None or not isinstance(facts.get(fact), (int, float)):
+        numbers = ", ".join(name for name, value in (facts or {}).items() if isinstance(value, (int, float)))
+        advice = f"It gives: {numbers}." if facts else f"The stages that ran are: {', '.join(manifest['stages'])}."
+        raise UserError(f"run.sweep.metric={metric} is no number that {stage or target} gives.", advice)
+    return float(facts[fact]) if math.isfinite(facts[fact]) else None
+
+
+def _fact(manifest: Mapping[str, Any], name: str) -> Any:
+    """Look a stage's fact up, as `stage.fact`."""
+    stage, _, fact = name.rpartition(".")
+    facts = manifest["stages"].get(stage, {}).get("facts", {})
+    if fact not in facts:
+        places = ", ".join(f"{stage}.{name}" for name in facts) or f"the stages {', '.join(manifest['stages'])}"
+        raise UserError(f"run.sweep.columns names {name}, which no stage gives.", f"There are: {places}.")
+    return facts[fact]
 
 
 def sweep_table(points: list[Point], metric: str) -> str:
     """Lay the points out as a table, one line each, in their order; overrides that all share are left out."""
     names = [" ".join(own) for own in own_overrides(points)]
-    wide = max(15, len(metric))
+    columns = list(next((point.columns for point in points if point.columns), {}))
+    titles = ["rank", *_titles([metric, *columns]), "seconds"]
+    rows = [
+        [
+            str(rank),
+            "failed" if point.score is None else f"{point.score:.4f}",
+            *(_shown(point.columns.get(column)) for column in columns),
+            f"{point.seconds:.1f}",
+        ]
+        for rank, point in enumerate(points, 1)
+    ]
+    least = [4, 15, *([0] * len(columns)), 7]
+    widths = [max(low, *(len(row[at]) for row in [titles, *rows])) for at, low in enumerate(least)]
     width = max(len("point"), *(len(name) for name in names))
-    lines = [f"{'rank':>4}  {metric:>{wide}}  {'seconds':>7}  {'point':<{width}}  run"]
-    for rank, (point, name) in enumerate(zip(points, names, strict=True), 1):
-        score = "failed" if point.score is None else f"{point.score:.4f}"
-        lines.append(f"{rank:>4}  {score:>{wide}}  {point.seconds:>7.1f}  {name:<{width}}  {point.path.name}")
+    lines = []
+    for cells, name, run in zip(
+        [titles, *rows], ["point", *names], ["run", *(p.path.name for p in points)], strict=True
+    ):
+        numbers = "  ".join(f"{cell:>{wide}}" for cell, wide in zip(cells, widths, strict=True))
+        lines.append(f"{numbers}  {name:<{width}}  {run}")
     return "\n".join(lines)
+
+
+def _titles(names: list[str]) -> list[str]:
+    """Leave the stage out of a fact's name where the fact alone says which is meant."""
+    facts = [name.rpartition(".")[2] for name in names]
+    return [fact if facts.count(fact) == 1 else name for name, fact in zip(names, facts, strict=True)]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int | float) and abs(value) >= MILLION:
+        return f"{value / MILLION:,.1f}M"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def own_overrides(points: list[Point]) -> list[list[str]]:
@@ -76,6 +129,6 @@ def own_overrides(points: list[Point]) -> list[list[str]]:
 def sweep_rows(points: list[Point], metric: str) -> list[dict[str, Any]]:
     """Return the table as JSON values, for the winner's manifest."""
     return [
-        {"overrides": own, metric: point.score, "seconds": point.seconds, "run": point.path.name}
+        {"overrides": own, metric: point.score, **point.columns, "seconds": point.seconds, "run": point.path.name}
         for point, own in zip(points, own_overrides(points), strict=True)
     ]

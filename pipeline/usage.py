@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 
+WIDTH = 110
 USAGE = """\
 Slimline: photos in, a trained, measured and exported image classifier out.
 
@@ -11,6 +13,7 @@ Slimline: photos in, a trained, measured and exported image classifier out.
   python -m pipeline +experiment=flowers ingest.images=~/photos    yours: a folder for each class
   python -m pipeline +experiment=flowers head=mlp train.epochs=20  other choices and settings
   python -m pipeline -m +experiment=flowers head=linear,mlp        a sweep; its best point goes on
+  python -m pipeline -m +experiment=bases                          every base that can be had, compared
   python -m pipeline +experiment=classify classify.images=[a.jpg]  what does a photo show?
   python -m pipeline +experiment=flowers run.plan=true             what would run, and why
 
@@ -27,5 +30,16 @@ def usage(conf: Path) -> str:
     for path in sorted(conf.glob("*/**/*.yaml")):
         options.setdefault(path.parent.relative_to(conf).as_posix(), []).append(path.stem)
     width = max(len(group) for group in options)
-    lines = [f"  {group:<{width}}  {', '.join(names)}" for group, names in sorted(options.items()) if group != "run"]
+    lines = [
+        fill(
+            ", ".join(names),
+            WIDTH,
+            initial_indent=f"  {group:<{width}}  ",
+            subsequent_indent=" " * (width + 4),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for group, names in sorted(options.items())
+        if group != "run"
+    ]
     return USAGE.format(choices="\n".join(lines))

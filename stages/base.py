@@ -1,88 +1,193 @@
-"""Base: a pre-trained network, its weights checked and written as a TF-Slim checkpoint."""
+"""Base: a pre-trained network, its weights checked and written as a TF-Slim checkpoint; or a frozen graph."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import Enum
+import logging
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import MISSING
-
-from pipeline.artifact import Facts, digest_file
+from pipeline.artifact import Facts, digest_file, write_json
+from pipeline.config import require_path
 from pipeline.errors import UserError
 from pipeline.stage import stage
+from stages.base_config import FROZEN_GRAPH, BaseConfig, FrozenGraphConfig, MobilenetConfig
+from stages.data.preprocessing import Preprocessing
+from stages.networks.given import IMAGENET, RANDOM, find_given
+from stages.networks.published import Published, published_choices, published_weights
 from stages.networks.table import NETWORKS
-from stages.networks.weights import package_file
 
-SELF_TEST_NAME = "palace"
-"""What scikit-learn's china.jpg shows, to ImageNet."""
+if TYPE_CHECKING:
+    from stages.pretrained import Pretrained
 
+log = logging.getLogger(__name__)
 
-class Weights(Enum):
-    """Where a base's weights come from."""
-
-    imagenet = "imagenet"
-
-
-@dataclass
-class BaseConfig:
-    """Which network, and which weights; the weights' sha256 is settled before the key is made."""
-
-    network: str = MISSING
-    weights: Weights = Weights.imagenet
-    weights_sha256: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise UserError(
-                f"base.network={self.network!r} is no network that Slimline has.",
-                f"It has: {', '.join(sorted(NETWORKS))}.",
-            )
+LEAST_RANK = 5
+LABEL_MAP = "imagenet_2012_challenge_label_map_proto.pbtxt"
 
 
 def settle_weights(config: BaseConfig, plan: bool) -> BaseConfig:
-    """Find the weights' file and its checksum, so that the key holds what will be read."""
-    row = NETWORKS[config.network]
-    return replace(config, weights_sha256=digest_file(package_file(row.weights_package, row.weights_file)))
+    """Find the weights and their checksum, downloading them if need be, so that the key holds what will be read."""
+    if isinstance(config, FrozenGraphConfig):
+        graph = find_graph(config.graph)
+        labels = find_labels(config.labels, graph)
+        return replace(config, graph=str(graph), labels=labels, weights_kind=FROZEN_GRAPH)
+    if config.weights == RANDOM:
+        return replace(config, weights_kind=RANDOM)
+    if config.weights == IMAGENET:
+        from stages.networks.cache import locate
+
+        _, path = locate(_choices(config), mirror=config.mirror, plan=plan)
+        return replace(config, weights_kind=IMAGENET, weights_sha256=digest_file(path), weights_path=str(path))
+    given = find_given("base.weights", config.weights)
+    return replace(config, weights_kind=given.kind, weights_sha256=given.digest(), weights_path=str(given.path))
 
 
-@stage(resolve=settle_weights)
-def base(config: BaseConfig, out: Path) -> Facts:
-    """Write `model.ckpt` and `card.json`, and check on a known photo that the network names it right.
+def _choices(config: BaseConfig) -> list[Published]:
+    """List the published files for a choice; at a size that nobody published, those of the nearest size."""
+    row, width = NETWORKS[config.network], multiplier(config)
+    wanted_px = config.size or row.preprocessing.input_px
+    sizes = [size_px for one, size_px in published_choices(config.network) if one == width] or [wanted_px]
+    nearest_px = min(sizes, key=lambda size_px: (abs(size_px - wanted_px), -size_px))
+    return published_weights(config.network, width, nearest_px)
+
+
+def _published(config: BaseConfig, path: Path) -> Published:
+    """Return the published file that was located at `path`."""
+    return next(one for one in _choices(config) if Path(one.file).name == path.name)
+
+
+def find_graph(text: str) -> Path:
+    """Return the frozen graph's file: the one given, or the only .pb in a folder.
 
     Raises:
-        UserError: the network doesn't recognise the photo, so weights or preprocessing are wrong.
+        UserError: nothing is there, or several are.
     """
-    from stages.imagenet import class_names, photo_path
-    from stages.model import Card, build, classifier_network, freeze_classifier, write_card
-    from stages.networks.checkpoint import write_checkpoint
-    from stages.networks.weights import read_published_weights
-    from stages.predict import Predictor
+    path = require_path("base.graph", text)
+    if not path.is_dir():
+        return path
+    if (path / "saved_model.pb").exists():
+        raise UserError(
+            f"base.graph={text} is a SavedModel, not a frozen graph.", "base.weights takes SavedModels of ours."
+        )
+    found = sorted(path.glob("*.pb"))
+    if len(found) != 1:
+        raise UserError(
+            f"base.graph={text} holds {len(found)} files that end in .pb.",
+            f"Give one: {', '.join(one.name for one in found)}." if found else "Give the frozen graph's file.",
+        )
+    return found[0]
 
-    row = NETWORKS[config.network]
+
+def find_labels(text: str | None, graph: Path) -> str | None:
+    """Return the file of a graph's class names, or the folder of the 2015 graph's two: its own, if they lie there."""
+    if text is not None:
+        return str(require_path("base.labels", text))
+    return str(graph.parent) if (graph.parent / LABEL_MAP).is_file() else None
+
+
+def multiplier(config: BaseConfig) -> float:
+    """Return the width of the network's layers, 1 where there is but one."""
+    return config.multiplier if isinstance(config, MobilenetConfig) else 1.0
+
+
+def slim_preprocessing(config: BaseConfig) -> Preprocessing:
+    """Return how the network wants its images, at the size that is asked for."""
+    native = NETWORKS[config.network].preprocessing
+    return replace(native, input_px=config.size or native.input_px, orientation=config.orientation.value)
+
+
+@stage(
+    resolve=settle_weights,
+    schemas={
+        "mobilenet_v1": MobilenetConfig,
+        "mobilenet_v2": MobilenetConfig,
+        "frozen_graph": FrozenGraphConfig,
+    },
+)
+def base(config: BaseConfig, out: Path) -> Facts:
+    """Write `card.json`, and `model.ckpt` with `restore.json` or a frozen base's `graph.pb`.
+
+    A base with an ImageNet layer is tried on a known photo first.
+
+    Raises:
+        UserError: the weights don't fit the network, or it doesn't recognise the photo.
+    """
+    from stages.model import write_card
+    from stages.self_test import self_test
+
+    made = _frozen_base(config) if isinstance(config, FrozenGraphConfig) else _slim_base(config)
+    if made.values:
+        from stages.networks.checkpoint import write_checkpoint
+
+        write_checkpoint(out / "model.ckpt", made.values)
+        write_json(out / "restore.json", made.report)
+    write_card(out, made.card)
+    facts: dict[str, Any] = {
+        "network": config.network,
+        "weights": made.card.weights,
+        **{state: len(names) for state, names in made.report.items()},
+        "parameters": made.parameters,
+        "multiply_adds": made.multiply_adds,
+        "input_px": made.card.preprocessing.input_px,
+        "feature_width": made.feature_width,
+        "weights_sha256": made.card.weights_sha256,
+    }
+    if not made.card.trained:
+        log.warning("base: %s is untrained, as base.weights=random asks: its features mean nothing", config.network)
+        return {**facts, "headline": "base      UNTRAINED: base.weights=random"}
+    rank = NETWORKS[config.network].self_test_rank if config.weights == IMAGENET and made.values else LEAST_RANK
+    tested = self_test(made.card, out / "model.ckpt", rank) if made.card.labels else "none: no ImageNet layer"
+    return {**facts, "self_test": tested}
+
+
+def _slim_base(config: BaseConfig) -> Pretrained:
+    from stages.model import Card
+    from stages.networks.given import Given
+    from stages.networks.sources import Source
+    from stages.pretrained import make_slim_base
+
+    path = Path(config.weights_path or "")
+    source, label = Source(), RANDOM
+    if config.weights_kind == IMAGENET:
+        source, label = Source(published=(_published(config, path), path)), f"{IMAGENET}: {path.name}"
+    elif config.weights_kind != RANDOM:
+        source, label = Source(given=Given(config.weights_kind or "", path)), path.name
     card = Card(
         network=config.network,
-        preprocessing=row.preprocessing,
-        labels=class_names(row.classes),
+        preprocessing=slim_preprocessing(config),
+        labels=[],
         head=None,
-        weights=config.weights.value,
+        weights=label,
         weights_sha256=config.weights_sha256 or "",
+        multiplier=multiplier(config),
     )
-    module = build(card, classifier_network(card))
-    values = read_published_weights(row, module.variables_by_name)
-    write_checkpoint(out / "model.ckpt", values)
-    write_card(out, card)
-    [best] = Predictor(card, freeze_classifier(card, out / "model.ckpt")).top([photo_path().read_bytes()], 1)
-    if best[0].name != SELF_TEST_NAME:
-        raise UserError(
-            f"{config.network} calls the self-test photo {best[0].name!r}, not {SELF_TEST_NAME!r}.",
-            "Its weights or its preprocessing don't fit. Install the weights' package again.",
-        )
-    return {
-        "network": config.network,
-        "parameters": int(sum(value.size for value in values.values())),
-        "input_px": row.preprocessing.input_px,
-        "feature_width": row.feature_width,
-        "weights_sha256": card.weights_sha256,
-        "self_test": f"{best[0].name} {best[0].score:.3f}",
-    }
+    return make_slim_base(
+        card,
+        source,
+        exclude_scopes=config.exclude_scopes,
+        ignore_missing=config.ignore_missing,
+        min_restored=config.min_restored,
+        seed=config.seed,
+    )
+
+
+def _frozen_base(config: FrozenGraphConfig) -> Pretrained:
+    from stages.model import Card
+    from stages.pretrained import make_frozen_base
+
+    preprocessing = Preprocessing(
+        input_px=config.size or 0,
+        crop=config.crop.value,
+        crop_fraction=config.crop_fraction,
+        resize=config.resize.value,
+        offset=config.offset,
+        scale=config.scale,
+        orientation=config.orientation.value,
+    )
+    graph = Path(config.graph)
+    card = Card(FROZEN_GRAPH, preprocessing, [], None, graph.name, digest_file(graph))
+    labels = Path(config.labels) if config.labels else None
+    return make_frozen_base(
+        card, graph, input_name=config.input, bottleneck=config.bottleneck, output=config.output, labels=labels
+    )

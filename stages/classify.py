@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from pipeline.content import files_below
 from pipeline.errors import UserError
 from pipeline.stage import stage
 from stages.data.sources import EXTENSIONS
+
+log = logging.getLogger(__name__)
 
 WINDOW = 64
 
@@ -91,9 +94,9 @@ def classify(config: ClassifyConfig, out: Path, *, base: Artifact | None) -> Fac
     """
     names, score = _base_scorer(base) if base else _model_scorer(config.model or "")
     if config.full_names and base:
-        from stages.imagenet import synset_words
+        from stages.imagenet import full_names
 
-        names = [*(["background"] if len(names) == len(synset_words()) + 1 else []), *synset_words()]
+        names = full_names(names)
     rows: list[dict[str, str | int | float]] = []
     failures: dict[str, str] = {}
     paths = [Path(path) for path in config.images]
@@ -142,6 +145,11 @@ def _base_scorer(base: Artifact) -> tuple[list[str], Scorer]:
     from stages.tensorflow import tf
 
     card = read_card(base.path)
+    if not card.labels:
+        raise UserError(
+            f"The base {card.network} with weights {card.weights} has no ImageNet layer to classify by.",
+            "Choose base.weights=imagenet, or classify with a trained run: classify.model=runs/flowers/latest",
+        )
     predictor = Predictor(card, freeze_classifier(card, base.path / "model.ckpt"))
 
     def score(encoded: list[bytes]) -> list[list[float]]:
@@ -155,6 +163,8 @@ def _model_scorer(model: str) -> tuple[list[str], Scorer]:
     from stages.saved_model import SavedModel
 
     loaded = SavedModel(find_saved_model(model))
+    if not loaded.trained:
+        log.warning("classify: this model stands on an UNTRAINED base (base.weights=random)")
     return loaded.labels, lambda encoded: loaded(encoded).tolist()
 
 

@@ -40,12 +40,14 @@ def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact, train: Arti
     from stages.metrics import classification_metrics
 
     metrics = classification_metrics(targets, scores, card.labels)
-    write_json(out / "metrics.json", metrics)
+    write_json(out / "metrics.json", {**metrics, "base_weights": card.weights})
     _write_predictions(out / "predictions.parquet", columns, scores, card.labels)
     drawn = " of DRAWN flowers, not photos" if ingest.facts["origin"] != "photos" else ""
-    headline = f"test      top-1 {metrics['top1']:.1%}{drawn}, {metrics['count']:,} images that training never saw"
+    untrained = "" if card.trained else ", by an UNTRAINED base"
+    count = f"{metrics['count']:,} images that training never saw"
+    headline = f"test      top-1 {metrics['top1']:.1%}{drawn}, {count}{untrained}"
     plain = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-    return {**plain, "headline": headline}
+    return {**plain, "base_weights": card.weights, "headline": headline}
 
 
 def _import_metrics() -> None:

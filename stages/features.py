@@ -67,7 +67,7 @@ def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artif
             count += write_features(path, records, card.preprocessing, bottleneck, config.batch_size, advance)
     return {
         "images": count,
-        "width": card.row.feature_width,
+        "width": base.facts["feature_width"],
         "precision": config.precision.value,
         "build_seconds": built - started,
         "images_per_second": count / (time.perf_counter() - built),
@@ -76,7 +76,7 @@ def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artif
 
 def make_bottleneck(base: Path) -> Any:
     """Return the frozen base: images [batch, side, side, 3] float32 to features [batch, width] float32."""
-    from stages.model import bottleneck_network, freeze_network, read_card
+    from stages.model import base_network, freeze_network, read_card
 
     card = read_card(base)
-    return freeze_network(card, bottleneck_network(card), base / "model.ckpt")
+    return freeze_network(card, base_network(card), base / "model.ckpt")

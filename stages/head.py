@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -57,12 +56,13 @@ class MlpConfig(HeadConfig):
 @stage(schemas={"linear": HeadConfig, "mlp": MlpConfig})
 def head(config: HeadConfig, out: Path, *, base: Artifact, ingest: Artifact) -> Facts:
     """Write the assembled model's `model.ckpt`, `card.json` and `restore.json`, which names each variable once."""
-    from stages.model import build, classifier_network, read_card, write_card
-    from stages.networks.checkpoint import read_checkpoint, write_checkpoint
+    from stages.model import build, classifier_network, read_card, read_weights, write_card
+    from stages.networks.checkpoint import write_checkpoint
+    from stages.networks.restore import restore_report
 
     labels = (ingest.path / "labels.txt").read_text(encoding="utf-8").splitlines()
     card = replace(read_card(base.path), labels=labels, head=_arguments(config))
-    given = read_checkpoint(base.path / "model.ckpt")
+    given = read_weights(base.path / "model.ckpt")
     module = build(card, classifier_network(card), given, config.seed)
     write_checkpoint(out / "model.ckpt", module.variables_by_name)
     write_card(out, card)
@@ -73,18 +73,6 @@ def head(config: HeadConfig, out: Path, *, base: Artifact, ingest: Artifact) -> 
         "kind": "mlp" if isinstance(config, MlpConfig) else "linear",
         **{state: len(names) for state, names in report.items()},
         "new_parameters": int(sum(module.variables_by_name[name].shape.num_elements() for name in report["new"])),
-    }
-
-
-def restore_report(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> dict[str, list[str]]:
-    """Sort every variable into `restored`, `new`, `mismatched` (in both, shapes differ) or `unused`."""
-    both = set(wanted) & set(given)
-    restored = {name for name in both if tuple(wanted[name]) == tuple(given[name])}
-    return {
-        "restored": sorted(restored),
-        "new": sorted(set(wanted) - both),
-        "mismatched": sorted(both - restored),
-        "unused": sorted(set(given) - both),
     }
 
 

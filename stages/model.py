@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import write_json
 from stages.data.preprocessing import Preprocessing
-from stages.networks.table import NETWORKS, NetworkRow
+from stages.networks.given import RANDOM
+from stages.networks.table import NETWORKS
 
 if TYPE_CHECKING:
     from stages.networks.module import SlimModule
 
 CARD = "card.json"
+GRAPH = "graph.pb"
 
 
 @dataclass(frozen=True)
 class Card:
     """What it takes to build a model again, beside its checkpoint.
 
-    `head` holds the arguments of `make_head`, or is None for the base's own ImageNet layer.
+    `head` holds the arguments of `make_head`, or is None for the base's own ImageNet layer; a base that
+    has none has no `labels` either. `graph` is a frozen base's GraphDef, cut to what is used, which has
+    its weights inside; a TF-Slim base has none. `weights` says where the base's came from.
     """
 
     network: str
@@ -31,43 +35,53 @@ class Card:
     head: dict[str, Any] | None
     weights: str
     weights_sha256: str
+    multiplier: float = 1.0
+    graph: bytes | None = None
 
     @property
-    def row(self) -> NetworkRow:
-        """The network's row in the table."""
-        return NETWORKS[self.network]
+    def trained(self) -> bool:
+        """Whether the base knows anything, or was drawn at random."""
+        return self.weights != RANDOM
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write a card as JSON into an artifact's folder."""
-    write_json(folder / CARD, asdict(card))
+    """Write a card into an artifact's folder: as JSON, and a frozen base's graph beside it."""
+    values = asdict(card)
+    if card.graph is not None:
+        (folder / GRAPH).write_bytes(card.graph)
+    del values["graph"]
+    write_json(folder / CARD, values)
 
 
 def read_card(folder: Path) -> Card:
     """Read a card from an artifact's folder."""
     values = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    return Card(**{**values, "preprocessing": Preprocessing(**values["preprocessing"])})
+    graph = (folder / GRAPH).read_bytes() if (folder / GRAPH).is_file() else None
+    return Card(**{**values, "preprocessing": Preprocessing(**values["preprocessing"]), "graph": graph})
 
 
-def bottleneck_network(card: Card) -> Callable[..., Any]:
-    """Return the base as a network function from images to the bottleneck's features."""
-    build, bottleneck = card.row.load(), card.row.bottleneck
+def base_network(card: Card, classes: int | None = None) -> Callable[..., Any]:
+    """Return the base as a network function; its end point `pooled` is the bottleneck, [batch, width].
 
-    def network(images: Any, *, is_training: bool = False) -> tuple[Any, dict[str, Any]]:
-        _, end_points = build(images, is_training=is_training, num_classes=None)
-        return end_points[bottleneck], end_points
+    Its output is the logits of its own layer of that many classes, or without `classes` the bottleneck.
+    """
+    if card.graph is not None:
+        from stages.networks.frozen_graph import frozen_network
 
-    return network
+        return frozen_network(card.graph, classes is not None)
+    row = NETWORKS[card.network]
+    options = {"multiplier": card.multiplier} if len(row.multipliers) > 1 else {}
+    build = row.load()
+    return lambda images, *, is_training=False: build(images, is_training=is_training, num_classes=classes, **options)
 
 
 def classifier_network(card: Card) -> Callable[..., Any]:
     """Return the whole model as a network function from images to logits."""
     if card.head is None:
-        build, classes = card.row.load(), card.row.classes
-        return lambda images, *, is_training=False: build(images, is_training=is_training, num_classes=classes)
+        return base_network(card, len(card.labels))
     from stages.networks.heads import make_head
 
-    base, head = bottleneck_network(card), make_head(len(card.labels), **card.head)
+    base, head = base_network(card), make_head(len(card.labels), **card.head)
 
     def network(images: Any, *, is_training: bool = False, dropout_seed: Any = None) -> tuple[Any, dict[str, Any]]:
         features, end_points = base(images, is_training=is_training)
@@ -79,11 +93,9 @@ def classifier_network(card: Card) -> Callable[..., Any]:
 
 def freeze_network(card: Card, network: Callable[..., Any], checkpoint: Path) -> Any:
     """Return a network for inference: images [batch, side, side, 3] float32 to its output, in float32."""
-    from stages.networks.checkpoint import read_checkpoint
     from stages.networks.module import freeze
 
-    side = card.preprocessing.input_px
-    return freeze(network, read_checkpoint(checkpoint), (side, side, 3))
+    return freeze(network, read_weights(checkpoint), input_shape(card))
 
 
 def freeze_classifier(card: Card, checkpoint: Path) -> Any:
@@ -97,5 +109,16 @@ def build(
     """Build a network as a module, its variables restored by name from `values` where these have them."""
     from stages.networks.module import SlimModule
 
-    side = card.preprocessing.input_px
-    return SlimModule(network, (side, side, 3), values, seed)
+    return SlimModule(network, input_shape(card), values, seed)
+
+
+def input_shape(card: Card) -> tuple[int, int, int]:
+    """Return the shape of one prepared image."""
+    return card.preprocessing.input_px, card.preprocessing.input_px, 3
+
+
+def read_weights(checkpoint: Path) -> dict[str, Any]:
+    """Read a model's variables by name; a frozen base alone has none, and no checkpoint."""
+    from stages.networks.checkpoint import read_checkpoint
+
+    return read_checkpoint(checkpoint) if checkpoint.with_name(f"{checkpoint.name}.index").exists() else {}

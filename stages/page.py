@@ -39,6 +39,9 @@ PAGE = """<!doctype html>
 DRAWN = """<p class="drawn">The flowers are drawn by the program, not photos:
 this shows that the pipeline works, not how well it does on photos.</p>"""
 
+UNTRAINED = """<p class="drawn">The base is untrained: base.weights=random drew it,
+so this shows that the pipeline works, not how well it does with a base that has learnt.</p>"""
+
 
 class Mistake(NamedTuple):
     """A photo that the model named wrong: its picture as a `data:` address, and what was said of it."""
@@ -53,6 +56,7 @@ class Mistake(NamedTuple):
 def page(
     *,
     drawn: bool,
+    untrained: bool,
     metrics: Mapping[str, Any],
     facts: Mapping[str, Mapping[str, Any]],
     network: str,
@@ -68,11 +72,13 @@ def page(
     data = facts["ingest"]
     what = "drawn test flowers" if drawn else "test photos"
     title = f"{metrics['top1']:.1%} of {metrics['count']:,} {what} named right"
-    made_of = f"{data['photos']:,} {kind}, {data['classes']} classes; base {network}, head {facts['head']['kind']}."
+    base = f"{'UNTRAINED ' if untrained else ''}{network}"
+    made_of = f"{data['photos']:,} {kind}, {data['classes']} classes; base {base}, head {facts['head']['kind']}."
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(made_of)}</p>",
         DRAWN if drawn else "",
+        UNTRAINED if untrained else "",
         _numbers(metrics),
         *(f"<h2>{escape(name)}</h2><figure>{svg}</figure>" for name, svg in charts.items()),
         "<h2>Classes</h2>",

@@ -53,6 +53,7 @@ def report(
     pictures = thumbnails(ingest.path, "test", {row["sha256"] for row in shown})
     text = page(
         drawn=ingest.facts["origin"] != "photos",
+        untrained=not card.trained,
         metrics=metrics,
         facts={name: artifact.facts for name, artifact in run.artifacts.items()},
         network=card.network,

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import UserError
 from stages.data.preprocessing import preprocess_batch
 from stages.model import Card
-from stages.networks.folding import read_frozen
+from stages.networks.folding import folded_kernels, read_frozen, read_frozen_constants
+from stages.networks.given import RANDOM
 from stages.tensorflow import tf
 
 
-def write_saved_model(folder: Path, card: Card, frozen: Path) -> None:
-    """Write a frozen model with its preprocessing before it; the default signature takes `image_bytes`."""
+def write_saved_model(folder: Path, card: Card, frozen: Path, values: Mapping[str, Any]) -> None:
+    """Write a frozen model with its preprocessing before it; the default signature takes `image_bytes`.
+
+    `values` are the variables that it was frozen from: those of the batch norms, which are folded into the
+    convolutions, go along, so that `read_saved_weights` can take them out again.
+    """
     logits = read_frozen(frozen)
     names = tf.Variable(card.labels, trainable=False)
 
@@ -24,9 +32,62 @@ def write_saved_model(folder: Path, card: Card, frozen: Path) -> None:
 
     module = tf.Module()
     module.logits, module.labels = logits, names
+    module.base_weights = tf.Variable(card.weights, trainable=False)
+    module.variable_names = tf.Variable(sorted(values), trainable=False, dtype=tf.string)
+    kept, scales = _batch_norms(read_frozen_constants(frozen), values)
+    module.batch_norms = [tf.Variable(value, name=name, trainable=False) for name, value in kept.items()]
+    module.scales = [tf.Variable(value, name=name, trainable=False) for name, value in scales.items()]
     specification = tf.TensorSpec([None], tf.string, name="image_bytes")
     module.serve = tf.function(serve, input_signature=[specification], autograph=False)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+
+
+def _batch_norms(
+    constants: Mapping[str, NDArray[Any]], values: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return the variables that no constant holds, and by which scale each folded kernel was multiplied, by channel."""
+    folded = folded_kernels(constants, values)
+    kept = {name: value for name, value in values.items() if name not in constants and name not in folded}
+    scales = {}
+    for name, kernel in folded.items():
+        axes = _channel_axes(name)
+        # The channel's scale as the least squares give it: exact to rounding, whatever epsilon the layer has.
+        norm = np.sum(np.square(values[name], dtype=np.float64), axis=axes)
+        products = np.sum(np.multiply(kernel, values[name], dtype=np.float64), axis=axes)
+        scales[name] = (products / np.where(norm, norm, 1)).astype(np.float32)
+    return kept, scales
+
+
+def _channel_axes(kernel: str) -> tuple[int, ...]:
+    """Return the axes of a kernel that aren't the channel that a batch norm scales."""
+    return (0, 1, 3) if kernel.endswith("depthwise_weights") else (0, 1, 2)
+
+
+def read_saved_weights(folder: Path) -> dict[str, NDArray[Any]]:
+    """Read the variables of a SavedModel of ours by name, its batch norms taken out of the convolutions again.
+
+    Raises:
+        UserError: it is no SavedModel that Slimline wrote.
+    """
+    loaded = tf.saved_model.load(str(folder))
+    if not hasattr(loaded, "batch_norms"):
+        raise UserError(
+            f"{folder} is a SavedModel, but not one with weights that Slimline wrote.", "Give a checkpoint."
+        )
+    names = {name.decode() for name in loaded.variable_names.numpy()}
+    values = {variable.name.removesuffix(":0"): variable.numpy() for variable in loaded.batch_norms}
+    scales = {variable.name.removesuffix(":0"): variable.numpy() for variable in loaded.scales}
+    library = loaded.signatures["serving_default"].graph.as_graph_def().library
+    constants = {
+        node.name: tf.make_ndarray(node.attr["value"].tensor)
+        for function in library.function
+        for node in function.node_def
+        if node.op == "Const"
+    }
+    for name, kernel in folded_kernels(constants, names).items():
+        scale = np.expand_dims(scales[name], _channel_axes(name))
+        values[name] = np.divide(kernel, scale, out=np.zeros_like(kernel), where=scale != 0)
+    return {**values, **{name: constants[name] for name in names & set(constants)}}
 
 
 class SavedModel:
@@ -36,6 +97,7 @@ class SavedModel:
         self._loaded = tf.saved_model.load(str(folder))
         self._signature = self._loaded.signatures["serving_default"]
         self.labels: list[str] = [name.decode() for name in self._loaded.labels.numpy()]
+        self.trained = self._loaded.base_weights.numpy().decode() != RANDOM
 
     def __call__(self, encoded: Any) -> NDArray[Any]:
         scores: NDArray[Any] = self._signature(image_bytes=tf.convert_to_tensor(encoded))["probabilities"].numpy()

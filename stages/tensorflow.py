@@ -53,9 +53,10 @@ def _quiet_stderr() -> Iterator[None]:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with hidden("keras", "tf_keras"), _quiet_stderr():
     import tensorflow as tf
+    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 gc.freeze()  # a million objects that stay: the collector need not look at them again and again
 tf.get_logger().setLevel("ERROR")  # what goes wrong raises; the rest is chatter
 logging.getLogger("absl").setLevel("ERROR")
 
-__all__ = ["hidden", "tf"]
+__all__ = ["TrackableObjectGraph", "hidden", "tf"]

@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import II
 
@@ -17,16 +17,13 @@ from pipeline.stage import stage
 from stages.optimizers import AdamConfig, MomentumConfig, Optimizer, OptimizerConfig, RmspropConfig
 from stages.progress import progress
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass
 class TrainConfig:
     """How to train the head; `patience_epochs` without a better validation loss end it early."""
 
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    epochs: int = 40
+    epochs: int = 30
     batch_size: int = 64
     label_smoothing: float = 0.0
     patience_epochs: int = 10
@@ -113,14 +110,16 @@ class HeadTrainer:
         training: tuple[Any, Any],
     ) -> None:
         """Build the head from its card; `training` holds features [count, width] float32 and labels [count] int64."""
+        from stages.data.features import feature_scale
         from stages.networks.heads import make_head
         from stages.networks.module import SlimModule
         from stages.tensorflow import tf
 
         features, targets = training
+        self._scale = feature_scale(features)
         self._config = config
         self._module = SlimModule(make_head(len(labels), **head), (features.shape[1],), initial, config.seed)
-        self._features, self._targets = tf.constant(features), tf.constant(targets)
+        self._features, self._targets = tf.constant(features * self._scale), tf.constant(targets)
         self._classes = len(labels)
         self._steps = max(1, len(targets) // config.batch_size)
         self._batch = min(config.batch_size, len(targets))
@@ -145,12 +144,14 @@ class HeadTrainer:
 
     def score(self, features: Any, targets: Any) -> dict[str, float]:
         """Return the mean cross-entropy and the accuracy on features [count, width] and labels [count]."""
-        loss, accuracy = self._score(features, targets)
+        loss, accuracy = self._score(features * self._scale, targets)
         return {"validation_loss": float(loss), "validation_accuracy": float(accuracy)}
 
     def values(self) -> dict[str, Any]:
-        """Return the head's variables as arrays, by name."""
-        return {name: variable.numpy() for name, variable in self._module.variables_by_name.items()}
+        """Return the head's variables as arrays, by name, for features as the base gives them."""
+        values = {name: variable.numpy() for name, variable in self._module.variables_by_name.items()}
+        first = next(name for name in values if name.endswith("weights"))
+        return {**values, first: values[first] * self._scale}
 
     def _run_epoch(self, epoch: Any) -> Any:
         from stages.tensorflow import tf

@@ -1,4 +1,4 @@
-"""Checkpoints by variable name, as TF-Slim and TensorFlow 1 write them."""
+"""Checkpoints by variable name, as TF-Slim and TensorFlow 1 write them; those of TensorFlow 2 are read too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.tensorflow import tf
+from pipeline.errors import UserError
+from stages.tensorflow import TrackableObjectGraph, tf
+
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 def write_checkpoint(prefix: Path, values: Mapping[str, Any]) -> None:
@@ -20,6 +23,24 @@ def write_checkpoint(prefix: Path, values: Mapping[str, Any]) -> None:
 
 
 def read_checkpoint(prefix: Path) -> dict[str, NDArray[Any]]:
-    """Read every array of a checkpoint by its variable's name."""
-    reader = tf.train.load_checkpoint(str(prefix))
-    return {name: np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map()}
+    """Read every array of a checkpoint by its variable's name.
+
+    TensorFlow 2 keeps arrays under their place among the saved objects; its object graph gives the names back.
+
+    Raises:
+        UserError: the files are damaged, or only some of them are there.
+    """
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        keys = reader.get_variable_to_shape_map()
+        if OBJECT_GRAPH not in keys:
+            return {name: np.asarray(reader.get_tensor(name)) for name in keys}
+        graph = TrackableObjectGraph.FromString(reader.get_tensor(OBJECT_GRAPH))
+        attributes = [attribute for node in graph.nodes for attribute in node.attributes]
+        names = {attribute.checkpoint_key: attribute.full_name for attribute in attributes if attribute.full_name}
+        return {names.get(key, key): np.asarray(reader.get_tensor(key)) for key in keys if key != OBJECT_GRAPH}
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"The checkpoint {prefix} can't be read: {str(error).splitlines()[0]}.",
+            "Copy or download it again, with all its parts (.index and every .data-...).",
+        ) from error

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def test_an_experiment_composes_and_its_targets_have_all_that_they_need(name: st
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_states_the_command_that_runs_it(name: str) -> None:
-    assert f"# python -m pipeline +experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text()
+    text = (CONF / "experiment" / f"{name}.yaml").read_text()
+    assert re.search(rf"^# python -m pipeline (-m )?\+experiment={name}\b", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -88,4 +90,6 @@ def test_an_options_file_says_only_what_its_config_then_holds(option: str) -> No
 def test_an_option_takes_its_fields_from_a_schema(option: str) -> None:
     group, _, name = option.partition("=")
     defaults = OmegaConf.load(CONF / group / f"{name}.yaml").defaults
-    assert defaults[0] in ("schema", f"{name}_schema")
+    own = [f"{one.rpartition('/')[2]}_schema" for stage in STAGES.values() for one in stage.schemas]
+    assert defaults[0] in ("schema", *own)
+    assert defaults[0] == f"{name}_schema" or f"{name}_schema" not in own

@@ -76,7 +76,7 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
             "run.sweep.targets=train",
             [
                 "run.sweep.targets is no key of this config. Did you mean run.sweep.target?",
-                "run.sweep has: maximize, metric, target.",
+                "run.sweep has: columns, maximize, metric, skip_unavailable, target.",
             ],
         ),
         (
@@ -120,7 +120,10 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
         ),
         (
             "base=vgg",
-            ["base=vgg: there is no such choice.", "The choices are: efficientnet_lite0."],
+            [
+                "base=vgg: there is no such choice.",
+                f"The choices are: {', '.join(sorted(path.stem for path in (CONF / 'base').glob('*.yaml')))}.",
+            ],
         ),
         ("train.epochs=many", ["train.epochs=many has the wrong type.", "It must be a whole number."]),
         ("train.epochs=1.5", ["train.epochs=1.5 has the wrong type.", "It must be a whole number."]),
@@ -169,7 +172,7 @@ def test_what_is_refused_is_said_in_plain_words(override: str, lines: list[str])
 def test_an_unknown_experiment_is_answered_with_those_that_there_are() -> None:
     lines = refusal("+experiment=flower")
     assert lines[0] == "experiment=flower: there is no such choice."
-    assert lines[1].startswith("The choices are: classify, flowers.")
+    assert lines[1].startswith("The choices are: bases, classify, flowers.")
     assert lines[1].endswith("Did you mean flowers?")
 
 

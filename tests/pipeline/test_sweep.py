@@ -105,6 +105,28 @@ def test_the_table_lines_up_under_a_long_metric(folder: Path) -> None:
     }
 
 
+def test_a_metric_and_columns_may_be_other_stages_facts(tmp_path: Path) -> None:
+    for version, top1, parameters in (("v001", 0.25, 3_413_024), ("v002", 0.5, 812)):
+        stages = {"fit": {"facts": {"top1": top1, "rate": 1234.5}}, "base": {"facts": {"parameters": parameters}}}
+        write_point(tmp_path, version, f"base={version}", {}, stages={**stages, "export": {"facts": {"size_mb": 4.5}}})
+    write_point(tmp_path, "v003", "base=v003", None)
+    columns = ["base.parameters", "fit.rate", "export.size_mb"]
+    points = sweep_points(tmp_path, "s1", "export", "fit.top1", True, columns)
+    assert sweep_table(points, "fit.top1").splitlines() == [
+        "rank             top1  parameters   rate  size_mb  seconds  point      run",
+        "   1           0.5000         812  1,234      4.5      2.5  base=v002  v002",
+        "   2           0.2500        3.4M  1,234      4.5      2.5  base=v001  v001",
+        "   3           failed                                  2.5  base=v003  v003",
+    ]
+    assert sweep_rows(points, "fit.top1")[1]["base.parameters"] == 3_413_024
+    with pytest.raises(
+        UserError, match=r"columns names fit.loss, which no stage gives\.\nThere are: fit.top1, fit.rate"
+    ):
+        sweep_points(tmp_path, "s1", "export", "fit.top1", True, ["fit.loss"])
+    with pytest.raises(UserError, match=r"metric=tune.top1 is no number .*\n.*stages that ran are: fit, base, export"):
+        sweep_points(tmp_path, "s1", "export", "tune.top1", True)
+
+
 def test_a_single_point_is_shown_with_all_its_overrides() -> None:
     assert sweep_table([Point(["+experiment=toy", "a=1"], 0.5, Path("v001"), 1.0)], "top1").splitlines() == [
         "rank             top1  seconds  point                run",

@@ -1,0 +1,127 @@
+"""What bases cost, and what caching their features in batches saves.
+
+    python benchmarks/bases.py PHOTOS MODEL
+
+PHOTOS is a folder of photos, MODEL the folder of mobilenet_v1_1.0_224, with its checkpoint and frozen graph as
+published. Compares, on the same photos in one run: the features of the frozen graph as retrain.py made them (two
+`session.run` a photo: decode and resize, then the bottleneck), the same graph through Slimline, and the TF-Slim
+network from the checkpoint. Then how long Inception-v3 takes from nothing to its first batch.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.data.batches import prepared_batches, run_padded
+from stages.hardware import bfloat16_rewriting, has_fast_bfloat16
+from stages.model import Card, base_network, input_shape
+from stages.networks.checkpoint import read_checkpoint
+from stages.networks.frozen_graph import cut_graph
+from stages.networks.graph_file import read_graph
+from stages.networks.module import freeze, outline
+from stages.networks.table import NETWORKS
+from stages.tensorflow import tf
+
+REPEATS = 3
+PHOTOS = 600
+ONE_BY_ONE = 200
+BATCH_SIZE = 32
+BOTTLENECK = "MobilenetV1/Logits/AvgPool_1a/AvgPool:0"
+
+
+def one_by_one(graph_def: Any, encoded: list[bytes], size_px: int) -> tuple[float, Any]:
+    """Run the graph as retrain.py did; return photos a second and the features."""
+    with tf.Graph().as_default() as graph:
+        jpeg = tf.compat.v1.placeholder(tf.string)
+        decoded = tf.cast(tf.image.decode_jpeg(jpeg, channels=3), tf.float32)[None]
+        resized = tf.compat.v1.image.resize_bilinear(decoded, [size_px, size_px])
+        prepared = (resized - 127.5) / 127.5
+        tf.graph_util.import_graph_def(graph_def, name="")
+    features = []
+    with tf.compat.v1.Session(graph=graph) as session:
+        for warm in (True, False):
+            started = time.perf_counter()
+            for one in encoded[: 5 if warm else None]:
+                image = session.run(prepared, {jpeg: one})
+                features.append(session.run(BOTTLENECK, {"input:0": image}).reshape(-1))
+    return len(encoded) / (time.perf_counter() - started), np.stack(features[5:])
+
+
+def in_batches(bottleneck: Any, card: Card, encoded: list[bytes], bfloat16: bool) -> tuple[float, Any]:
+    """Run a frozen base as the features stage does; return photos a second and the features."""
+    dataset = tf.data.Dataset.from_tensor_slices({"encoded": encoded})
+    with bfloat16_rewriting(bfloat16):
+        run_padded(bottleneck, tf.zeros([1, *input_shape(card)]), BATCH_SIZE)
+        started = time.perf_counter()
+        outputs = [
+            run_padded(bottleneck, images, BATCH_SIZE).numpy()
+            for images, _ in prepared_batches(dataset, card.preprocessing, BATCH_SIZE)
+        ]
+    return len(encoded) / (time.perf_counter() - started), np.concatenate(outputs)
+
+
+def relative(found: Any, expected: Any) -> float:
+    """Return the distance of two arrays by the length of the second."""
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def compare_features(photos: list[bytes], model: Path) -> None:
+    """Print photos a second, each way, medians of interleaved repeats."""
+    graph_def = read_graph(next(model.glob("*.pb")))
+    values = read_checkpoint(next(model.glob("*.index")).with_suffix(""))
+    whole = replace(NETWORKS["mobilenet_v1"].preprocessing, crop="whole")
+    cut = cut_graph(graph_def, input_name="input:0", output_names={"pooled": BOTTLENECK}, size_px=whole.input_px)
+    cards = {
+        "the frozen graph, in batches": Card(
+            "frozen_graph", whole, [], None, "given", "", graph=cut.SerializeToString(deterministic=True)
+        ),
+        "the TF-Slim network, in batches": Card("mobilenet_v1", whole, [], None, "given", ""),
+    }
+    frozen = {name: freeze(base_network(card), values, input_shape(card)) for name, card in cards.items()}
+    rates: dict[str, list[float]] = {}
+    exact: dict[str, Any] = {}
+    for _ in range(REPEATS):
+        rate, features = one_by_one(graph_def, photos[:ONE_BY_ONE], whole.input_px)
+        rates.setdefault("one session.run a photo", []).append(rate)
+        for name, card in cards.items():
+            for kind in ["float32", *(["bfloat16"] if has_fast_bfloat16() else [])]:
+                rate, exact[f"{name}, {kind}"] = in_batches(frozen[name], card, photos, kind == "bfloat16")
+                rates.setdefault(f"{name}, {kind}", []).append(rate)
+    slowest = statistics.median(rates["one session.run a photo"])
+    for name, found in rates.items():
+        median = statistics.median(found)
+        error = f", relative error {relative(exact[name][:ONE_BY_ONE], features):.1e}" if name in exact else ""
+        print(f"{name}: {median:.0f} photos a second, {median / slowest:.1f} times{error}")
+
+
+def time_inception() -> None:
+    """Print how long Inception-v3 takes from nothing to its first batch's features, TensorFlow imported."""
+    seconds = []
+    for seed in range(REPEATS):
+        started = time.perf_counter()
+        card = Card("inception_v3", NETWORKS["inception_v3"].preprocessing, [], None, "random", "")
+        network = base_network(card)
+        declared = outline(network, input_shape(card)).variables
+        values = {name: variable.initial_value(name, seed) for name, variable in declared.items()}
+        bottleneck = freeze(network, values, input_shape(card))
+        bottleneck(tf.zeros([BATCH_SIZE, *input_shape(card)])).numpy()
+        seconds.append(time.perf_counter() - started)
+    print(f"Inception-v3 outlined, drawn, frozen, first batch of {BATCH_SIZE}: {[f'{one:.1f} s' for one in seconds]}")
+
+
+def main() -> None:
+    """Measure, and print one line a figure."""
+    photos = [path.read_bytes() for path in sorted(Path(sys.argv[1]).rglob("*.jpg"))[:PHOTOS]]
+    time_inception()
+    compare_features(photos, Path(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

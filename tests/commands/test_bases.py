@@ -1,0 +1,111 @@
+"""Bases on the command line: compared, refused, untrained; with no network at all."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands.test_flowers import SMALL, manifest, pipeline
+from tests.conftest import shared
+
+UNTRAINED = ["base=mobilenet_v1", "base.multiplier=0.25", "base.size=96", "base.weights=random"]
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("untrained")
+    done = pipeline(folder, "+experiment=flowers", *SMALL, *UNTRAINED)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder, done.stdout
+
+
+def test_without_its_weights_a_base_says_what_to_do(tmp_path):
+    started = time.perf_counter()
+    done = pipeline(tmp_path, "+experiment=flowers", "ingest.origin=drawn", "base=inception_v3")
+    assert time.perf_counter() - started < 10
+    assert done.returncode == 2
+    said = done.stderr
+    file = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
+    assert f"put https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/{file} at " in said
+    assert f"slimline/{file}, md5:9a0d58056eeedaa3f26cb7ebd46da564" in said
+    assert "No network is needed for base=efficientnet_lite0" in said
+    assert "base.weights=random" in said
+    assert not (tmp_path / "runs/flowers").exists()
+
+
+def test_an_untrained_base_goes_the_whole_way_and_is_marked_everywhere(untrained):
+    folder, said = untrained
+    run = folder / "runs/flowers/v001"
+    assert "base: mobilenet_v1 is untrained" in said
+    assert next(line for line in said.splitlines() if line.startswith("test ")).endswith(", by an UNTRAINED base")
+    assert "base      UNTRAINED: base.weights=random" in said
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert "The base is untrained" in report
+    assert "UNTRAINED mobilenet_v1" in report
+    stages = manifest(run)["stages"]
+    assert stages["base"]["facts"]["weights"] == stages["evaluate"]["facts"]["base_weights"] == "random"
+    assert json.loads((run / "metrics.json").read_text(encoding="utf-8"))["base_weights"] == "random"
+
+
+def test_a_model_on_an_untrained_base_says_so_when_it_classifies(untrained):
+    folder, _ = untrained
+    done = pipeline(folder, "+experiment=classify", "classify.model=runs/flowers/latest")
+    assert done.returncode == 0
+    assert "UNTRAINED" in done.stdout
+    done = pipeline(folder, "+experiment=classify", *UNTRAINED)
+    assert done.returncode == 2
+    assert "has no ImageNet layer to classify by" in done.stderr
+
+
+def test_an_earlier_run_is_a_base(untrained):
+    folder, _ = untrained
+    done = pipeline(
+        folder, "+experiment=flowers", *SMALL, *UNTRAINED[:3], "base.weights=runs/flowers/v001", "run.targets=[base]"
+    )
+    assert done.returncode == 0, done.stderr
+    facts = manifest(folder / "runs/flowers/latest")["stages"]["base"]["facts"]
+    assert (facts["restored"], facts["new"], facts["unused"]) == (135, 0, 2)
+
+
+def test_all_bases_that_can_be_had_are_compared(tmp_path):
+    bases = "base=efficientnet_lite0,mobilenet_v1,inception_v3"
+    done = pipeline(tmp_path, "-m", "+experiment=bases", bases, "ingest.origin=drawn", *SMALL)
+    assert done.returncode == 0, done.stderr + done.stdout
+    lines = done.stdout.splitlines()
+    assert len([line for line in lines if line.startswith("left out: The published weights can't be had")]) == 2
+    [titles] = [line.split() for line in lines if line.startswith("rank ")]
+    assert titles[1:8] == [
+        "validation_top1",
+        "top1",
+        "images_per_second",
+        "parameters",
+        "multiply_adds",
+        "size_mb",
+        "latency_seconds",
+    ]
+    row = lines[next(index for index, line in enumerate(lines) if line.startswith("rank ")) + 1].split()
+    assert row[4:6] == ["3.4M", "383.9M"]
+    assert (tmp_path / "runs/bases/latest/report.html").exists()
+
+
+@pytest.mark.parametrize("how", ["checkpoint", "frozen graph"])
+def test_real_mobilenet_names_all_ten_photos(how, imagenet_photos, tmp_path):
+    folder = shared("weights/mobilenet_v1_1.0_224")
+    if how == "checkpoint":
+        choice = ["base=mobilenet_v1", f"base.weights={folder}/mobilenet_v1_1.0_224.ckpt"]
+    else:
+        choice = ["base=mobilenet_v1_frozen", f"base.graph={folder}/mobilenet_v1_1.0_224_frozen.pb"]
+    done = pipeline(tmp_path, "+experiment=classify", f'classify.images="{imagenet_photos}"', "classify.top=1", *choice)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "runs/classify/latest/predictions.json").read_text())["predictions"]
+    assert len(rows) == 10
+    assert {row["name"] for row in rows} == {Path(row["path"]).stem.replace("_", " ") for row in rows}
+
+
+def test_names_are_printed_in_full_on_request(imagenet_photos, tmp_path):
+    koala = f'classify.images="{imagenet_photos}/koala.jpg"'
+    done = pipeline(tmp_path, "+experiment=classify", koala, "classify.full_names=true", "classify.top=1")
+    assert "koala, koala bear, kangaroo bear, native bear, Phascolarctos cinereus (score = " in done.stdout
