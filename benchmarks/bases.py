@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.data.batches import prepared_batches, run_padded
+from stages.data.batches import run_padded, run_prepared
 from stages.hardware import bfloat16_rewriting, has_fast_bfloat16
 from stages.model import Card, base_network, input_shape
 from stages.networks.checkpoint import read_checkpoint
@@ -60,10 +60,7 @@ def in_batches(bottleneck: Any, card: Card, encoded: list[bytes], bfloat16: bool
     with bfloat16_rewriting(bfloat16):
         run_padded(bottleneck, tf.zeros([1, *input_shape(card)]), BATCH_SIZE)
         started = time.perf_counter()
-        outputs = [
-            run_padded(bottleneck, images, BATCH_SIZE).numpy()
-            for images, _ in prepared_batches(dataset, card.preprocessing, BATCH_SIZE)
-        ]
+        outputs = [values for values, _ in run_prepared(bottleneck, dataset, card.preprocessing, BATCH_SIZE)]
     return len(encoded) / (time.perf_counter() - started), np.concatenate(outputs)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.data.batches import prepared_batches, run_padded
+from stages.data.batches import run_prepared
 from stages.model import Card
 from stages.tensorflow import tf
 
@@ -39,8 +39,8 @@ class Predictor:
     def logits(self, records: Any) -> tuple[NDArray[Any], dict[str, list[Any]]]:
         """Run over a dataset of records with `encoded`: logits [count, classes] and the records' other columns."""
         outputs, columns = [], []
-        for images, others in prepared_batches(records, self._preprocessing, BATCH_SIZE):
-            outputs.append(run_padded(self._logits, images, BATCH_SIZE).numpy())
+        for values, others in run_prepared(self._logits, records, self._preprocessing, BATCH_SIZE):
+            outputs.append(values)
             columns.append({name: value.numpy().tolist() for name, value in others.items()})
         merged = {name: [item for batch in columns for item in batch[name]] for name in columns[0]}
         return np.concatenate(outputs), merged

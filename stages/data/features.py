@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.data.batches import prepared_batches, run_padded
+from stages.data.batches import run_prepared
 from stages.data.preprocessing import Preprocessing
 from stages.progress import Advance
 
@@ -40,8 +40,7 @@ def write_features(
     count = 0
     writer = None
     with pa.OSFile(str(path), "wb") as file:
-        for images, others in prepared_batches(records, wanted, batch_size):
-            values = run_padded(bottleneck, images, batch_size).numpy()
+        for values, others in run_prepared(bottleneck, records, wanted, batch_size):
             if writer is None:
                 schema = pa.schema(
                     [

@@ -162,7 +162,7 @@ def _unavailable(wanted: list[Published], urls: dict[str, str], faults: list[str
         path = cache_directory() / source.file
         places.append(f"{'or' if places else 'By hand: put'} {source.url} at {path}{checksum}")
     places.append("A mirror that has the file: base.mirror or SLIMLINE_MIRROR. Another folder: SLIMLINE_CACHE.")
-    return Unavailable(f"The published weights can't be had: {'; '.join(faults)}.", *places, *_offline_advice())
+    return Unavailable(f"The weights {wanted[0].file} can't be had: {'; '.join(faults)}.", *places, *_offline_advice())
 
 
 def _not_installed(published: Sequence[Published]) -> Unavailable:

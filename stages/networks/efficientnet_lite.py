@@ -10,8 +10,8 @@ import math
 from functools import partial
 from typing import Any
 
-from stages.networks.mobilenet_v2 import Blocks, add_inverted_bottlenecks, scale_filters
-from stages.networks.slim import BATCH_NORM, slim
+from stages.networks.mobile import Blocks, add_inverted_bottlenecks, mobile_scope, scale_filters
+from stages.networks.slim import slim
 from stages.networks.top import add_top
 from stages.tensorflow import tf
 
@@ -54,18 +54,8 @@ def efficientnet_lite(
         features [batch, 1280]. `end_points` holds each block's output by its scope, and `pooled`.
     """
     end_points: dict[str, Any] = {}
-    batch_norm = {**BATCH_NORM, "decay": 0.99, "epsilon": 1e-3, "scale": True, "is_training": is_training}
-    with (
-        slim.arg_scope(
-            [slim.conv2d, slim.separable_conv2d],
-            activation_fn=tf.nn.relu6,
-            normalizer_fn=slim.batch_norm,
-            normalizer_params=batch_norm,
-            weights_initializer=tf.compat.v1.variance_scaling_initializer(2.0, mode="fan_out"),
-            padding="SAME",
-        ),
-        tf.compat.v1.variable_scope(scope),
-    ):
+    initializer = tf.compat.v1.variance_scaling_initializer(2.0, mode="fan_out")
+    with mobile_scope(scope, is_training=is_training, decay=0.99, initializer=initializer):
         net = slim.conv2d(images, STEM_FILTERS, [3, 3], stride=2, scope="Conv")
         runs = [run._replace(filters=scale_filters(run.filters, width)) for run in scale_repeats(BLOCKS, depth)]
         net = add_inverted_bottlenecks(net, end_points, runs)

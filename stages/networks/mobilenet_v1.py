@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stages.networks.slim import BATCH_NORM, slim
+from stages.networks.mobile import mobile_scope
+from stages.networks.slim import slim
 from stages.networks.top import add_top
-from stages.tensorflow import tf
 
 STEM_FILTERS = 32
 LAYERS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024))
@@ -33,18 +33,7 @@ def mobilenet_v1(
         return max(MIN_FILTERS, int(filters * multiplier))
 
     end_points: dict[str, Any] = {}
-    batch_norm = {**BATCH_NORM, "decay": 0.9997, "epsilon": 0.001, "scale": True, "is_training": is_training}
-    with (
-        slim.arg_scope(
-            [slim.conv2d, slim.separable_conv2d],
-            activation_fn=tf.nn.relu6,
-            normalizer_fn=slim.batch_norm,
-            normalizer_params=batch_norm,
-            weights_initializer=tf.compat.v1.truncated_normal_initializer(stddev=0.09),
-            padding="SAME",
-        ),
-        tf.compat.v1.variable_scope("MobilenetV1"),
-    ):
+    with mobile_scope("MobilenetV1", is_training=is_training, decay=0.9997):
         net = slim.conv2d(images, scaled(STEM_FILTERS), [3, 3], stride=2, scope="Conv2d_0")
         end_points["Conv2d_0"] = net
         for index, (stride, filters) in enumerate(LAYERS, start=1):
