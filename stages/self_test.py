@@ -31,4 +31,5 @@ def self_test(card: Card, checkpoint: Path, rank: int) -> str:
     raise UserError(
         f"{card.network} doesn't recognise the self-test photo, of a {NAME}: it says {said}.",
         f"Its weights ({card.weights}) or its preprocessing don't fit. Is it the right network, multiplier and size?",
+        "If its own classes aren't ImageNet's, leave their layer out: base.exclude_scopes, or base.output=null.",
     )

@@ -1,0 +1,67 @@
+"""The self-test of ImageNet bases: right ones pass, and the usual mistakes don't."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from stages.base import base, settle_weights
+from stages.base_config import BaseConfig, MobilenetConfig
+from stages.model import Card, read_card, read_weights
+from stages.networks.checkpoint import write_checkpoint
+from stages.self_test import self_test
+from tests.conftest import shared
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("lite")
+    base(settle_weights(BaseConfig("efficientnet_lite0"), False), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mobilenet(tmp_path_factory) -> Path:
+    weights = shared("weights/mobilenet_v1_1.0_224") / "mobilenet_v1_1.0_224.ckpt"
+    folder = tmp_path_factory.mktemp("mobilenet")
+    base(settle_weights(MobilenetConfig("mobilenet_v1", weights=str(weights)), False), folder)
+    return folder
+
+
+def pixels(card: Card, **changes: float) -> Card:
+    return replace(card, preprocessing=replace(card.preprocessing, **changes))
+
+
+MISTAKES = {
+    "classes off by one": lambda card: replace(card, labels=[card.labels[-1], *card.labels[:-1]]),
+    "pixels from 0 to 255": lambda card: pixels(card, offset=0.0, scale=1.0),
+    "pixels from 0 to 1": lambda card: pixels(card, offset=0.0, scale=255.0),
+}
+
+
+def test_right_weights_pass(lite):
+    assert self_test(read_card(lite), lite / "model.ckpt", 1).startswith("palace 0.2")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_caught_where_the_first_place_is_asked_for(lite, mistake):
+    with pytest.raises(UserError, match=r"doesn't recognise the self-test photo, of a palace: it says"):
+        self_test(MISTAKES[mistake](read_card(lite)), lite / "model.ckpt", 1)
+
+
+def test_channels_in_the_wrong_order_are_caught(lite, tmp_path):
+    values = read_weights(lite / "model.ckpt")
+    kernel = "EfficientnetLite0/Conv/weights"
+    write_checkpoint(tmp_path / "model.ckpt", {**values, kernel: values[kernel][:, :, ::-1]})
+    with pytest.raises(UserError, match="efficientnet_lite0 doesn't recognise"):
+        self_test(read_card(lite), tmp_path / "model.ckpt", 1)
+
+
+@pytest.mark.parametrize("mistake", ["classes off by one", "pixels from 0 to 255"])
+def test_a_place_among_the_first_five_still_tells_the_grossest(mobilenet, mistake):
+    assert self_test(read_card(mobilenet), mobilenet / "model.ckpt", 5) == "palace 0.275 (place 2)"
+    with pytest.raises(UserError, match="mobilenet_v1 doesn't recognise"):
+        self_test(MISTAKES[mistake](read_card(mobilenet)), mobilenet / "model.ckpt", 5)
