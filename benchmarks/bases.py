@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -36,8 +37,11 @@ BATCH_SIZE = 32
 BOTTLENECK = "MobilenetV1/Logits/AvgPool_1a/AvgPool:0"
 
 
-def one_by_one(graph_def: Any, encoded: list[bytes], size_px: int) -> tuple[float, Any]:
-    """Run the graph as retrain.py did; return photos a second and the features."""
+def one_by_one(graph_def: Any, encoded: list[bytes], size_px: int, keep: Path | None = None) -> tuple[float, Any]:
+    """Run the graph as retrain.py did; return photos a second and the features.
+
+    With a folder in `keep` each photo's features are written to a text file there, as retrain.py did too.
+    """
     with tf.Graph().as_default() as graph:
         jpeg = tf.compat.v1.placeholder(tf.string)
         decoded = tf.cast(tf.image.decode_jpeg(jpeg, channels=3), tf.float32)[None]
@@ -48,9 +52,11 @@ def one_by_one(graph_def: Any, encoded: list[bytes], size_px: int) -> tuple[floa
     with tf.compat.v1.Session(graph=graph) as session:
         for warm in (True, False):
             started = time.perf_counter()
-            for one in encoded[: 5 if warm else None]:
+            for number, one in enumerate(encoded[: 5 if warm else None]):
                 image = session.run(prepared, {jpeg: one})
                 features.append(session.run(BOTTLENECK, {"input:0": image}).reshape(-1))
+                if keep is not None:
+                    (keep / f"{number}.txt").write_text(",".join(str(value) for value in features[-1]))
     return len(encoded) / (time.perf_counter() - started), np.stack(features[5:])
 
 
@@ -87,6 +93,9 @@ def compare_features(photos: list[bytes], model: Path) -> None:
     for _ in range(REPEATS):
         rate, features = one_by_one(graph_def, photos[:ONE_BY_ONE], whole.input_px)
         rates.setdefault("one session.run a photo", []).append(rate)
+        with tempfile.TemporaryDirectory() as folder:
+            rate, _ = one_by_one(graph_def, photos[:ONE_BY_ONE], whole.input_px, Path(folder))
+        rates.setdefault("the same, kept in text files as retrain.py did", []).append(rate)
         for name, card in cards.items():
             for kind in ["float32", *(["bfloat16"] if has_fast_bfloat16() else [])]:
                 rate, exact[f"{name}, {kind}"] = in_batches(frozen[name], card, photos, kind == "bfloat16")
