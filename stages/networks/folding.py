@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stages.tensorflow import tf
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
-WEIGHTS = "weights"
+FOLDED = "folded"
 BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
@@ -56,14 +56,9 @@ def read_frozen_constants(path: Path) -> dict[str, NDArray[Any]]:
 
 def folded_kernels(constants: Mapping[str, NDArray[Any]], names: Collection[str]) -> dict[str, NDArray[Any]]:
     """Pick the kernels that `fold_batch_norms` multiplied, by the name of the variable of `names` that each was."""
-    found: dict[str, NDArray[Any]] = {}
-    for name, value in constants.items():
-        scope, folded, inside = name.rpartition("/BatchNorm/")
-        if folded and inside.endswith(f"/{WEIGHTS}"):
-            candidates = (f"{scope}/{kind}" for kind in ("pointwise_weights", "depthwise_weights", "weights"))
-            # A frozen graph's convolutions have no variable.
-            found.update((kernel, value) for kernel in [name for name in candidates if name in names][:1])
-    return found
+    ending = f"/{FOLDED}"
+    found = {name.removesuffix(ending): value for name, value in constants.items() if name.endswith(ending)}
+    return {name: value for name, value in found.items() if name in names}
 
 
 def _rename(graph_def: Any, old: str, new: str) -> None:
@@ -105,12 +100,15 @@ def _fold(node: Any, nodes: dict[str, Any], uses: Counter[str]) -> list[Any]:
     convolved = tf.compat.v1.NodeDef()
     convolved.CopyFrom(convolution)
     convolved.name = f"{node.name}/convolution"
-    convolved.input[1] = f"{node.name}/{WEIGHTS}"
+    kernel = _source(convolution.input[1], nodes).name
+    # Two layers that share a kernel each need their own.
+    folded_name = f"{kernel if uses[kernel] == 1 else node.name}/{FOLDED}"
+    convolved.input[1] = folded_name
     bias = tf.compat.v1.NodeDef(name=node.name, op="BiasAdd", input=[convolved.name, f"{node.name}/offset"])
     bias.attr["T"].CopyFrom(node.attr["T"])
     bias.attr["data_format"].CopyFrom(node.attr["data_format"])
     return [
-        constant_node(f"{node.name}/{WEIGHTS}", folded_weights, weights.dtype),
+        constant_node(folded_name, folded_weights, weights.dtype),
         constant_node(f"{node.name}/offset", beta - mean * scale, weights.dtype),
         convolved,
         bias,
@@ -124,10 +122,16 @@ def node_name(tensor_name: str) -> str:
 
 def constant_value(name: str, nodes: Mapping[str, Any]) -> NDArray[Any] | None:
     """Return the value of a tensor that is a constant, or None; `nodes` holds every node by name."""
+    node = _source(name, nodes)
+    return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
+
+
+def _source(name: str, nodes: Mapping[str, Any]) -> Any:
+    """Return the node that a tensor's value comes from, past what hands it on."""
     node = nodes[node_name(name)]
     while node.op in ("Identity", "ReadVariableOp"):
         node = nodes[node_name(node.input[0])]
-    return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
+    return node
 
 
 def constant_node(name: str, value: NDArray[Any], dtype: Any) -> Any:
