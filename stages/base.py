@@ -12,7 +12,6 @@ from pipeline.config import require_path
 from pipeline.errors import UserError
 from pipeline.stage import stage
 from stages.base_config import FROZEN_GRAPH, BaseConfig, FrozenGraphConfig, MobilenetConfig
-from stages.data.preprocessing import Preprocessing
 from stages.networks.given import IMAGENET, RANDOM, find_given
 from stages.networks.published import Published, published_choices, published_weights
 from stages.networks.table import NETWORKS
@@ -45,8 +44,7 @@ def settle_weights(config: BaseConfig, plan: bool) -> BaseConfig:
 
 def _choices(config: BaseConfig) -> list[Published]:
     """List the published files for a choice; at a size that nobody published, those of the nearest size."""
-    row, width = NETWORKS[config.network], multiplier(config)
-    wanted_px = config.size or row.preprocessing.input_px
+    width, wanted_px = multiplier(config), config.preprocessing().input_px
     sizes = [size_px for one, size_px in published_choices(config.network) if one == width] or [wanted_px]
     nearest_px = min(sizes, key=lambda size_px: (abs(size_px - wanted_px), -size_px))
     return published_weights(config.network, width, nearest_px)
@@ -91,12 +89,6 @@ def multiplier(config: BaseConfig) -> float:
     return config.multiplier if isinstance(config, MobilenetConfig) else 1.0
 
 
-def slim_preprocessing(config: BaseConfig) -> Preprocessing:
-    """Return how the network wants its images, at the size that is asked for."""
-    native = NETWORKS[config.network].preprocessing
-    return replace(native, input_px=config.size or native.input_px, orientation=config.orientation.value)
-
-
 @stage(
     resolve=settle_weights,
     schemas={
@@ -136,7 +128,7 @@ def base(config: BaseConfig, out: Path) -> Facts:
     if not made.card.trained:
         log.warning("base: %s is untrained, as base.weights=random asks: its features mean nothing", config.network)
         return {**facts, "headline": "base      UNTRAINED: base.weights=random"}
-    rank = NETWORKS[config.network].self_test_rank if config.weights == IMAGENET and made.values else LEAST_RANK
+    rank = NETWORKS[config.network].self_test_rank if config.weights_kind == IMAGENET else LEAST_RANK
     tested = self_test(made.card, out / "model.ckpt", rank) if made.card.labels else "none: no ImageNet layer"
     return {**facts, "self_test": tested}
 
@@ -155,7 +147,7 @@ def _slim_base(config: BaseConfig) -> Pretrained:
         source, label = Source(given=Given(config.weights_kind or "", path)), path.name
     card = Card(
         network=config.network,
-        preprocessing=slim_preprocessing(config),
+        preprocessing=config.preprocessing(),
         labels=[],
         head=None,
         weights=label,
@@ -176,17 +168,8 @@ def _frozen_base(config: FrozenGraphConfig) -> Pretrained:
     from stages.model import Card
     from stages.pretrained import make_frozen_base
 
-    preprocessing = Preprocessing(
-        input_px=config.size or 0,
-        crop=config.crop.value,
-        crop_fraction=config.crop_fraction,
-        resize=config.resize.value,
-        offset=config.offset,
-        scale=config.scale,
-        orientation=config.orientation.value,
-    )
     graph = Path(config.graph)
-    card = Card(FROZEN_GRAPH, preprocessing, [], None, graph.name, digest_file(graph))
+    card = Card(FROZEN_GRAPH, config.preprocessing(), [], None, graph.name, digest_file(graph))
     labels = Path(config.labels) if config.labels else None
     return make_frozen_base(
         card, graph, input_name=config.input, bottleneck=config.bottleneck, output=config.output, labels=labels

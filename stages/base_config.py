@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, field, replace
 
 from omegaconf import II, MISSING
 
 from pipeline.config import require_range
 from pipeline.errors import UserError
 from pipeline.stage import external, untracked
+from stages.data.preprocessing import Crop, Orientation, Preprocessing, Resize
 from stages.networks.given import IMAGENET
 from stages.networks.table import NETWORKS
 
 FROZEN_GRAPH = "frozen_graph"
 SMALLEST_PX, LARGEST_PX = 32, 1024
-
-
-class Orientation(Enum):
-    """Whether a JPEG is turned as its EXIF header says."""
-
-    exif = "exif"
-    ignore = "ignore"
 
 
 @dataclass
@@ -61,6 +54,11 @@ class BaseConfig:
         """Name the networks that this config may choose."""
         return list(NETWORKS)
 
+    def preprocessing(self) -> Preprocessing:
+        """Return how the network wants its images, at the size that is asked for."""
+        native = NETWORKS[self.network].preprocessing
+        return replace(native, input_px=self.size or native.input_px, orientation=self.orientation.value)
+
 
 @dataclass
 class MobilenetConfig(BaseConfig):
@@ -76,22 +74,6 @@ class MobilenetConfig(BaseConfig):
                 f"base.multiplier={self.multiplier:g} is no width of {self.network}.",
                 f"It has: {', '.join(f'{one:g}' for one in allowed)}.",
             )
-
-
-class Crop(Enum):
-    """Which part of a photo a frozen graph sees: see `Preprocessing`."""
-
-    square = "square"
-    each_side = "each_side"
-    vgg = "vgg"
-    whole = "whole"
-
-
-class Resize(Enum):
-    """How the crop becomes the input: see `Preprocessing`."""
-
-    bicubic = "bicubic"
-    legacy_bilinear = "legacy_bilinear"
 
 
 @dataclass
@@ -123,10 +105,27 @@ class FrozenGraphConfig(BaseConfig):
             )
         if self.size is None:
             raise UserError("base.size has no value, and a frozen graph needs it.", "Give the input's side in pixels.")
-        require_range("base.crop_fraction", self.crop_fraction, 0.01, 1)
-        if self.scale == 0:
-            raise UserError("base.scale=0 would divide by nothing.", "It is (x - offset) / scale.")
+        try:
+            self.preprocessing()
+        except ValueError as error:
+            raise UserError(f"base.{error}", "The graph's input is (x - base.offset) / base.scale.") from error
 
     def networks(self) -> list[str]:
         """Name the one choice that this config stands for."""
         return [FROZEN_GRAPH]
+
+    def preprocessing(self) -> Preprocessing:
+        """Return how the graph wants its images.
+
+        Raises:
+            ValueError: a value isn't allowed, or doesn't go with another.
+        """
+        return Preprocessing(
+            input_px=self.size or 0,
+            crop=self.crop.value,
+            crop_fraction=self.crop_fraction,
+            resize=self.resize.value,
+            offset=self.offset,
+            scale=self.scale,
+            orientation=self.orientation.value,
+        )

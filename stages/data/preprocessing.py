@@ -7,14 +7,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from stages.data.orientation import may_hold_exif, read_orientation, upright
 
-CROPS = ("square", "each_side", "vgg", "whole")
-RESIZES = ("bicubic", "legacy_bilinear")
-ORIENTATIONS = ("exif", "ignore")
 CHROMA_MARGIN_PX = 2
+
+
+class Crop(Enum):
+    """Which part of a photo a network sees: see `Preprocessing`."""
+
+    square = "square"
+    each_side = "each_side"
+    vgg = "vgg"
+    whole = "whole"
+
+
+class Resize(Enum):
+    """How the crop becomes the input: see `Preprocessing`."""
+
+    bicubic = "bicubic"
+    legacy_bilinear = "legacy_bilinear"
+
+
+class Orientation(Enum):
+    """Whether a JPEG is turned as its EXIF header says."""
+
+    exif = "exif"
+    ignore = "ignore"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +68,9 @@ class Preprocessing:
         if isinstance(self.offset, list | tuple):
             object.__setattr__(self, "offset", tuple(self.offset))  # JSON gives a list
         offsets = self.offset if isinstance(self.offset, tuple) else (self.offset,)
-        _require_one_of("crop", self.crop, CROPS)
-        _require_one_of("resize", self.resize, RESIZES)
-        _require_one_of("orientation", self.orientation, ORIENTATIONS)
+        _require_one_of("crop", self.crop, Crop)
+        _require_one_of("resize", self.resize, Resize)
+        _require_one_of("orientation", self.orientation, Orientation)
         if isinstance(self.input_px, bool) or not isinstance(self.input_px, int) or self.input_px < 1:
             raise ValueError(f"input_px={self.input_px!r}: a whole number of pixels from 1 up is allowed.")
         if not _is_number(self.crop_fraction) or not 0 < self.crop_fraction <= 1:
@@ -104,9 +125,10 @@ def preprocess_batch(encoded: Any, wanted: Preprocessing) -> Any:
     return tf.map_fn(lambda one: preprocess(one, wanted), encoded, fn_output_signature=shape, parallel_iterations=16)
 
 
-def _require_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r}: allowed are {', '.join(allowed)}.")
+def _require_one_of(name: str, value: str, allowed: type[Enum]) -> None:
+    values = [one.value for one in allowed]
+    if value not in values:
+        raise ValueError(f"{name}={value!r}: allowed are {', '.join(values)}.")
 
 
 def _is_number(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from pipeline.errors import UserError
 
 RANDOM = "random"
 IMAGENET = "imagenet"
+SAVED_MODEL = "saved_model.pb"
 KERAS = (".h5", ".hdf5")
 ALLOWED = (
     "Allowed are: imagenet, random, a TF-Slim or TensorFlow 1 checkpoint (model.ckpt, or its folder), a TensorFlow 2 "
@@ -28,16 +30,15 @@ class Given(NamedTuple):
 
     def digest(self) -> str:
         """Return the sha256 of the files' content, whatever they are called."""
-        if self.kind == "checkpoint" and _index(self.path).exists():
-            parts = sorted(self.path.parent.glob(f"{glob_escape(self.path.name)}.data-*"))
-            files = {path.name.removeprefix(self.path.name): digest_file(path) for path in [_index(self.path), *parts]}
-            return digest_text(canonical_json(files))
-        return digest_file(self.path / "saved_model.pb" if self.kind == "saved_model" else self.path)
-
-
-def glob_escape(name: str) -> str:
-    """Quote what `glob` would take for a pattern."""
-    return re.sub(r"([*?[])", r"[\1]", name)
+        if self.kind == "saved_model":
+            parts = [self.path / SAVED_MODEL, *sorted((self.path / "variables").glob("variables.*"))]
+            files = {path.name: digest_file(path) for path in parts}
+        elif _index(self.path).exists() and self.kind == "checkpoint":
+            parts = [_index(self.path), *_data_parts(self.path)]
+            files = {path.name.removeprefix(self.path.name): digest_file(path) for path in parts}
+        else:
+            return digest_file(self.path)
+        return digest_text(canonical_json(files))
 
 
 def find_given(key: str, text: str) -> Given:
@@ -48,7 +49,7 @@ def find_given(key: str, text: str) -> Given:
     """
     path = Path(re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", text)).expanduser().absolute()
     if _index(path).is_file():
-        if not any(path.parent.glob(f"{glob_escape(path.name)}.data-*")):
+        if not _data_parts(path):
             raise UserError(f"{key}={text} has its .index and no .data file beside it.", "Copy both parts.")
         return Given("checkpoint", path)
     if path.is_dir():
@@ -73,7 +74,7 @@ def _in_folder(key: str, text: str, folder: Path) -> Given:
     for name in names:
         if _index(folder / name).is_file():
             return Given("checkpoint", folder / name)
-    if (folder / "saved_model.pb").is_file():
+    if (folder / SAVED_MODEL).is_file():
         return Given("saved_model", folder)
     if (folder / "checkpoint").is_file():
         found = re.search(r'^model_checkpoint_path:\s*"(.+)"', (folder / "checkpoint").read_text(), re.MULTILINE)
@@ -86,6 +87,10 @@ def _in_folder(key: str, text: str, folder: Path) -> Given:
         found_names = ", ".join(prefix.name for prefix in prefixes)
         raise UserError(f"{key}={text} holds {len(prefixes)} checkpoints.", f"Choose one of: {found_names}.")
     raise UserError(f"{key}={text} holds no weights.", *ALLOWED)
+
+
+def _data_parts(prefix: Path) -> list[Path]:
+    return sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*"))
 
 
 def _index(prefix: Path) -> Path:

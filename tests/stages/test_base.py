@@ -12,6 +12,7 @@ import pytest
 from pipeline.errors import UserError
 from stages.base import base, find_graph, find_labels, settle_weights
 from stages.base_config import BaseConfig, FrozenGraphConfig, MobilenetConfig
+from stages.data.preprocessing import Crop, Resize
 
 SMALL = {"network": "mobilenet_v1", "multiplier": 0.25, "size": 64}
 
@@ -180,6 +181,12 @@ def test_the_size_is_the_users_and_weights_of_the_nearest_size_serve(monkeypatch
         ),
         (lambda: FrozenGraphConfig("frozen_graph", size=64, weights="random"), "has its weights inside"),
         (lambda: FrozenGraphConfig("frozen_graph", size=64, scale=0), "base.scale=0"),
+        (lambda: FrozenGraphConfig("frozen_graph", size=64, scale=-1.0), "base.scale=-1.0"),
+        (lambda: FrozenGraphConfig("frozen_graph", size=64, crop_fraction=1.5), "base.crop_fraction=1.5"),
+        (
+            lambda: FrozenGraphConfig("frozen_graph", size=64, crop=Crop.vgg, resize=Resize.bicubic),
+            "base.resize='bicubic': with crop='vgg', 'legacy_bilinear' alone is allowed",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(config, words):

@@ -66,6 +66,15 @@ def test_the_digest_is_of_the_content_whatever_the_name(tmp_path):
     assert digests[0] == digests[1] != digests[2]
 
 
+@pytest.mark.parametrize("changed", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
+def test_the_digest_of_a_saved_model_covers_its_variables(tmp_path, changed):
+    checkpoint(tmp_path / "variables/variables")
+    (tmp_path / "saved_model.pb").write_text("m")
+    before = find_given("base.weights", str(tmp_path)).digest()
+    (tmp_path / changed).write_text("other")
+    assert find_given("base.weights", str(tmp_path)).digest() != before
+
+
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
