@@ -127,6 +127,11 @@ def test_a_metric_and_columns_may_be_other_stages_facts(tmp_path: Path) -> None:
         sweep_points(tmp_path, "s1", "export", "tune.top1", True)
 
 
+def test_facts_of_one_name_are_told_apart_by_their_stage() -> None:
+    points = [Point(["a=1"], 0.5, Path("v001"), 1.0, {"test.top1": 0.25, "fit.rate": 3})]
+    assert sweep_table(points, "fit.top1").splitlines()[0].split()[:4] == ["rank", "fit.top1", "test.top1", "rate"]
+
+
 def test_a_single_point_is_shown_with_all_its_overrides() -> None:
     assert sweep_table([Point(["+experiment=toy", "a=1"], 0.5, Path("v001"), 1.0)], "top1").splitlines() == [
         "rank             top1  seconds  point                run",
