@@ -3,9 +3,9 @@
     python benchmarks/bases.py PHOTOS MODEL
 
 PHOTOS is a folder of photos, MODEL the folder of mobilenet_v1_1.0_224, with its checkpoint and frozen graph as
-published. Compares, on the same photos in one run: the features of the frozen graph as retrain.py made them (two
-`session.run` a photo: decode and resize, then the bottleneck), the same graph through Slimline, and the TF-Slim
-network from the checkpoint. Then how long Inception-v3 takes from nothing to its first batch.
+published. Times Inception-v3 from nothing to its first batch. Then compares, on the same photos in one run: the
+features of the frozen graph as retrain.py made them (two `session.run` a photo: decode and resize, then the
+bottleneck), the same graph through Slimline, and the TF-Slim network from the checkpoint.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from pipeline.config import require_path
 from pipeline.errors import UserError
 from pipeline.stage import stage
 from stages.base_config import FROZEN_GRAPH, BaseConfig, FrozenGraphConfig, MobilenetConfig
+from stages.networks.class_files import INCEPTION_2015_SYNSETS
 from stages.networks.given import IMAGENET, RANDOM, find_given
 from stages.networks.published import Published, published_choices, published_weights
 from stages.networks.table import NETWORKS
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LEAST_RANK = 5
-LABEL_MAP = "imagenet_2012_challenge_label_map_proto.pbtxt"
 
 
 def settle_weights(config: BaseConfig, plan: bool) -> BaseConfig:
@@ -81,7 +81,7 @@ def find_labels(text: str | None, graph: Path) -> str | None:
     """Return the file of a graph's class names, or the folder of the 2015 graph's two: its own, if they lie there."""
     if text is not None:
         return str(require_path("base.labels", text))
-    return str(graph.parent) if (graph.parent / LABEL_MAP).is_file() else None
+    return str(graph.parent) if (graph.parent / INCEPTION_2015_SYNSETS).is_file() else None
 
 
 def multiplier(config: BaseConfig) -> float:

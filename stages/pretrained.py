@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 from pipeline.errors import UserError
 from stages.imagenet import class_names
 from stages.model import Card, base_network, input_shape
+from stages.networks.class_files import read_inception_2015_labels, read_label_lines
 from stages.networks.cost import multiply_adds
 from stages.networks.frozen_graph import cut_graph, frozen_network, logits_tensor
-from stages.networks.graph_file import read_graph, read_inception_2015_labels, read_label_lines
+from stages.networks.graph_file import read_graph
 from stages.networks.module import outline
-from stages.networks.restore import require_restored, restore_report
+from stages.networks.restore import in_scopes, require_restored, restore_report, some_names
 from stages.networks.sources import IMAGENET_CLASSES, Source, read_source
 from stages.networks.table import NETWORKS
 
@@ -68,19 +69,19 @@ def make_slim_base(
             min_restored=min_restored,
         )
     log_report(card, report)
+    restored = set(report["restored"])
     values = {
         name: weights.values[name] if name in restored else variable.initial_value(name, seed)
-        for restored in [set(report["restored"])]
         for name, variable in declared.items()
     }
-    complete = not any(name.startswith(classes_scope) for name in report["new"])
+    complete = not any(in_scopes(name, [classes_scope]) for name in report["new"])
     labels = class_names(weights.classes) if weights.classes and complete else []
     return Pretrained(
         replace(card, labels=labels),
         values,
         report,
-        parameters=sum(prod(shape) for name, shape in wanted.items() if not name.startswith(classes_scope)),
-        multiply_adds=multiply_adds(weights.outline.graph, lambda name: not name.startswith(classes_scope)),
+        parameters=sum(prod(shape) for name, shape in wanted.items() if not in_scopes(name, [classes_scope])),
+        multiply_adds=multiply_adds(weights.outline.graph, lambda name: not in_scopes(name, [classes_scope])),
         feature_width=int(weights.outline.end_points["pooled"][-1] or 0),
     )
 
@@ -93,8 +94,7 @@ def log_report(card: Card, report: dict[str, list[str]]) -> None:
     log.info("base: %d of %d variables restored from %s", len(report["restored"]), total, card.weights)
     for state, meaning in (("new", "drawn at random"), ("unused", "not in the network")):
         if report[state]:
-            names = ", ".join(report[state][:5]) + (" ..." if len(report[state]) > 5 else "")
-            log.info("base: %d %s (%s): %s", len(report[state]), state, meaning, names)
+            log.info("base: %d %s (%s): %s", len(report[state]), state, meaning, some_names(report[state]))
 
 
 def make_frozen_base(

@@ -9,13 +9,14 @@ import shutil
 import sys
 import tarfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import rich.progress
 from filelock import FileLock
 from rich.console import Console
 
 from pipeline.errors import UserError
+from stages.data.archives import fault_of_member
 from stages.data.download import download
 
 log = logging.getLogger(__name__)
@@ -85,19 +86,11 @@ def _extract(archive: Path, target: Path) -> None:
             tarfile.open(fileobj=unpacked, mode="r|") as members,
         ):
             for member in members:
-                _refuse_odd(archive, member)
+                if fault := fault_of_member(member):
+                    raise _unfit(archive, fault)
                 members.extract(member, target, filter="data")
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise _unfit(archive, f"can't be unpacked: {error}") from error
-
-
-def _refuse_odd(archive: Path, member: tarfile.TarInfo) -> None:
-    """Refuse all but plain files and folders inside: `filter="data"` lets some links and "/" pass."""
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts:
-        raise _unfit(archive, f"holds {member.name!r}, which lies outside of it")
-    if not (member.isreg() or member.isdir()):
-        raise _unfit(archive, f"holds {member.name!r}, which is neither a file nor a folder")
 
 
 def _unfit(archive: Path, problem: str) -> UserError:

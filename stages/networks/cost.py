@@ -6,32 +6,15 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from stages.networks.folding import CONVOLUTIONS
+
 
 def multiply_adds(graph: Any, counts: Callable[[str], bool] = lambda name: True) -> int:
     """Count the multiplications with addition that one image takes in convolutions and matrix products.
 
-    `counts` says by an operation's name whether it is meant. A convolution [batch, height, width, out]
-    with a kernel [rows, columns, in, out] takes height * width * rows * columns * in * out of them, as
-    MobileNet's paper counts (https://arxiv.org/abs/1704.04861).
+    `counts` says by an operation's name whether it is meant. Each place of a map [batch, height, width, out] takes
+    as many as the kernel has numbers, as MobileNet's paper counts (https://arxiv.org/abs/1704.04861); a matrix
+    product [batch, out] has one place.
     """
-    total = 0
-    for operation in graph.get_operations():
-        if operation.type in _COUNTED and counts(operation.name):
-            outputs, weights = operation.outputs[0].shape.as_list(), operation.inputs[1].shape.as_list()
-            total += _COUNTED[operation.type](outputs, weights)
-    return total
-
-
-def _convolution(outputs: list[int], weights: list[int]) -> int:
-    return outputs[1] * outputs[2] * prod(weights)
-
-
-def _depthwise(outputs: list[int], weights: list[int]) -> int:
-    return outputs[1] * outputs[2] * prod(weights)
-
-
-def _product(outputs: list[int], weights: list[int]) -> int:
-    return prod(weights)
-
-
-_COUNTED = {"Conv2D": _convolution, "DepthwiseConv2dNative": _depthwise, "MatMul": _product}
+    counted = (one for one in graph.get_operations() if one.type in (*CONVOLUTIONS, "MatMul") and counts(one.name))
+    return sum(prod(one.outputs[0].shape[1:-1]) * prod(one.inputs[1].shape) for one in counted)

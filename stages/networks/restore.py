@@ -60,8 +60,8 @@ def require_restored(
     if part < min_restored and not report["mismatched"]:
         raise UserError(
             f"Only {part:.1%} of the network's parameters are in {source} (base.min_restored={min_restored:g}).",
-            f"Wanted, for example: {_some(missing or report['new'])}",
-            f"Given: {_some(report['unused']) or 'nothing else'}",
+            f"Wanted, for example: {some_names(missing or report['new'])}",
+            f"Given: {some_names(report['unused']) or 'nothing else'}",
             "Choose the network that these weights are of, or lower base.min_restored.",
         )
     if report["mismatched"]:
@@ -73,7 +73,7 @@ def require_restored(
         )
     if missing and not ignore_missing:
         raise UserError(
-            f"{source} lacks {len(missing)} of the network's {len(wanted)} variables: {_some(missing)}",
+            f"{source} lacks {len(missing)} of the network's {len(wanted)} variables: {some_names(missing)}",
             "base.ignore_missing=true draws them at random.",
         )
 
@@ -82,7 +82,8 @@ def _size(names: Any, shapes: Mapping[str, Shape]) -> int:
     return sum(prod(shapes[name]) for name in names)
 
 
-def _some(names: Sequence[str]) -> str:
+def some_names(names: Sequence[str]) -> str:
+    """Write the first few names in one line, and how many more there are."""
     more = f", and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
     return ", ".join(names[:MOST_SHOWN]) + more
 

@@ -15,6 +15,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from stages.data.archives import fault_of_member
 
 AVERAGE = "ExponentialMovingAverage"
 CHUNK_BYTES = 1 << 20
@@ -62,7 +63,9 @@ def _members(archive: Path, checkpoint: str) -> Iterator[tuple[str, Any]]:
         # tarfile's own "r|gz" takes a gzip stream that breaks off for the end of the archive.
         with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as members:
             for member in members:
-                name = _safe_name(archive, member)
+                if fault := fault_of_member(member):
+                    raise _unfit(archive, fault)
+                name = PurePosixPath(member.name).name
                 if member.isreg() and (name == checkpoint or name.startswith(f"{checkpoint}.")):
                     found.add(name)
                     yield name, members.extractfile(member)
@@ -73,15 +76,6 @@ def _members(archive: Path, checkpoint: str) -> Iterator[tuple[str, Any]]:
     # One file is TensorFlow's first format, which the zoo's archives of 2016 have.
     if checkpoint not in found and f"{checkpoint}.index" not in found:
         raise _unfit(archive, f"holds no {checkpoint}")
-
-
-def _safe_name(archive: Path, member: tarfile.TarInfo) -> str:
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts:
-        raise _unfit(archive, f"holds {member.name!r}, which lies outside of it")
-    if not (member.isreg() or member.isdir()):
-        raise _unfit(archive, f"holds {member.name!r}, which is neither a file nor a folder")
-    return path.name
 
 
 def _unfit(archive: Path, problem: str) -> UserError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import io
 import struct
 
@@ -13,8 +12,9 @@ from PIL import Image, ImageOps
 
 from stages.data.batches import prepared_batches
 from stages.data.orientation import may_hold_exif, read_orientation, upright
-from stages.data.preprocessing import Preprocessing, preprocess, preprocess_batch
+from stages.data.preprocessing import Preprocessing, preprocess_batch
 from stages.tensorflow import tf
+from tests.stages.data.preparing import prepare
 
 ORIENTATIONS = range(1, 9)
 LITE = Preprocessing(input_px=32, crop_fraction=0.875, offset=127.0, scale=128.0)
@@ -71,18 +71,6 @@ def tiff(
 
 def exif_segment(content: bytes) -> bytes:
     return segment(0xFFE1, b"Exif\0\0" + content)
-
-
-@functools.cache
-def prepare_function(wanted: Preprocessing):
-    return tf.function(
-        lambda encoded: preprocess(encoded, wanted), input_signature=[tf.TensorSpec([], tf.string)], autograph=False
-    )
-
-
-def prepare(encoded: bytes, wanted: Preprocessing) -> np.ndarray:
-    """Make one image ready in a graph, traced once for each way."""
-    return prepare_function(wanted)(encoded).numpy()
 
 
 def pillows(encoded: bytes) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import io
 import json
 
@@ -12,8 +11,9 @@ import pytest
 from PIL import Image
 
 from stages.data.batches import prepared_batches
-from stages.data.preprocessing import Preprocessing, preprocess, preprocess_batch
+from stages.data.preprocessing import Preprocessing, preprocess_batch
 from stages.tensorflow import tf
+from tests.stages.data.preparing import prepare
 
 WANTED = Preprocessing(input_px=32, crop_fraction=0.875, offset=127.0, scale=128.0)
 INCEPTION = Preprocessing(
@@ -30,18 +30,6 @@ def encoded(image: np.ndarray, kind: str, **options) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, kind, **({"quality": 95} if kind == "JPEG" else {}), **options)
     return file.getvalue()
-
-
-@functools.cache
-def prepare_function(wanted: Preprocessing):
-    return tf.function(
-        lambda encoded: preprocess(encoded, wanted), input_signature=[tf.TensorSpec([], tf.string)], autograph=False
-    )
-
-
-def prepare(encoded: bytes, wanted: Preprocessing) -> np.ndarray:
-    """Make one image ready in a graph, traced once for each way."""
-    return prepare_function(wanted)(encoded).numpy()
 
 
 def smooth(height: int, width: int) -> np.ndarray:

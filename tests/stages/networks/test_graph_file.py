@@ -9,7 +9,8 @@ import pytest
 from google.protobuf import text_format
 
 from pipeline.errors import UserError
-from stages.networks.graph_file import read_graph, read_inception_2015_labels, read_label_lines
+from stages.networks.class_files import read_inception_2015_labels, read_label_lines
+from stages.networks.graph_file import read_graph
 from stages.tensorflow import tf
 from tests.stages.networks.graphs import graph_of, images_placeholder, pooled
 
