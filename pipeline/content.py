@@ -2,42 +2,76 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, tee
 from pathlib import Path
+from typing import NamedTuple
 
-from pipeline.artifact import canonical_json, digest_file, digest_text
+from pipeline.artifact import digest_file
 from pipeline.errors import UserError
 
 FRESH_SECONDS = 2.0
 """A file changed this recently isn't remembered: it may change again within its clock's resolution."""
+BATCH = 4096
+
+
+class Found(NamedTuple):
+    """Something below a folder: its path, and why it is no file that can be read (empty: it is one).
+
+    `hidden` is true of what a leading dot hides; what lies in a hidden folder isn't listed.
+    """
+
+    path: Path
+    fault: str = ""
+    hidden: bool = False
 
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder, sorted, links followed, hidden files and folders left out."""
+    return (found.path for found in walk(folder) if not (found.fault or found.hidden))
+
+
+def walk(folder: Path) -> Iterator[Found]:
+    """Yield all that lies below a folder, sorted in each folder, links followed: files, and what isn't one and why."""
     yield from _walk(folder, frozenset())
 
 
-def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]:
     """Walk a folder, unless it is one of those above it: a link that leads round in a circle."""
-    status = directory.stat()
-    here = (status.st_dev, status.st_ino)
-    if here in above:
+    try:
+        status = directory.stat()
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            yield Found(directory, "a link to a folder that it lies in")
+            return
+        with os.scandir(directory) as opened:
+            entries = sorted(opened, key=lambda entry: entry.name)
+    except OSError as error:
+        yield Found(directory, f"a folder that can't be read: {error.strerror}")
         return
-    with os.scandir(directory) as entries:
-        visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    for entry in visible:
+    for entry in entries:
+        path = directory / entry.name
+        if entry.name.startswith("."):
+            yield Found(path, hidden=True)
+            continue
         try:
             is_folder, is_file = entry.is_dir(), entry.is_file()
         except OSError:
-            continue  # a link to itself
+            yield Found(path, "a link to itself")
+            continue
         if is_folder:
-            yield from _walk(directory / entry.name, above | {here})
+            yield from _walk(path, above | {here})
         elif is_file:
-            yield directory / entry.name
+            yield Found(path)
+        else:
+            yield Found(
+                path, "a link that leads nowhere" if entry.is_symlink() else "no file: a pipe, socket or device"
+            )
 
 
 class ContentDigests:
@@ -47,25 +81,49 @@ class ContentDigests:
         """Keep what is remembered in the SQLite file `memory`."""
         self._memory = memory
 
-    def digest(self, path: Path) -> str:
+    def digest(self, path: Path, more: Iterable[Path] = ()) -> str:
         """Return the digest of a file's bytes, or of a folder's relative paths and bytes.
 
-        Moving or renaming the folder changes nothing.
+        Moving or renaming the folder changes nothing. The bytes of `more` files count too, in their order; one that
+        can't be read counts as such.
 
         Raises:
-            UserError: nothing is there.
+            UserError: nothing is there, or it can't be read.
         """
         path = path.resolve()
         if path.is_file():
-            return self._digests([path])[path]
-        if not path.is_dir():
+            digest = next(self._digests([path]))
+            if not digest:
+                raise UserError(f"{path} can't be read.", "Give a file that you may read.")
+        elif path.is_dir():
+            digest = self._folder_digest(path)
+        else:
             raise UserError(f"{path} isn't there.", "Give the path of a file or a folder that is.")
-        digests = self._digests(list(files_below(path)))
-        return digest_text(
-            canonical_json({os.fsencode(file.relative_to(path)).hex(): found for file, found in digests.items()})
-        )
+        others = self._digests(more)
+        if (first := next(others, None)) is None:
+            return digest
+        listed = hashlib.sha256(f"{digest}\n{first}".encode())
+        for other in others:
+            listed.update(f"\n{other}".encode())
+        return listed.hexdigest()
 
-    def _digests(self, paths: list[Path]) -> dict[Path, str]:
+    def _folder_digest(self, folder: Path) -> str:
+        """Hash the canonical JSON of {relative path in hex: digest}, without holding more of it than its entries."""
+        prefix = len(os.fsencode(folder)) + (folder != folder.parent)
+        paths, same = tee(files_below(folder))
+        entries = [
+            f'"{os.fsencode(file)[prefix:].hex()}":"{digest}"'
+            for file, digest in zip(paths, self._digests(same), strict=True)
+        ]
+        entries.sort()
+        whole = hashlib.sha256(b"{")
+        for number, entry in enumerate(entries):
+            whole.update(f"{',' if number else ''}{entry}".encode())
+        whole.update(b"}")
+        return whole.hexdigest()
+
+    def _digests(self, paths: Iterable[Path]) -> Iterator[str]:
+        """Yield each file's digest in turn, empty for one that can't be read."""
         self._memory.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self._memory, timeout=60)
         try:
@@ -73,27 +131,44 @@ class ContentDigests:
                 "CREATE TABLE IF NOT EXISTS digests"
                 " (path BLOB PRIMARY KEY, size_bytes INT, mtime_ns INT, inode INT, sha256 TEXT)"
             )
-            return self._look_up(connection, paths)
+            waiting = iter(paths)
+            with ThreadPoolExecutor() as executor:
+                while batch := list(islice(waiting, BATCH)):
+                    yield from self._look_up(connection, executor, batch)
         finally:
             connection.close()
 
-    def _look_up(self, connection: sqlite3.Connection, paths: list[Path]) -> dict[Path, str]:
-        found: dict[Path, str | None] = {}
-        states = {}
-        for path in paths:
-            status = path.stat()
-            states[path] = (status.st_size, status.st_mtime_ns, status.st_ino)
-            query = "SELECT sha256 FROM digests WHERE path=? AND size_bytes=? AND mtime_ns=? AND inode=?"
-            row = connection.execute(query, (os.fsencode(path), *states[path])).fetchone()
-            found[path] = row[0] if row else None
-        unknown = [path for path, digest in found.items() if digest is None]
-        with ThreadPoolExecutor() as executor:
-            found.update(zip(unknown, executor.map(digest_file, unknown), strict=True))
+    def _look_up(self, connection: sqlite3.Connection, executor: ThreadPoolExecutor, paths: list[Path]) -> list[str]:
+        states = [_state(path) for path in paths]
+        query = "SELECT sha256 FROM digests WHERE path=? AND size_bytes=? AND mtime_ns=? AND inode=?"
+        rows = [
+            connection.execute(query, (os.fsencode(path), *state)).fetchone() if state else None
+            for path, state in zip(paths, states, strict=True)
+        ]
+        unknown = [number for number, row in enumerate(rows) if row is None]
+        found = [row[0] if row else "" for row in rows]
+        for number, digest in zip(unknown, executor.map(_read_digest, [paths[n] for n in unknown]), strict=True):
+            found[number] = digest
         newest_ns = (time.time() - FRESH_SECONDS) * 1e9
-        settled = [path for path in unknown if states[path][1] < newest_ns]
+        settled = [(n, state) for n in unknown if found[n] and (state := states[n]) and state[1] < newest_ns]
         with connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)",
-                [(os.fsencode(path), *states[path], found[path]) for path in settled],
+                [(os.fsencode(paths[n]), *state, found[n]) for n, state in settled],
             )
-        return {path: digest for path, digest in found.items() if digest is not None}
+        return found
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _read_digest(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except OSError:
+        return ""

@@ -54,7 +54,10 @@ def tracked(config: Any, contents: ContentDigests) -> Any:
         value = getattr(config, item.name)
         if item.metadata.get("external"):
             paths = value if isinstance(value, list) else [value]
-            digests = [None if path is None else contents.digest(Path(path)) for path in paths]
+            more = item.metadata["more"]
+            digests = [
+                None if path is None else contents.digest(Path(path), more(config) if more else ()) for path in paths
+            ]
             values[item.name] = digests if isinstance(value, list) else digests[0]
         elif not item.metadata.get("untracked"):
             values[item.name] = tracked(value, contents)

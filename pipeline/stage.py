@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -134,18 +134,19 @@ def _is_optional_artifact(hint: Any) -> bool:
 
 def untracked(default: Any) -> Any:
     """Make a config field that stays out of the key: it changes how the work goes, never what comes out."""
-    return _marked("untracked", default)
+    return _marked(default, untracked=True)
 
 
-def external(default: Any) -> Any:
+def external(default: Any, more: Callable[[Any], Iterable[Path]] | None = None) -> Any:
     """Make a config field, a path, that enters the key by what lies there and not by its name.
 
-    A folder counts by its files' relative paths and bytes; hidden files (a leading dot) don't count.
+    A folder counts by its files' relative paths and bytes; hidden files (a leading dot) don't count. Where a file
+    names others, `more(config)` lists these, and their bytes count too.
     """
-    return _marked("external", default)
+    return _marked(default, external=True, more=more)
 
 
-def _marked(mark: str, default: Any) -> Any:
+def _marked(default: Any, **metadata: Any) -> Any:
     if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata={mark: True})
-    return field(default=default, metadata={mark: True})
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)

@@ -16,7 +16,7 @@ from pipeline.config import require_range
 from pipeline.content import files_below
 from pipeline.errors import UserError
 from pipeline.stage import stage
-from stages.data.sources import EXTENSIONS
+from stages.data.sources.photo import EXTENSIONS
 
 log = logging.getLogger(__name__)
 

@@ -7,34 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --warn: #b35900; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; }
-h2 { margin-top: 2.2rem; font-size: 1.2rem; }
-.drawn { border: 2px solid var(--warn); padding: .5rem .9rem; border-radius: .5rem; font-weight: 600; }
-.numbers { display: flex; flex-wrap: wrap; gap: .8rem; padding: 0; list-style: none; }
-.numbers li { background: var(--soft); border-radius: .5rem; padding: .6rem 1rem; }
-.numbers b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .25rem .8rem; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; }
-figure { margin: 1rem 0; overflow-x: auto; }
-figure svg { background: #fff; border-radius: .5rem; max-width: 100%; height: auto; }
-.mistakes { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; }
-.mistakes { padding: 0; list-style: none; }
-.mistakes img { border-radius: .4rem; max-width: 100%; } .mistakes small { overflow-wrap: anywhere; opacity: .75; }
-pre { background: var(--soft); padding: .8rem; border-radius: .5rem; overflow-x: auto; font-size: .85rem; }
-"""
+from stages.html import cell, document, numbers, pictures, rows, table
 
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>{style}</style></head>
-<body>
-{body}
-</body></html>
-"""
+DATA_SHOWN = ("origin", "photos", "train", "validation", "test", "quarantined", "duplicates", "near_twins", "skipped")
 
 DRAWN = """<p class="drawn">The flowers are drawn by the program, not photos:
 this shows that the pipeline works, not how well it does on photos.</p>"""
@@ -86,7 +61,7 @@ def page(
         f"<h2>Most confident mistakes ({len(mistakes)} of {total_mistakes})</h2>",
         _mistakes(mistakes),
         "<h2>Data</h2>",
-        _rows({name: data[name] for name in ("origin", "photos", "train", "validation", "test", "quarantined")}),
+        rows({name: data[name] for name in DATA_SHOWN}),
         "<h2>What ran</h2>",
         _stages(manifest["stages"]),
         _sweep(manifest.get("winner_of")),
@@ -94,18 +69,19 @@ def page(
         f"<details><summary>Configuration</summary><pre>{escape(config_yaml)}</pre></details>",
         f"<details><summary>Environment</summary><pre>{escape(json.dumps(environment, indent=2))}</pre></details>",
     ]
-    return PAGE.format(title=escape(title), style=STYLE, body="\n".join(parts))
+    return document(title, parts)
 
 
 def _numbers(metrics: Mapping[str, Any]) -> str:
-    shown = {
-        "top-1": f"{metrics['top1']:.1%}",
-        "top-5": f"{metrics['top5']:.1%}",
-        "balanced accuracy": f"{metrics['balanced_accuracy']:.1%}",
-        "log loss": f"{metrics['log_loss']:.3f}",
-        "calibration error": f"{metrics['calibration_error']:.3f}",
-    }
-    return '<ul class="numbers">' + "".join(f"<li><b>{value}</b>{name}</li>" for name, value in shown.items()) + "</ul>"
+    return numbers(
+        {
+            "top-1": f"{metrics['top1']:.1%}",
+            "top-5": f"{metrics['top5']:.1%}",
+            "balanced accuracy": f"{metrics['balanced_accuracy']:.1%}",
+            "log loss": f"{metrics['log_loss']:.3f}",
+            "calibration error": f"{metrics['calibration_error']:.3f}",
+        }
+    )
 
 
 def _per_class(classes: Mapping[str, Mapping[str, float]]) -> str:
@@ -113,18 +89,19 @@ def _per_class(classes: Mapping[str, Mapping[str, float]]) -> str:
         [name, f"{row['precision']:.1%}", f"{row['recall']:.1%}", f"{row['f1']:.1%}", f"{row['support']:,}"]
         for name, row in classes.items()
     ]
-    return _table(["class", "precision", "recall", "F1", "images"], rows)
+    return table(["class", "precision", "recall", "F1", "images"], rows)
 
 
 def _mistakes(mistakes: Sequence[Mistake]) -> str:
-    items = []
-    for one in mistakes:
-        label, predicted, filename = escape(one.label), escape(one.predicted), escape(one.filename)
-        items.append(
-            f'<li><img src="{one.picture}" alt="{label} named {predicted}"><br>'
-            f"{label}, named <b>{predicted}</b> ({one.score:.0%})<br><small>{filename}</small></li>"
+    return pictures(
+        (
+            one.picture,
+            f"{one.label} named {one.predicted}",
+            f"{escape(one.label)}, named <b>{escape(one.predicted)}</b> ({one.score:.0%})"
+            f"<br><small>{escape(one.filename)}</small>",
         )
-    return f'<ul class="mistakes">{"".join(items)}</ul>' if items else "<p>None.</p>"
+        for one in mistakes
+    )
 
 
 def _stages(stages: Mapping[str, Mapping[str, Any]]) -> str:
@@ -137,26 +114,12 @@ def _stages(stages: Mapping[str, Mapping[str, Any]]) -> str:
         ]
         for name, entry in stages.items()
     ]
-    return _table(["stage", "", "key", "took"], rows)
+    return table(["stage", "", "key", "took"], rows)
 
 
 def _sweep(rows: Sequence[Mapping[str, Any]] | None) -> str:
     if not rows:
         return ""
     names = [name for name in rows[0] if name != "overrides"]
-    cells = [[" ".join(row["overrides"]), *(_cell(row[name]) for name in names)] for row in rows]
-    return "<h2>The sweep that this run won</h2>" + _table(["point", *names], cells)
-
-
-def _rows(values: Mapping[str, Any]) -> str:
-    return _table(["", ""], [[name, _cell(value)] for name, value in values.items()])
-
-
-def _cell(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    cells = [[" ".join(row["overrides"]), *(cell(row[name]) for name in names)] for row in rows]
+    return "<h2>The sweep that this run won</h2>" + table(["point", *names], cells)

@@ -15,8 +15,8 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(what: str, total: int, unit: str) -> Iterator[Advance]:
-    """Show a bar of `total` units with the rate and the time left, and hand out what advances it."""
+def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
+    """Show a bar of `total` units (None: unknown), with rate and time left, and hand out what advances it."""
     if not sys.stderr.isatty():
         yield lambda count=1: None
         return

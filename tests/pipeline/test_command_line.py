@@ -86,7 +86,7 @@ MISTAKES = {
     "wrong type": (["+experiment=flowers", "train.epochs=many"], "train.epochs=many has the wrong type."),
     "bad enum": (["+experiment=flowers", "features.precision=half"], "features.precision=half isn't allowed."),
     "no such folder": (["+experiment=flowers", "ingest.images=nowhere"], "ingest.images=nowhere isn't there"),
-    "no value": (["+experiment=flowers", "ingest=folder"], "ingest.images has no value, and needs one."),
+    "no value": (["+experiment=flowers", "ingest=photos"], "ingest.images has no value, and needs one."),
     "empty folder": (["+experiment=flowers", "ingest.images=empty"], "/empty holds no photos."),
     "few photos": (["+experiment=flowers", "ingest.images=photos"], "/photos has too few photos of: rose (1)."),
     "grammar": (["+experiment=flowers", "ingest.images=IMG(1)"], "ingest.images=IMG(1) can't be read"),

@@ -39,8 +39,8 @@ def missing_in(option: str) -> list[str]:
 
 def test_there_are_experiments_and_options() -> None:
     assert {"classify", "flowers"} <= set(EXPERIMENTS)
-    assert {"head=mlp", "train/optimizer=adam", "ingest=folder", "run=default"} <= set(OPTIONS)
-    assert missing_in("ingest=folder") == ["ingest.images"]
+    assert {"head=mlp", "train/optimizer=adam", "ingest=photos", "run=default"} <= set(OPTIONS)
+    assert missing_in("ingest=photos") == ["ingest.images"]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -90,6 +90,6 @@ def test_an_options_file_says_only_what_its_config_then_holds(option: str) -> No
 def test_an_option_takes_its_fields_from_a_schema(option: str) -> None:
     group, _, name = option.partition("=")
     defaults = OmegaConf.load(CONF / group / f"{name}.yaml").defaults
-    own = [f"{one.rpartition('/')[2]}_schema" for stage in STAGES.values() for one in stage.schemas]
-    assert defaults[0] in ("schema", *own)
-    assert defaults[0] == f"{name}_schema" or f"{name}_schema" not in own
+    own = [f"{stage.name}/{one}_schema" for stage in STAGES.values() for one in stage.schemas]
+    assert defaults[0] == "schema" or f"{group}/{defaults[0]}" in own
+    assert defaults[0] == f"{name}_schema" or f"{group}/{name}_schema" not in own

@@ -159,8 +159,8 @@ def test_marked_fields_carry_their_mark_and_their_default() -> None:
 
     marks = {item.name: dict(item.metadata) for item in fields(Marked)}
     assert marks == {
-        "images": {"external": True},
-        "folders": {"external": True},
+        "images": {"external": True, "more": None},
+        "folders": {"external": True, "more": None},
         "threads": {"untracked": True},
         "plain": {},
     }

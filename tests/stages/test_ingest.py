@@ -13,7 +13,8 @@ from PIL import Image
 
 from pipeline.errors import Undecided, UserError
 from stages.data.records import shard_paths
-from stages.ingest import Fallback, FlowersConfig, IngestConfig, Origin, ingest, settle_source
+from stages.ingest import ingest
+from stages.ingest_config import Fallback, FlowersConfig, IngestConfig, Origin, settle_source
 from stages.tensorflow import tf
 
 
@@ -35,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, out: Path, **settings):
     out.mkdir()
-    facts = ingest(IngestConfig(images=str(folder), seed=0, **settings), out)
+    facts = ingest(settle_source(IngestConfig(images=str(folder), seed=0, **settings), False), out)
     return facts, pq.read_table(out / "index.parquet").to_pylist()
 
 
@@ -75,16 +76,16 @@ def test_every_photo_has_a_row_that_says_where_it_went(folder, tmp_path):
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"not an image", "can't be decoded: Unknown image file format"),
-        (picture(7)[:300], "can't be decoded"),
+        (b"not an image", "it is text, which is no photo"),
+        (picture(7)[:-300], "can't be decoded: truncated or damaged"),
     ],
 )
 def test_what_cannot_be_used_is_left_out_with_the_reason(folder, tmp_path, content, reason):
     (folder / "ant" / "bad.jpg").write_bytes(content)
     facts, rows = run(folder, tmp_path / "out")
-    [bad] = [row for row in rows if row["quarantined"]]
-    assert bad["path"] == "ant/bad.jpg"
-    assert reason in bad["quarantined"]
+    [bad] = [row for row in rows if row["outcome"] != "used"]
+    assert (bad["path"], bad["outcome"]) == ("ant/bad.jpg", "quarantined")
+    assert reason in bad["reason"]
     assert (bad["split"], bad["shard"]) == (None, None)
     assert (facts["photos"], facts["quarantined"]) == (24, 1)
 
@@ -105,8 +106,8 @@ def test_the_same_photos_give_the_same_bytes(folder, tmp_path):
 
 
 def test_png_gif_and_bmp_are_used_and_named(folder, tmp_path):
-    for kind in ("PNG", "GIF", "BMP"):
-        (folder / "ant" / f"extra.{kind.lower()}").write_bytes(picture(50, kind))
+    for seed, kind in enumerate(("PNG", "GIF", "BMP")):
+        (folder / "ant" / f"extra.{kind.lower()}").write_bytes(picture(50 + seed, kind))
     facts, _ = run(folder, tmp_path / "out")
     assert facts["photos"] == 27
     found = {

@@ -34,7 +34,7 @@ def test_thumbnails_lie_as_the_network_sees_the_photos(tmp_path):
         "png": saved("PNG", 6),
         "unwanted": saved("JPEG", 2),
     }
-    examples = [serialize(Record(data, 0, "a", 300, 400, name, name)) for name, data in photos.items()]
+    examples = [serialize(Record(data, "jpeg", 0, "a", 300, 400, name.encode(), name)) for name, data in photos.items()]
     write_shard(tmp_path / "test-00000-of-00001.tfrecord", examples)
     found = thumbnails(tmp_path, "test", set(photos) - {"unwanted"})
     assert set(found) == set(photos) - {"unwanted"}

@@ -1,0 +1,1 @@
+"""Where labelled photos come from: one file a kind of source, and one table of them."""

@@ -1,0 +1,89 @@
+"""The kinds of sources there are, and which one lies at a path."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+
+from pipeline.errors import UserError
+from stages.data.sources.archive import is_compressed, list_archive
+from stages.data.sources.folder import list_folder
+from stages.data.sources.manifest import list_manifest
+from stages.data.sources.parquet import holds_images, list_parquet
+from stages.data.sources.photo import Columns, ListPhotos
+from stages.data.sources.tfds import is_prepared, list_prepared
+from stages.data.sources.tfrecord import is_record_name, list_tfrecords
+
+MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+
+
+class SourceKind(Enum):
+    """What lies at `ingest.images`; `auto` looks."""
+
+    auto = "auto"
+    folder = "folder"
+    manifest = "manifest"
+    parquet = "parquet"
+    archive = "archive"
+    tfrecord = "tfrecord"
+    tfds = "tfds"
+
+
+SOURCES: dict[SourceKind, ListPhotos] = {
+    SourceKind.folder: list_folder,
+    SourceKind.manifest: list_manifest,
+    SourceKind.parquet: list_parquet,
+    SourceKind.archive: list_archive,
+    SourceKind.tfrecord: list_tfrecords,
+    SourceKind.tfds: list_prepared,
+}
+
+
+def kind_at(path: Path, columns: Columns) -> SourceKind:
+    """Say what kind of source lies at a path.
+
+    Raises:
+        UserError: none that is known.
+    """
+    return _kind_of_folder(path, columns) if path.is_dir() else _kind_of_file(path, columns)
+
+
+def _kind_of_folder(path: Path, columns: Columns) -> SourceKind:
+    if is_prepared(path):
+        return SourceKind.tfds
+    names = {entry.name for entry in path.iterdir() if entry.is_file()}
+    if any(is_record_name(name) for name in names):
+        return SourceKind.tfrecord
+    tables = names or {entry.name for entry in path.glob("data/*.parquet")}
+    if any(name.lower().endswith(".parquet") for name in tables):
+        return SourceKind.parquet
+    return SourceKind.folder
+
+
+def _kind_of_file(path: Path, columns: Columns) -> SourceKind:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return SourceKind.parquet if holds_images(path, columns.image) else SourceKind.manifest
+    tests: dict[SourceKind, Callable[[], bool]] = {
+        SourceKind.manifest: lambda: suffix in MANIFESTS,
+        SourceKind.tfrecord: lambda: is_record_name(path.name),
+        SourceKind.archive: lambda: zipfile.is_zipfile(path) or tarfile.is_tarfile(path),
+    }
+    for kind, is_one in tests.items():
+        if is_one():
+            return kind
+    raise UserError(
+        f"ingest.images={path} is no source of labelled photos that is known.",
+        "Give a folder with a folder of photos for each class, a manifest (.csv, .tsv, .jsonl, .parquet),"
+        " Parquet files with images, an archive (.zip, .tar, .tar.gz), or TFRecords.",
+    )
+
+
+def lists_quickly(kind: SourceKind, path: Path) -> bool:
+    """Say whether listing a source's photos takes no reading of the photos themselves."""
+    if kind is SourceKind.archive:
+        return not is_compressed(path)
+    return kind not in (SourceKind.tfrecord, SourceKind.tfds)

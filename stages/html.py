@@ -1,0 +1,72 @@
+"""Pages that open from disk and ask for nothing: what they look like, and tables; all text is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --warn: #b35900; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem; }
+h2 { margin-top: 2.2rem; font-size: 1.2rem; }
+.drawn { border: 2px solid var(--warn); padding: .5rem .9rem; border-radius: .5rem; font-weight: 600; }
+.numbers { display: flex; flex-wrap: wrap; gap: .8rem; padding: 0; list-style: none; }
+.numbers li { background: var(--soft); border-radius: .5rem; padding: .6rem 1rem; }
+.numbers b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .25rem .8rem; border-bottom: 1px solid var(--line); }
+th:first-child, td:first-child { text-align: left; }
+.wide { overflow-x: auto; }
+td { overflow-wrap: anywhere; }
+figure { margin: 1rem 0; overflow-x: auto; }
+figure svg { background: #fff; border-radius: .5rem; max-width: 100%; height: auto; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; }
+.pictures { padding: 0; list-style: none; }
+.pictures img { border-radius: .4rem; max-width: 100%; } .pictures small { overflow-wrap: anywhere; opacity: .75; }
+pre { background: var(--soft); padding: .8rem; border-radius: .5rem; overflow-x: auto; font-size: .85rem; }
+"""
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{style}</style></head>
+<body>
+{body}
+</body></html>
+"""
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """Return a page of HTML parts."""
+    return PAGE.format(title=escape(title), style=STYLE, body="\n".join(parts))
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay texts out as a table, the first column to the left."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def rows(values: Mapping[str, Any]) -> str:
+    """Lay named values out, one a row."""
+    return table(["", ""], [[name, cell(value)] for name, value in values.items()])
+
+
+def cell(value: Any) -> str:
+    """Write a value for a table."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def numbers(values: Mapping[str, str]) -> str:
+    """Show a few numbers large, each over its name."""
+    items = "".join(f"<li><b>{escape(value)}</b>{escape(name)}</li>" for name, value in values.items())
+    return f'<ul class="numbers">{items}</ul>'
+
+
+def pictures(items: Iterable[tuple[str, str, str]]) -> str:
+    """Show pictures in a grid: each a `data:` address, what it shows in words, and the HTML below it."""
+    listed = [f'<li><img src="{address}" alt="{escape(words)}"><br>{below}</li>' for address, words, below in items]
+    return f'<ul class="pictures">{"".join(listed)}</ul>' if listed else "<p>None.</p>"
