@@ -37,7 +37,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def walk(folder: Path) -> Iterator[Found]:
-    """Yield all that lies below a folder, sorted in each folder, links followed: files, and what isn't one and why."""
+    """Yield all that lies below a folder, by path, links followed: files, and what isn't one and why."""
     yield from _walk(folder, frozenset())
 
 
@@ -50,7 +50,7 @@ def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]
             yield Found(directory, "a link to a folder that it lies in")
             return
         with os.scandir(directory) as opened:
-            entries = sorted(opened, key=lambda entry: entry.name)
+            entries = sorted(opened, key=_sort_key)
     except OSError as error:
         yield Found(directory, f"a folder that can't be read: {error.strerror}")
         return
@@ -60,11 +60,11 @@ def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]
             yield Found(path, hidden=True)
             continue
         try:
-            is_folder, is_file = entry.is_dir(), entry.is_file()
+            is_file = entry.is_file()
         except OSError:
             yield Found(path, "a link to itself")
             continue
-        if is_folder:
+        if _is_folder(entry):
             yield from _walk(path, above | {here})
         elif is_file:
             yield Found(path)
@@ -72,6 +72,18 @@ def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]
             yield Found(
                 path, "a link that leads nowhere" if entry.is_symlink() else "no file: a pipe, socket or device"
             )
+
+
+def _sort_key(entry: os.DirEntry[str]) -> bytes:
+    """Sort a folder's entries so that all paths below it come in their own order: "a.jpg", then "a/1.jpg"."""
+    return os.fsencode(entry.name) + (b"/" if _is_folder(entry) else b"")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself
 
 
 class ContentDigests:
@@ -108,17 +120,14 @@ class ContentDigests:
         return listed.hexdigest()
 
     def _folder_digest(self, folder: Path) -> str:
-        """Hash the canonical JSON of {relative path in hex: digest}, without holding more of it than its entries."""
+        """Hash the canonical JSON of {relative path in hex: digest}, which comes in its order, so that none is kept."""
         prefix = len(os.fsencode(folder)) + (folder != folder.parent)
         paths, same = tee(files_below(folder))
-        entries = [
-            f'"{os.fsencode(file)[prefix:].hex()}":"{digest}"'
-            for file, digest in zip(paths, self._digests(same), strict=True)
-        ]
-        entries.sort()
         whole = hashlib.sha256(b"{")
-        for number, entry in enumerate(entries):
-            whole.update(f"{',' if number else ''}{entry}".encode())
+        comma = ""
+        for file, digest in zip(paths, self._digests(same), strict=True):
+            whole.update(f'{comma}"{os.fsencode(file)[prefix:].hex()}":"{digest}"'.encode())
+            comma = ","
         whole.update(b"}")
         return whole.hexdigest()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import time
@@ -9,7 +10,7 @@ import pytest
 
 from pipeline import content
 from pipeline.artifact import digest_file, digest_text
-from pipeline.content import ContentDigests, files_below
+from pipeline.content import ContentDigests, Found, files_below, walk
 from pipeline.errors import UserError
 
 A_SHA256 = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
@@ -173,6 +174,15 @@ def test_files_come_sorted_with_links_followed(photos: Path, tmp_path: Path) -> 
     assert found == ["daisy/1.jpg", "first.jpg", "rose/2.jpg", "tulip/3.jpg"]
 
 
+def test_paths_come_in_the_order_of_their_bytes(photos: Path) -> None:
+    for name in ("daisy.jpg", "daisy-2/1.jpg", "daisy 0.jpg", "daisy/a.jpg", "daisy/a/1.jpg", "é.jpg", "日.jpg"):
+        write(photos / name, name)
+    write(photos / os.fsdecode(b"\xff.jpg"), "")
+    found = [os.fsencode(path.relative_to(photos)) for path in files_below(photos)]
+    assert found == sorted(found)
+    assert len(found) == 10
+
+
 def test_a_folder_that_links_to_its_own_parent_ends(photos: Path) -> None:
     (photos / "daisy" / "up").symlink_to("..")
     assert [path.name for path in files_below(photos)] == ["1.jpg", "2.jpg"]
@@ -189,6 +199,98 @@ def test_a_folder_that_two_links_name_is_listed_under_both(photos: Path, tmp_pat
     (photos / "tulpe").symlink_to("../tulips")
     found = [str(path.relative_to(photos)) for path in files_below(photos)]
     assert found == ["daisy/1.jpg", "rose/2.jpg", "tulip/3.jpg", "tulpe/3.jpg"]
+
+
+def test_all_that_lies_below_is_found_with_what_is_wrong_with_it(photos: Path) -> None:
+    (photos / "daisy" / "up").symlink_to("..")
+    (photos / "broken.jpg").symlink_to("nowhere.jpg")
+    (photos / "self").symlink_to("self")
+    os.mkfifo(photos / "pipe")
+    write(photos / ".cache" / "1.jpg", "")
+    write(photos / "rose" / ".DS_Store", "")
+    assert list(walk(photos)) == [
+        Found(photos / ".cache", hidden=True),
+        Found(photos / "broken.jpg", "a link that leads nowhere"),
+        Found(photos / "daisy" / "1.jpg"),
+        Found(photos / "daisy" / "up", "a link to a folder that it lies in"),
+        Found(photos / "pipe", "no file: a pipe, socket or device"),
+        Found(photos / "rose" / ".DS_Store", hidden=True),
+        Found(photos / "rose" / "2.jpg"),
+        Found(photos / "self", "a link to itself"),
+    ]
+
+
+def test_two_folders_that_link_to_each_other_end(photos: Path) -> None:
+    (photos / "daisy" / "other").symlink_to("../rose")
+    (photos / "rose" / "other").symlink_to("../daisy")
+    found = {str(one.path.relative_to(photos)): one.fault for one in walk(photos)}
+    assert found == {
+        "daisy/1.jpg": "",
+        "daisy/other/2.jpg": "",
+        "daisy/other/other": "a link to a folder that it lies in",
+        "rose/2.jpg": "",
+        "rose/other/1.jpg": "",
+        "rose/other/other": "a link to a folder that it lies in",
+    }
+
+
+def test_a_folder_that_may_not_be_read_is_found_as_such(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = os.scandir
+
+    def refuse(path: Path):
+        if path.name == "rose":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert list(walk(photos)) == [
+        Found(photos / "daisy" / "1.jpg"),
+        Found(photos / "rose", "a folder that can't be read: Permission denied"),
+    ]
+
+
+def test_a_file_that_may_not_be_read_counts_as_such_until_it_may(
+    contents: ContentDigests, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> str:
+        if path.name == "1.jpg":
+            raise PermissionError(13, "Permission denied")
+        return digest_file(path)
+
+    with monkeypatch.context() as denied:
+        denied.setattr(content, "digest_file", refuse)
+        unreadable = contents.digest(photos)
+        with pytest.raises(UserError, match=r"1.jpg can't be read.\nGive a file that you may read"):
+            contents.digest(photos / "daisy" / "1.jpg")
+    readable = contents.digest(photos)
+    (photos / "daisy" / "1.jpg").unlink()
+    assert len({unreadable, readable, contents.digest(photos)}) == 3
+
+
+def test_more_files_count_by_their_bytes_in_their_order(contents: ContentDigests, photos: Path) -> None:
+    one, two = photos / "daisy" / "1.jpg", photos / "rose" / "2.jpg"
+    listed = hashlib.sha256(f"{A_SHA256}\n{B_SHA256}\n{A_SHA256}".encode()).hexdigest()
+    assert contents.digest(one, [two, one]) == listed
+    assert contents.digest(one, [one, two]) != listed
+    assert contents.digest(one, []) == contents.digest(one) == A_SHA256
+
+
+def test_which_of_more_files_is_missing_counts(contents: ContentDigests, photos: Path) -> None:
+    one, gone = photos / "daisy" / "1.jpg", photos / "gone.jpg"
+    several = ([one, one], [one, gone], [gone, one], [gone, gone], [one], [gone], [photos, one])
+    digests = [contents.digest(one, more) for more in several]
+    assert digests[-1] == digests[2], "a folder counts as a file that can't be read"
+    assert len(set(digests[:-1])) == len(several) - 1
+
+
+def test_more_files_than_fit_in_a_batch_count_each(
+    contents: ContentDigests, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = [photos / "daisy" / "1.jpg"] * 4 + [photos / "rose" / "2.jpg"]
+    whole = contents.digest(more[0], more)
+    monkeypatch.setattr(content, "BATCH", 2)
+    assert contents.digest(more[0], iter(more)) == whole
+    assert contents.digest(more[0], more[:-1]) != whole
 
 
 NAMES = {"unicode": "日本 é.jpg", "newline": "a\nb.jpg", "bytes": os.fsdecode(b"caf\xe9.jpg"), "quote": "a'b\".jpg"}

@@ -174,6 +174,36 @@ def test_no_external_folder_is_another_key_than_an_empty_one(key: Callable[..., 
     assert key(Config(images=str(tmp_path / "empty"))) != key(Config(images=None))
 
 
+@dataclass
+class Listed:
+    """A list of photos, which names files that count too."""
+
+    folder: str = untracked("")
+    images: str | None = external(None, more=lambda config: [Path(config.folder) / name for name in "ab"])
+
+
+def test_files_that_an_external_file_names_are_part_of_the_key(contents: ContentDigests, tmp_path: Path) -> None:
+    for name in ("list", "a", "b"):
+        (tmp_path / name).write_text(name)
+    config = Listed(str(tmp_path), str(tmp_path / "list"))
+    before = tracked(config, contents)
+    digests = [digest_text(name) for name in ("list", "a", "b")]
+    assert before == {"type": "Listed", "images": digest_text("\n".join(digests))}
+    (tmp_path / "b").write_text("c")
+    changed = tracked(config, contents)
+    (tmp_path / "b").unlink()
+    gone = tracked(config, contents)
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = tracked(config, contents)
+    assert len({str(one) for one in (before, changed, gone, moved)}) == 4
+
+
+def test_what_names_no_files_counts_by_itself(contents: ContentDigests, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("list")
+    assert tracked(Listed(images=None), contents) == {"type": "Listed", "images": None}
+    assert tracked(Config(images=str(tmp_path / "list")), contents)["images"] == digest_text("list")
+
+
 def test_a_list_of_external_paths_counts_one_by_one_in_order(contents: ContentDigests, tmp_path: Path) -> None:
     @dataclass
     class Many:
