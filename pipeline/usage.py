@@ -11,6 +11,7 @@ Slimline: photos in, a trained, measured and exported image classifier out.
 
   python -m pipeline +experiment=flowers                           the whole job
   python -m pipeline +experiment=flowers ingest.images=~/photos    yours: a folder for each class
+  python -m pipeline +experiment=flowers ingest.images=leaves.csv  or an archive, Parquet, TFRecords
   python -m pipeline +experiment=flowers head=mlp train.epochs=20  other choices and settings
   python -m pipeline -m +experiment=flowers head=linear,mlp        a sweep; its best point goes on
   python -m pipeline -m +experiment=bases                          every base that can be had, compared

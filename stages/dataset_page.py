@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifact import Facts, write_text
-from stages.data.formats import NotUsable, read_header
+from stages.data.formats import read_header
 from stages.data.index import reason
 from stages.data.selection import Outcome, Selection
-from stages.data.splits import SPLITS
+from stages.data.split_config import SPLITS
 from stages.data.survey import Survey
 from stages.html import document, numbers, pictures, rows, table
 from stages.thumbnails import thumbnail
@@ -87,7 +87,7 @@ def _classes(selection: Selection) -> str:
         [name, f"{total:,}", *(f"{count:,}" for count in row), _bar(total / max(1, totals.max()))]
         for name, total, row in zip(selection.classes, totals, counts, strict=True)
     ]
-    return warning + table(["class", "photos", *SPLITS, ""], lines)
+    return warning + table(["class", "photos", *SPLITS, ""], lines, texts=(0, 2 + len(SPLITS)))
 
 
 def _bar(share: float) -> str:
@@ -115,7 +115,7 @@ def _sizes(survey: Survey, selection: Selection) -> str:
         "shorter side, median": f"{np.median(shorter):,.0f} px",
         **{f"as {name}": count for name, count in _formats(survey, used).items()},
     }
-    return rows(about) + table(["shorter side", "photos", ""], lines)
+    return rows(about) + table(["shorter side", "photos", ""], lines, texts=(0, 2))
 
 
 def _formats(survey: Survey, used: Any) -> dict[str, int]:
@@ -157,7 +157,7 @@ def _left_out(survey: Survey, selection: Selection, outcome: Outcome) -> str:
             some = list(_captioned(survey, shown[:MOST_PAIRS]))
         sheet = pictures(some) if some else ""
     more = f"<p>And {len(found) - len(shown):,} more, in index.parquet.</p>" if len(found) > len(shown) else ""
-    return table(["path", "class", "why"], lines) + more + sheet
+    return table(["path", "class", "why"], lines, texts=(0, 1, 2)) + more + sheet
 
 
 def _twins(survey: Survey, selection: Selection) -> str:
@@ -201,7 +201,7 @@ def _picture(survey: Survey, row: int) -> str:
         encoded = survey.read(row)
         read_header(encoded, MOST_PIXELS, 1 << 30)
         return thumbnail(encoded, SIDE_PX)
-    except (OSError, ValueError, NotUsable, SyntaxError):  # quarantined photos: what Pillow raises on damage
+    except Exception:  # Pillow raises a dozen kinds of errors on damaged photos, and the page can do without
         return ""
 
 

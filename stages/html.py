@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -17,7 +17,7 @@ h2 { margin-top: 2.2rem; font-size: 1.2rem; }
 .numbers b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .25rem .8rem; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; }
+.text { text-align: left; }
 .wide { overflow-x: auto; }
 td { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; overflow-x: auto; }
@@ -43,10 +43,12 @@ def document(title: str, parts: Iterable[str]) -> str:
     return PAGE.format(title=escape(title), style=STYLE, body="\n".join(parts))
 
 
-def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay texts out as a table, the first column to the left."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+def table(names: Sequence[str], rows: Iterable[Sequence[str]], texts: Collection[int] = (0,)) -> str:
+    """Lay texts out as a table; the columns of numbers `texts` start at the left, the others end at the right."""
+    kinds = [' class="text"' if number in texts else "" for number in range(len(names))]
+    head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, names, strict=True))
+    lines = ("".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

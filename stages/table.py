@@ -11,8 +11,9 @@ from stages.features import features
 from stages.head import head
 from stages.ingest import ingest
 from stages.report import report
+from stages.review import review
 from stages.train import train
 
 STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (ingest, base, features, head, train, evaluate, export, report, classify)
+    stage.name: stage for stage in (ingest, base, features, review, head, train, evaluate, export, report, classify)
 }

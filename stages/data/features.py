@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,32 @@ def write_features(
 
 def read_features(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Read a split's features [count, width] float32 and labels [count] int64."""
-    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    features, labels, _ = feature_arrays(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
+    return features, labels
+
+
+def feature_blocks(
+    paths: Sequence[Path], most: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64], pa.Array]]:
+    """Yield what several splits' files hold by blocks of like sizes, of about `most` photos at most."""
+    readers = [pa.ipc.open_file(pa.memory_map(str(path))) for path in paths]
+    batches = [reader.get_batch(number) for reader in readers for number in range(reader.num_record_batches)]
+    total = sum(len(batch) for batch in batches)
+    size = math.ceil(total / max(1, math.ceil(total / most)))
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += len(batch)
+        if count >= size:
+            yield feature_arrays(pa.Table.from_batches(waiting))
+            waiting, count = [], 0
+    if waiting:
+        yield feature_arrays(pa.Table.from_batches(waiting))
+
+
+def feature_arrays(table: pa.Table) -> tuple[NDArray[np.float32], NDArray[np.int64], pa.Array]:
+    """Return a table's features [count, width] float32, labels [count] int64 and sha256 [count] in hex."""
     column = table.column("features").combine_chunks()
     width = column.type.list_size
-    return column.flatten().to_numpy().reshape(-1, width), table.column("label").to_numpy()
+    return column.flatten().to_numpy().reshape(-1, width), table.column("label").to_numpy(), table.column("sha256")

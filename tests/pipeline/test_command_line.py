@@ -68,11 +68,12 @@ def test_the_composed_config_can_be_looked_at(run: Callable[..., Told], tmp_path
 def test_a_plan_needs_no_tensorflow(run: Callable[..., Told], tmp_path: Path) -> None:
     code, output, errors, heavy = run("+experiment=flowers", "ingest.origin=drawn", "run.plan=true")
     assert (code, errors, heavy) == (0, [], False)
-    assert [line.split()[:2] for line in output[-8:]] == [
+    assert [line.split()[:2] for line in output[-9:]] == [
         ["ingest", "runs"],
         ["base", "runs"],
-        ["head", "runs"],
         ["features", "runs"],
+        ["review", "runs"],
+        ["head", "runs"],
         ["train", "runs"],
         ["evaluate", "runs"],
         ["export", "runs"],
@@ -125,7 +126,7 @@ def test_a_refusal_is_not_led_by_hydras_own_line(run: Callable[..., Told]) -> No
 def test_importing_the_table_of_stages_imports_no_tensorflow(run: Callable[..., Told]) -> None:
     code, output, errors, heavy = run(program=("-c", "import stages.table; print(*stages.table.STAGES)"))
     assert (code, errors, heavy) == (0, [], False)
-    assert output == ["ingest base features head train evaluate export report classify"]
+    assert output == ["ingest base features review head train evaluate export report classify"]
 
 
 # The whole of a command with toy stages: `pipeline.__main__` with another table and another conf/.

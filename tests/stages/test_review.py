@@ -1,0 +1,98 @@
+"""Review: a row and a picture for each label that the features contradict."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipeline.artifact import Artifact
+from stages.data.split_config import SPLITS
+from stages.ingest import ingest
+from stages.ingest_config import IngestConfig, settle_source
+from stages.review import ReviewConfig, review
+
+WIDTH = 8
+WRONG = "bee/3 <b>&.jpg"
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory) -> Artifact:
+    folder, out = tmp_path_factory.mktemp("photos"), tmp_path_factory.mktemp("ingest")
+    draw = np.random.default_rng(0)
+    for label in ("ant", "bee"):
+        (folder / label).mkdir()
+        for number in range(40):
+            pixels = draw.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+            name = WRONG if (label, number) == ("bee", 3) else f"{label}/{number}.jpg"
+            Image.fromarray(pixels).save(folder / name)
+    facts = ingest(settle_source(IngestConfig(images=str(folder), seed=0), False), out)
+    return Artifact("ingest", "k", 1, out, "d", 0.0, facts, {})
+
+
+@pytest.fixture(scope="module")
+def features(ingested, tmp_path_factory) -> Artifact:
+    """Give each photo features near its label's centre, but for one that lies at the other's."""
+    out, draw = tmp_path_factory.mktemp("features"), np.random.default_rng(1)
+    rows = pq.read_table(ingested.path / "index.parquet").to_pylist()
+    for split in SPLITS:
+        own = [row for row in rows if row["split"] == split]
+        at = [(row["label"] == "bee") != (row["path"] == WRONG) for row in own]
+        values = [(np.full(WIDTH, 4.0 * side) + draw.normal(0, 1, WIDTH)).astype(np.float32) for side in at]
+        table = {
+            "sha256": [row["sha256"] for row in own],
+            "label": pa.array([int(row["label"] == "bee") for row in own], pa.int64()),
+            "features": pa.array(values, pa.list_(pa.float32(), WIDTH)),
+        }
+        with pa.OSFile(str(out / f"{split}.arrow"), "wb") as sink:
+            made = pa.table(table)
+            with pa.ipc.new_file(sink, made.schema) as writer:
+                writer.write_table(made, max_chunksize=16)
+    return Artifact("features", "k", 1, out, "d", 0.0, {}, {})
+
+
+def run(out: Path, ingested: Artifact, features: Artifact, **settings):
+    out.mkdir()
+    facts = review(ReviewConfig(seed=0, **settings), out, ingest=ingested, features=features)
+    return facts, pq.read_table(out / "label_errors.parquet").to_pylist(), (out / "dataset.html").read_text("utf-8")
+
+
+def test_a_wrong_label_has_a_row(ingested, features, tmp_path):
+    facts, rows, _ = run(tmp_path / "out", ingested, features)
+    assert [(row["path"], row["label"], row["named"]) for row in rows] == [(WRONG, "bee", "ant")]
+    assert rows[0]["score"] > 0.5 > rows[0]["label_score"]
+    assert rows[0]["split"] in SPLITS
+    assert (facts["images"], facts["likely_label_errors"]) == (80, 1)
+    assert facts["cross_validated_top1"] == pytest.approx(79 / 80)
+
+
+def test_the_page_is_ingests_own_with_its_picture(ingested, features, tmp_path):
+    _, _, page = run(tmp_path / "out", ingested, features)
+    before = (ingested.path / "dataset.html").read_text("utf-8")
+    section = page[page.index("<h2>Likely label errors (1 of 1)") : page.index("<h2>Some of each class")]
+    assert "bee/3 &lt;b&gt;&amp;.jpg" in section
+    assert WRONG not in page
+    encoded = section.partition('src="data:image/jpeg;base64,')[2].partition('"')[0]
+    import base64
+
+    assert Image.open(io.BytesIO(base64.b64decode(encoded))).size == (32, 24)
+    assert "Likely label errors" not in before
+    assert page.startswith(before[: before.index("<h2>Sizes")])
+
+
+def test_blocks_bound_what_is_looked_at_at_once(ingested, features, monkeypatch, tmp_path):
+    import stages.data.label_errors as module
+
+    seen, doubt = [], module.doubt_labels
+    monkeypatch.setattr(module, "doubt_labels", lambda *arguments: seen.append(len(arguments[1])) or doubt(*arguments))
+    monkeypatch.setattr(ReviewConfig, "__post_init__", lambda self: None)  # smaller than anyone may ask for
+    facts, rows, _ = run(tmp_path / "out", ingested, features, block_photos=48)
+    assert len(seen) > 1
+    assert sum(seen) == facts["images"] == 80
+    assert max(seen) <= 48 + 16  # a batch more at most
+    assert len(rows) <= 2
