@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +36,6 @@ THUMBNAIL_PX = 16
 MOST_DIFFERENCE = 6.0
 """How far apart two decoders' pixels may be, on average, of 255: rounding is below 1, wrong colours are above 10."""
 
-INTERNALS = re.compile(r"\{\{.*?\}\} | \[Op:.*")
 T = TypeVar("T")
 
 
@@ -82,48 +80,55 @@ def in_parallel(work: Callable[[T], Any], items: Iterable[T], threads: int) -> I
 
 def check_photos(photos: Sequence[Photo], limits: Limits) -> list[Checked]:
     """Read, hash and decode a few photos, once each."""
-    checked: list[Checked | None] = [None] * len(photos)
-    waiting: dict[int, list[tuple[int, Header, bytes, Checked]]] = {}
-    waiting_bytes = 0
-
-    def decode_waiting() -> None:
-        for ratio, group in waiting.items():
-            thumbnails = _thumbnails([encoded for _, _, encoded, _ in group], ratio)
-            for (number, header, encoded, found), thumbnail in zip(group, thumbnails, strict=True):
-                checked[number] = _judge_jpeg(found, header, encoded, thumbnail, limits)
-        waiting.clear()
-
+    checked: dict[int, Checked] = {}
+    waiting: list[tuple[int, Checked, Header, bytes]] = []
     for number, photo in enumerate(photos):
-        found = Checked(photo, reason=photo.problem)
-        try:
-            if not photo.problem:
-                encoded = read_bytes(photo.file, photo.offset, photo.size, limits.file_bytes)
-                found = found._replace(sha256=hashlib.sha256(encoded).digest(), size_bytes=len(encoded))
-                header = read_header(encoded, limits.pixels, limits.frames)
-                found = found._replace(format=header.format, note=_note(photo, header))
-                width, height = header.width, header.height
-                found = (
-                    found._replace(width=height, height=width)
-                    if header.turned
-                    else found._replace(width=width, height=height)
-                )
-                if header.plain:
-                    waiting.setdefault(_ratio(header), []).append((number, header, encoded, found))
-                    waiting_bytes += len(encoded)
-                else:
-                    found = _judge(found, header, encoded, limits)
-        except OSError as error:
-            found = found._replace(reason=f"can't be read: {error.strerror}")
-        except ValueError as error:
-            found = found._replace(reason=f"can't be read: {error}")
-        except NotUsable as error:
-            found = found._replace(reason=str(error))
-        checked[number] = found
-        if waiting_bytes > MOST_GROUP_BYTES:
-            decode_waiting()
-            waiting_bytes = 0
-    decode_waiting()
-    return [found for found in checked if found is not None]
+        found, header, encoded = _look(photo, limits)
+        if header is not None and header.plain:
+            waiting.append((number, found, header, encoded))
+            if sum(len(one) for *_, one in waiting) > MOST_GROUP_BYTES:
+                checked.update(_decode(waiting, limits))
+                waiting = []
+        else:
+            checked[number] = found if header is None else _or_why_not(found, _judge, header, encoded, limits)
+    checked.update(_decode(waiting, limits))
+    return [checked[number] for number in range(len(photos))]
+
+
+def _look(photo: Photo, limits: Limits) -> tuple[Checked, Header | None, bytes]:
+    """Read a photo and its header; without a header, what was found says why it can't be used."""
+    found = Checked(photo, reason=photo.problem)
+    if photo.problem:
+        return found, None, b""
+    try:
+        encoded = read_bytes(photo.file, photo.offset, photo.size, limits.file_bytes)
+        found = found._replace(sha256=hashlib.sha256(encoded).digest(), size_bytes=len(encoded))
+        header = read_header(encoded, limits.pixels, limits.frames)
+    except OSError as error:
+        return found._replace(reason=f"can't be read: {error.strerror}"), None, b""
+    except ValueError as error:
+        return found._replace(reason=f"can't be read: {error}"), None, b""
+    except NotUsable as error:
+        return found._replace(reason=str(error)), None, b""
+    width, height = (header.height, header.width) if header.turned else (header.width, header.height)
+    found = found._replace(format=header.format, note=_note(photo, header), width=width, height=height)
+    return found, header, encoded
+
+
+def _decode(waiting: Sequence[tuple[int, Checked, Header, bytes]], limits: Limits) -> Iterator[tuple[int, Checked]]:
+    """Decode plain JPEGs, those that are reduced alike together."""
+    for ratio in {_ratio(header) for _, _, header, _ in waiting}:
+        group = [one for one in waiting if _ratio(one[2]) == ratio]
+        small = decode_small([encoded for *_, encoded in group], ratio)
+        for (number, found, header, encoded), thumbnail in zip(group, small, strict=True):
+            yield number, _or_why_not(found, _judge_jpeg, header, encoded, limits, thumbnail)
+
+
+def _or_why_not(found: Checked, judge: Callable[..., Checked], *arguments: Any) -> Checked:
+    try:
+        return judge(found, *arguments)
+    except NotUsable as error:
+        return found._replace(reason=str(error))
 
 
 def _note(photo: Photo, header: Header) -> str:
@@ -154,7 +159,7 @@ def _decoder(ratio: int, count: int) -> Any:
     return tf.function(decode_all, autograph=False).get_concrete_function(tf.TensorSpec([count], tf.string))
 
 
-def _thumbnails(encoded: Sequence[bytes], ratio: int) -> list[Any]:
+def decode_small(encoded: Sequence[bytes], ratio: int) -> list[Any]:
     """Decode JPEGs small: for each, an array [height, width] uint8, or the error."""
     try:
         return [one.numpy()[..., 0] for one in _decoder(ratio, len(encoded))(tf.constant(list(encoded)))]
@@ -169,52 +174,54 @@ def _thumbnail(encoded: bytes, ratio: int) -> Any:
         return error
 
 
-def _judge_jpeg(found: Checked, header: Header, encoded: bytes, thumbnail: Any, limits: Limits) -> Checked:
+def _judge_jpeg(found: Checked, header: Header, encoded: bytes, limits: Limits, thumbnail: Any) -> Checked:
     if isinstance(thumbnail, Exception):
-        return found._replace(reason=f"can't be decoded: {_plain(thumbnail)}")
+        raise NotUsable("can't be decoded: truncated or damaged")
     return _scaled(found._replace(phash=perceptual_hash(thumbnail)), header, encoded, limits)
 
 
 def _judge(found: Checked, header: Header, encoded: bytes, limits: Limits) -> Checked:
     """Decode an image of any other kind twice, and make it anew where TensorFlow can't, or shows other pixels."""
-    pixels, fault = None, f"TensorFlow reads no {header.format}"
-    if header.format in NATIVE:
-        try:
-            pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
-        except tf.errors.InvalidArgumentError as error:
-            fault = f"TensorFlow can't decode it ({_plain(error)})"
-    try:
-        picture = decode(encoded)
-    except NotUsable:
-        if pixels is None:
-            raise
-        grey = pixels.mean(axis=2).astype(
-            np.uint8
-        )  # TensorFlow is more forgiving here than Pillow, and it is what trains
-        return _scaled(found._replace(phash=perceptual_hash(grey)), header, encoded, limits)
+    pixels = _decode_with_tensorflow(encoded) if header.format in NATIVE else None
+    picture = decode(encoded)  # where Pillow finds damage, TensorFlow may show a part of the picture: it isn't used
     found = found._replace(phash=perceptual_hash(np.asarray(picture.convert("L"))))
-    if pixels is not None:
-        if _alike(pixels, np.asarray(picture)):
-            return _scaled(found, header, encoded, limits)
+    if header.format not in NATIVE:
+        fault = f"TensorFlow reads no {header.format}"
+    elif pixels is None:
+        fault = "TensorFlow can't decode it"
+    elif not _alike(pixels, np.asarray(picture)):
         fault = "TensorFlow decodes it otherwise than Pillow"
+    elif header.unheeded:
+        fault = "TensorFlow doesn't turn it upright"
+    else:
+        return _scaled(found, header, encoded, limits)
     upright = decode(encoded, upright=True)
     anew, kind = encode(upright, lossy=header.format in LOSSY)
+    if _decode_with_tensorflow(anew) is None:
+        raise NotUsable(f"too long: TensorFlow decodes no {kind} of {upright.width:,} x {upright.height:,} pixels")
     found = found._replace(
         encoded=anew,
-        format=header.format,
         width=upright.width,
         height=upright.height,
         note=f"{found.note}; re-encoded as {kind}: {fault}".lstrip("; "),
     )
-    return _scaled(found, header._replace(format=kind), anew, limits)
+    return _scaled(found, Header(kind, upright.width, upright.height), anew, limits)
+
+
+def _decode_with_tensorflow(encoded: bytes) -> Any:
+    """Decode an image's first frame as `preprocess` does, to an array [height, width, 3] uint8; None if it can't."""
+    try:
+        return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
+    except tf.errors.OpError:
+        return None
 
 
 def _alike(pixels: Any, others: Any) -> bool:
     if pixels.shape != others.shape:
         return False
-    step = max(1, pixels.size // 300_000)  # a sample of rows tells, and a hundred megapixels need not be compared
-    rows = pixels[::step], others[::step]
-    return bool(np.abs(rows[0].astype(np.int16) - rows[1]).mean() <= MOST_DIFFERENCE)
+    down, across = (max(1, side // 300) for side in pixels.shape[:2])  # a grid tells; a hundred megapixels take long
+    difference = pixels[::down, ::across].astype(np.int16) - others[::down, ::across]
+    return bool(np.abs(difference).mean() <= MOST_DIFFERENCE)
 
 
 def _scaled(found: Checked, header: Header, encoded: bytes, limits: Limits) -> Checked:
@@ -222,9 +229,3 @@ def _scaled(found: Checked, header: Header, encoded: bytes, limits: Limits) -> C
     if small is None or len(small) >= len(encoded):
         return found
     return found._replace(encoded=small, note=f"{found.note}; scaled down".lstrip("; "))
-
-
-def _plain(error: Any) -> str:
-    """Say TensorFlow's error without its internals."""
-    text = INTERNALS.sub("", error.message.splitlines()[0])
-    return "truncated or damaged" if "Invalid JPEG data" in text else text

@@ -6,63 +6,76 @@ import io
 import warnings
 from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image, ImageOps
 
-JPEG, PNG, GIF, BMP, WEBP = "jpeg", "png", "gif", "bmp", "webp"
+from stages.data.containers import ORIENTATION_TAG, describe, read_gif, read_jpeg, read_webp_size
+
+JPEG, PNG, GIF, BMP, WEBP, TIFF, AVIF = "jpeg", "png", "gif", "bmp", "webp", "tiff", "avif"
 OPENED = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 """The formats that Pillow may open here; its other readers never see a user's file."""
 
 NATIVE = (JPEG, PNG, GIF, BMP, WEBP)
 """What TensorFlow decodes; the rest is re-encoded."""
 
-LOSSY = (JPEG, WEBP, "avif")
-ORIENTATION_TAG = 0x0112
-MOST_JPEG_SCANS = 100
-"""A progressive JPEG has about ten scans. Each goes over the whole picture: a small file can ask for hours of work."""
+LOSSY = (JPEG, WEBP, AVIF)
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+MOST_JPEG_PX = 65_500
+"""The longest side that libjpeg writes."""
+
+JPEG_START = b"\xff\xd8\xff"
+PNG_END = b"IEND\xaeB`\x82"
+DNG_VERSION_TAG, TILE_SIZE_TAGS = 50706, (322, 323)
 
 SIGNATURES = (
-    (0, b"\xff\xd8\xff", JPEG),
+    (0, JPEG_START, JPEG),
     (0, b"\x89PNG\r\n\x1a\n", PNG),
     (0, b"GIF8", GIF),
     (0, b"BM", BMP),
     (8, b"WEBP", WEBP),
-    (0, b"II*\0", "tiff"),
-    (0, b"MM\0*", "tiff"),
-    (8, b"avif", "avif"),
-)
-STRANGERS = (
-    (0, b"%PDF", "a PDF"),
-    (4, b"ftyphe", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
-    (4, b"ftyp", "a video (MP4, QuickTime)"),
-    (0, b"PK\x03\x04", "a zip archive"),
-    (0, b"\x1f\x8b", "gzip"),
-    (0, b"8BPS", "a Photoshop file"),
-    (0, b"\0\0\x01\0", "an icon (ICO)"),
-    (0, b"<svg", "SVG"),
-    (0, b"<?xml", "XML or SVG"),
-    (0, b"<!DOCTYPE", "a web page"),
-    (0, b"<!doctype", "a web page"),
-    (0, b"<html", "a web page"),
-    (0, b"{", "text (JSON)"),
+    (0, b"II*\0", TIFF),
+    (0, b"MM\0*", TIFF),
+    (4, b"ftypavif", AVIF),
+    (4, b"ftypavis", AVIF),
 )
 
-warnings.filterwarnings("ignore", module="PIL")  # of files that are damaged: they get a row that says so
+warnings.filterwarnings("ignore", module="PIL")  # of damaged files: they get a row. `catch_warnings` is for one thread
+Image.MAX_IMAGE_PIXELS = None  # `read_header` holds every size against ingest.max_pixels, before anything is decoded
+
+DAMAGED = "damaged"
+ERRORS = (
+    ("too much memory", "text in it unpacks to more than any photo has"),
+    ("too large", "text or a colour profile in it unpacks to more than any photo has"),
+    ("truncated", "truncated"),
+    ("unpack_from requires", "truncated"),
+    ("not enough image data", "truncated"),
+    ("unsupported bmp", "a kind of BMP that isn't read here"),
+)
+"""What Pillow's errors say, in lower case, and what that means; the others mean damage."""
 
 
 class Header(NamedTuple):
-    """What a header says: the format, the size in pixels as it is stored, Pillow's mode, and whether it is plain.
+    """What a header says: the format, the size in pixels as it is stored, which way up it is, and whether it is plain.
 
-    `turned` is true where EXIF says that height and width change places. `plain` JPEGs, grey or in colour, are decoded
-    as they are by everyone; of all others the decoded pixels are compared.
+    `turned` is true where a JPEG's EXIF says that height and width change places, `unheeded` where a WebP's says that
+    it isn't upright, which TensorFlow doesn't know. `plain` JPEGs, grey or in colour, are decoded as they are by
+    everyone; of all others the decoded pixels are compared.
     """
 
     format: str
     width: int
     height: int
-    mode: str
-    turned: bool
-    plain: bool
+    turned: bool = False
+    unheeded: bool = False
+    plain: bool = False
 
 
 class NotUsable(Exception):
@@ -74,17 +87,6 @@ def sniff(start: bytes) -> str | None:
     return next((name for at, magic, name in SIGNATURES if start[at : at + len(magic)] == magic), None)
 
 
-def describe(start: bytes) -> str:
-    """Say in words what a file is that is no image that can be read here."""
-    begin = start[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
-    for at, magic, name in STRANGERS:
-        if (start if at else begin)[at : at + len(magic)] == magic:
-            return name
-    if start[:64] and not start[:64].strip(b"\0"):
-        return "zeros"
-    return "text" if start[:64].isascii() and start[:64].decode().isprintable() else "not an image"
-
-
 def read_header(encoded: bytes, most_pixels: int, most_frames: int) -> Header:
     """Read an image's header.
 
@@ -94,60 +96,82 @@ def read_header(encoded: bytes, most_pixels: int, most_frames: int) -> Header:
     if not encoded:
         raise NotUsable("the file is empty")
     found = sniff(encoded[:12])
+    if found is None and encoded[4:12] == b"ftypmif1" and b"avif" in encoded[12:64]:
+        found = AVIF
     if found is None:
-        raise NotUsable(f"it is {describe(encoded)}, which is no photo")
+        raise NotUsable(describe(encoded))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(encoded), formats=[found.upper()])
-    except Image.DecompressionBombError as error:
-        raise NotUsable(f"too large: {error}") from error
+        if found == JPEG:
+            jpeg = read_jpeg(encoded)
+            _refuse_large(jpeg.width, jpeg.height, most_pixels)
+            return Header(JPEG, jpeg.width, jpeg.height, jpeg.orientation >= 5, plain=jpeg.plain)
+        if found == GIF:
+            gif = read_gif(encoded, most_frames)
+            _refuse_large(gif.width, gif.height, most_pixels)
+            _refuse_long(gif.frames, most_frames)
+            if gif.pixels > most_pixels:  # TensorFlow decodes all frames to show the first
+                raise NotUsable(
+                    f"too large: its {gif.frames} frames have {gif.pixels:,} pixels, "
+                    f"more than ingest.max_pixels={most_pixels:,} allows"
+                )
+        if found == WEBP:
+            _refuse_large(*read_webp_size(encoded), most_pixels)
+        if found == PNG and encoded.rfind(PNG_END) < 0:
+            raise NotUsable("truncated: its end is missing")
+    except ValueError as error:
+        raise NotUsable(str(error)) from error
+    return _pillows_header(encoded, found, most_pixels, most_frames)
+
+
+def _pillows_header(encoded: bytes, found: str, most_pixels: int, most_frames: int) -> Header:
+    try:
+        image = Image.open(io.BytesIO(encoded), formats=[found.upper()])
+        width, height = image.size
+        _refuse_large(width, height, most_pixels)
+        if found == TIFF:
+            _refuse_strange_tiff(image, most_pixels)
+        if found != GIF:
+            _refuse_long(_count_frames(image, most_frames), most_frames)
+        unheeded = found == WEBP and image.getexif().get(ORIENTATION_TAG, 1) in range(2, 9)
+    except NotUsable:
+        raise
     except Exception as error:  # Pillow raises a dozen kinds of errors on damaged headers
-        raise NotUsable(f"its header is damaged ({found}): {_first_line(error)}") from error
-    width, height = image.size
+        why = _plainly(error)
+        raise NotUsable("its header is damaged or truncated" if why == DAMAGED else why) from error
+    return Header(found, width, height, unheeded=unheeded)
+
+
+def _refuse_large(width: int, height: int, most_pixels: int) -> None:
     if width * height > most_pixels:
         raise NotUsable(
             f"too large: {width:,} x {height:,} pixels are more than ingest.max_pixels={most_pixels:,} allows"
         )
-    if found == JPEG:
-        return _jpeg_header(encoded, image)
-    if _has_more_frames(image, most_frames):
-        raise NotUsable(f"an animation of more than ingest.max_frames={most_frames:,} frames")
-    return Header(found, width, height, image.mode, False, False)
 
 
-def _jpeg_header(encoded: bytes, image: Image.Image) -> Header:
-    width, height = image.size
-    if "progressive" in image.info and encoded.count(b"\xff\xda") > MOST_JPEG_SCANS:
-        raise NotUsable(f"a progressive JPEG of more than {MOST_JPEG_SCANS} scans, made to keep a reader busy")
-    turned = False
-    if "exif" in image.info:
-        turned = _orientation(image) >= 5
-    return Header(JPEG, width, height, image.mode, turned, image.mode in ("RGB", "L"))
+def _refuse_long(frames: int, most: int) -> None:
+    if frames > most:
+        raise NotUsable(f"an animation of more than ingest.max_frames={most:,} frames")
 
 
-def _orientation(image: Image.Image) -> int:
-    """Return what EXIF says of the camera, 1 (upright) where that is damaged."""
-    try:
-        value = image.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:  # damaged EXIF is no reason to leave a photo out, and TensorFlow's reader takes it as upright
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _has_more_frames(image: Image.Image, most: int) -> bool:
-    """Say whether an image has more frames than `most`, looking at no more of them."""
-    if not getattr(image, "is_animated", False):
-        return False
-    if image.format != "GIF":
-        return int(getattr(image, "n_frames", 1)) > most
+def _count_frames(image: Any, most: int) -> int:
+    """Count an image's frames; a TIFF's, which lie in a chain, no further than one above `most`."""
+    if image.format != "TIFF" or not image.is_animated:
+        return int(getattr(image, "n_frames", 1))
     try:
         image.seek(most)
     except EOFError:
-        return False
-    except Exception as error:
-        raise NotUsable(f"its frames are damaged: {_first_line(error)}") from error
-    return True
+        return 1
+    return most + 1
+
+
+def _refuse_strange_tiff(image: Any, most_pixels: int) -> None:
+    if DNG_VERSION_TAG in image.tag_v2:
+        raise NotUsable("it is a camera's raw file (DNG), of which a small preview alone could be read")
+    if image.mode in ("F", "I"):
+        raise NotUsable("its pixels are numbers of more than 16 bits, which no two viewers show alike")
+    tile = [image.tag_v2.get(tag, 0) for tag in TILE_SIZE_TAGS]
+    if tile[0] * tile[1] > most_pixels:
+        raise NotUsable(f"too large: its tiles of {tile[0]:,} x {tile[1]:,} pixels, more than ingest.max_pixels allows")
 
 
 def decode(encoded: bytes, upright: bool = False) -> Image.Image:
@@ -157,27 +181,29 @@ def decode(encoded: bytes, upright: bool = False) -> Image.Image:
         NotUsable: it is damaged.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image: Image.Image = Image.open(io.BytesIO(encoded), formats=OPENED)
-            image.load()
-            if image.mode in ("I;16", "I;16B", "I"):
-                image = Image.fromarray(_to_8_bits(image))
-            turned = ImageOps.exif_transpose(image) if upright and image.format != "PNG" else image
-            return turned.convert("RGB")
+        image: Image.Image = Image.open(io.BytesIO(encoded), formats=OPENED)
+        image.load()
+        return _in_rgb(image, encoded, upright)
     except Exception as error:  # Pillow raises a dozen kinds of errors on damaged images
-        raise NotUsable(f"can't be decoded: {_first_line(error)}") from error
+        raise NotUsable(f"can't be decoded: {_plainly(error)}") from error
 
 
-def _to_8_bits(image: Image.Image) -> Any:
-    import numpy as np
-
-    return (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+def _in_rgb(image: Image.Image, encoded: bytes, upright: bool) -> Image.Image:
+    """Convert a picture to RGB; turned as EXIF says, unless it is a PNG, whose EXIF is often a copy of its source's."""
+    if upright and encoded.startswith(JPEG_START):
+        turn = TURNS.get(read_jpeg(encoded).orientation)
+        image = image if turn is None else image.transpose(turn)
+    elif upright and image.format != "PNG":
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def encode(image: Image.Image, lossy: bool) -> tuple[bytes, str]:
     """Encode RGB pixels: as a JPEG of quality 95 without colour subsampling where they were lossy, else as PNG."""
     file = io.BytesIO()
+    lossy = lossy and max(image.size) <= MOST_JPEG_PX
     if lossy:
         image.save(file, "JPEG", quality=95, subsampling=0)
     else:
@@ -186,21 +212,22 @@ def encode(image: Image.Image, lossy: bool) -> tuple[bytes, str]:
 
 
 def scaled_down(encoded: bytes, header: Header, shorter_px: int) -> bytes | None:
-    """Make a photo anew, upright, `shorter_px` on its shorter side, a JPEG of quality 92; None if it is small enough.
+    """Make a photo anew, upright, `shorter_px` on its shorter side, a JPEG of quality 92; None if it stays as it is.
 
+    It does if it is small enough, or so narrow that no JPEG is as long.
     A JPEG is reduced while it is decoded (by 2, 4 or 8) as far as that keeps twice the wanted size, then resized.
     """
-    if min(header.width, header.height) <= shorter_px:
+    shorter, longer = sorted((header.width, header.height))
+    if shorter <= shorter_px or longer * shorter_px > MOST_JPEG_PX * shorter:
         return None
     try:
         with Image.open(io.BytesIO(encoded), formats=OPENED) as image:
             if header.format == JPEG:
-                shorter = min(header.width, header.height)
                 width, height = (2 * shorter_px * side // shorter for side in image.size)
                 image.draft(None, (width, height))
-            picture = ImageOps.exif_transpose(image).convert("RGB")
+            picture = _in_rgb(image, encoded, upright=True)
     except Exception as error:
-        raise NotUsable(f"can't be decoded: {_first_line(error)}") from error
+        raise NotUsable(f"can't be decoded: {_plainly(error)}") from error
     scale = shorter_px / min(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     file = io.BytesIO()
@@ -208,6 +235,7 @@ def scaled_down(encoded: bytes, header: Header, shorter_px: int) -> bytes | None
     return file.getvalue()
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).splitlines()
-    return text[0][:200] if text else type(error).__name__
+def _plainly(error: BaseException) -> str:
+    """Say what Pillow's error means in a word or two."""
+    text = str(error).lower()
+    return next((words for sign, words in ERRORS if sign in text), DAMAGED)

@@ -1,0 +1,232 @@
+"""What files say of themselves: JPEG segments, GIF blocks, WebP chunks, others' first bytes; nothing is decoded."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+MOST_SEGMENTS = 10_000
+MOST_SCANS = 100
+"""A progressive JPEG has about ten scans. Each goes over the whole picture: a small file can ask for hours of work."""
+
+MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
+AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+STANDALONE = frozenset((0x01, *range(0xD0, 0xD8)))
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+HUFFMAN = frozenset((0xC0, 0xC1, 0xC2))
+END, SCAN, EXIF = 0xD9, 0xDA, 0xE1
+END_OF_IMAGE = bytes((0xFF, END))
+ORIENTATION_TAG, SHORT = 0x0112, 3
+
+STRANGERS = (
+    (0, b"%PDF", "a PDF"),
+    (4, b"ftyphe", "HEIC"),
+    (4, b"ftypmif1", "HEIF"),
+    (4, b"ftypmsf1", "HEIF"),
+    (4, b"ftyp", "a video (MP4, QuickTime)"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"\0\0\x01\0", "an icon (ICO)"),
+    (0, b"<svg", "SVG"),
+    (0, b"<?xml", "XML or SVG"),
+    (0, b"<!doctype", "a web page"),
+    (0, b"<html", "a web page"),
+    (0, b"{", "text (JSON)"),
+)
+
+
+def describe(start: bytes) -> str:
+    """Say in words what a file is that is no image that can be read here."""
+    begin = start[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    for at, magic, name in STRANGERS:
+        if (start if at else begin)[at : at + len(magic)].lower() == magic.lower():
+            return f"it is {name}, which is no photo"
+    if not start[:64].strip(b"\0"):
+        return "it is zeros, which is no photo"
+    is_text = start[:64].isascii() and not re.search(rb"[^\t\r\n -~]", start[:64])
+    return "it is text, which is no photo" if is_text else "it is no image of a kind that is known here"
+
+
+class Jpeg(NamedTuple):
+    """A JPEG's size as it is stored, its EXIF orientation (1 to 8), and whether every decoder reads its kind alike."""
+
+    width: int
+    height: int
+    orientation: int
+    plain: bool
+
+
+def read_jpeg(encoded: bytes) -> Jpeg:
+    """Go through a JPEG's segments up to its picture, as libjpeg does.
+
+    Raises:
+        ValueError: it is damaged, of a kind that nobody reads, or made to keep a reader busy.
+    """
+    frame: tuple[int, bytes] | None = None
+    orientation = None
+    for marker, segment, is_tidy in _segments(encoded):
+        if marker == EXIF and is_tidy and orientation is None and segment.startswith(b"Exif\0\0"):
+            orientation = _orientation(segment[6:])
+        elif marker in FRAMES:
+            if frame is not None:
+                raise ValueError("its header is damaged: two pictures in one")
+            frame = marker, segment
+        elif marker == SCAN:
+            break
+    if frame is None:
+        raise ValueError("its header is damaged: no picture follows")
+    kind, segment = frame
+    if len(segment) < 6 or len(segment) != 6 + 3 * segment[5]:
+        raise ValueError("its header is damaged")
+    bits, height, width, channels = struct.unpack_from(">BHHB", segment)
+    if bits != 8:
+        raise ValueError(f"a JPEG of {bits} bits a channel; 8 are read here")
+    if not width or not height:
+        raise ValueError("its header is damaged: it states no size")
+    if kind in PROGRESSIVE:
+        _refuse_many_scans(encoded)
+    factors = [(sampling >> 4, sampling & 15) for sampling in segment[7::3]]
+    across, down = max(one for one, _ in factors), max(one for _, one in factors)
+    # Others have channels that don't fit: brightness alone can be decoded, the colours can't.
+    fits = all(one and other and not across % one and not down % other for one, other in factors)
+    return Jpeg(width, height, orientation or 1, kind in HUFFMAN and channels in (1, 3) and fits)
+
+
+def _segments(encoded: bytes) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield a JPEG's segments up to its first scan: marker, content, and whether nothing but fill came before."""
+    position, is_tidy = 2, True
+    for _ in range(MOST_SEGMENTS):
+        found = MARKER.search(encoded, position)
+        if found is None:
+            raise ValueError("truncated: it ends before its picture")
+        marker = encoded[found.start() + 1]
+        is_tidy = is_tidy and marker not in STANDALONE and not encoded[position : found.start()].strip(b"\xff")
+        position = found.end()
+        if marker in STANDALONE:
+            continue
+        if marker == END:
+            raise ValueError("truncated: it ends before its picture")
+        length = int.from_bytes(encoded[position : position + 2], "big")
+        if position + max(length, 2) > len(encoded):
+            raise ValueError("truncated: it ends before its picture")
+        if length < 2:
+            raise ValueError("its header is damaged")
+        if marker == SCAN and encoded.rfind(END_OF_IMAGE, position) < 0:  # libjpeg would print a line to say so
+            raise ValueError("can't be decoded: truncated or damaged, its end is missing")
+        yield marker, encoded[position + 2 : position + length], is_tidy
+        if marker == SCAN:
+            return
+        position += length
+    raise ValueError(f"its header has more than {MOST_SEGMENTS:,} parts, made to keep a reader busy")
+
+
+def _refuse_many_scans(encoded: bytes) -> None:
+    """Count the scans up to the picture's end; what follows it, such as a phone's video, doesn't count."""
+    position = scans = 0
+    while (found := AFTER_SCAN.search(encoded, position)) and encoded[found.start() + 1] != END:
+        position = found.end()
+        if encoded[position - 1] != 0xD8:
+            position += int.from_bytes(encoded[position : position + 2], "big")
+        scans += encoded[found.start() + 1] == SCAN
+        if scans > MOST_SCANS:
+            raise ValueError(f"a progressive JPEG of more than {MOST_SCANS} scans, made to keep a reader busy")
+
+
+def _orientation(tiff: bytes) -> int:
+    """Read the orientation in a TIFF structure, 1 where it is damaged, by the rules of `orientation.read_orientation`.
+
+    Pillow's are others: it also takes one that XMP states, or that is stored as another type.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None or len(tiff) < 10:
+        return 1
+    directory = struct.unpack_from(f"{order}i", tiff, 4)[0]
+    if not 8 <= directory <= len(tiff) - 2:
+        return 1
+    count = struct.unpack_from(f"{order}H", tiff, directory)[0]
+    entries = tiff[directory + 2 : directory + 2 + 12 * count]
+    if len(entries) < 12 * count:
+        return 1
+    found = [
+        value
+        for tag, kind, number, value in struct.iter_unpack(f"{order}HHiHxx", entries)
+        if (tag, kind, number) == (ORIENTATION_TAG, SHORT, 1) and value <= 8
+    ]
+    return max(1, *found) if found else 1
+
+
+class Gif(NamedTuple):
+    """A GIF's size with all of its first frame, the number of its frames, and of the pixels in all of them."""
+
+    width: int
+    height: int
+    frames: int
+    pixels: int
+
+
+def read_gif(encoded: bytes, most_frames: int) -> Gif:
+    """Go through a GIF's blocks, looking at no more than one frame above `most_frames`.
+
+    Raises:
+        ValueError: it ends inside a block, or has no picture.
+    """
+    try:
+        return _read_gif(encoded, most_frames)
+    except (IndexError, struct.error) as error:
+        raise ValueError("truncated: it ends inside a picture") from error
+
+
+def _read_gif(encoded: bytes, most_frames: int) -> Gif:
+    width, height, flags = struct.unpack_from("<HHB", encoded, 6)
+    position = 13 + _palette_bytes(flags)
+    frames = pixels = 0
+    while frames <= most_frames and position < len(encoded):
+        kind = encoded[position]
+        if kind == 0x21:  # an extension, and what it is
+            position += 2
+        elif kind == 0x2C:
+            left, top, across, down, flags = struct.unpack_from("<4HB", encoded, position + 1)
+            position += 11 + _palette_bytes(flags)
+            if not frames:
+                width, height = max(width, left + across), max(height, top + down)
+            frames, pixels = frames + 1, pixels + across * down
+        else:  # the end, or what is no block
+            break
+        while size := encoded[position]:
+            position += size + 1
+        position += 1
+    if not frames:
+        raise ValueError("its header is damaged: no picture follows")
+    return Gif(width, height, frames, pixels)
+
+
+def _palette_bytes(flags: int) -> int:
+    return 6 << (flags & 7) if flags & 0x80 else 0
+
+
+def read_webp_size(encoded: bytes) -> tuple[int, int]:
+    """Return a WebP's width and height; a reader makes room for them before it says what they are.
+
+    Raises:
+        ValueError: it is truncated, or damaged.
+        Source: https://developers.google.com/speed/webp/docs/riff_container
+    """
+    if len(encoded) < 30 or len(encoded) < 8 + int.from_bytes(encoded[4:8], "little"):
+        raise ValueError("truncated")
+    kind = encoded[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(encoded[24:27], "little"), 1 + int.from_bytes(encoded[27:30], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(encoded[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", encoded, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    raise ValueError("its header is damaged")
