@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
+import errno
 import gzip
 import lzma
 import shutil
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -14,17 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from stages.data.archives import fault_of_member
-from stages.data.sources.layout import Layout, is_photo_name, is_systems_own
-from stages.data.sources.photo import Listing, Photo
+from stages.data.sources.layout import Layout, is_hidden, is_wanted
+from stages.data.sources.photo import MAGIC_BYTES, Listing, Photo, looks_like_a_photo, read_bytes, too_large
 
 COMPRESSIONS: dict[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.GzipFile,
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
 }
-LOCAL_HEADER_BYTES = 30
+DOS = 0
+UTF8_FLAG = 0x800
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+CANNOT = (RuntimeError, NotImplementedError)
+"""What zipfile raises for a member that is encrypted, or compressed in a way that Python doesn't know."""
+
+OUTSIDE = "its name leads out of the archive"
+A_LINK = "a link: in an archive none is followed"
 
 
 def is_compressed(path: Path) -> bool:
@@ -33,21 +41,23 @@ def is_compressed(path: Path) -> bool:
 
 
 def list_archive(asked: Listing) -> Iterator[Photo]:
-    """List the photos in an archive; a folder that holds everything else is passed over in the classes' names.
+    """List the photos in an archive; folders that hold everything else are passed over in the classes' names.
 
     Raises:
         UserError: it is no whole archive.
     """
     try:
-        if zipfile.is_zipfile(asked.root):
-            yield from _list_zip(asked)
-        elif (decompressor := _decompressor(asked.root)) is not None:
+        if (decompressor := _decompressor(asked.root)) is not None:
             yield from _list_compressed(asked, decompressor)
-        else:
+        elif tarfile.is_tarfile(asked.root):  # first: a tar may well end in a member that is a zip
             yield from _list_tar(asked, asked.root)
-    except (*DAMAGE, OSError) as error:
+        else:
+            yield from _list_zip(asked)
+    except (*DAMAGE, OSError, NotImplementedError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise  # it is the disk that the photos are written to
         raise UserError(
-            f"{asked.root} can't be unpacked: {error}.", "Give a whole archive: zip, tar, tar.gz."
+            f"{asked.root} can't be unpacked: {error}.", "Give a whole archive: zip, tar, tar.gz, tar.bz2, tar.xz."
         ) from error
 
 
@@ -68,67 +78,116 @@ def _list_compressed(asked: Listing, decompressor: Callable[[Path], Any]) -> Ite
 
 
 def _list_tar(asked: Listing, path: Path) -> Iterator[Photo]:
-    layout = Layout.of(
-        (parts for member in _members(path) if (parts := _parts(member.name)) and _is_wanted(parts, member.isreg())),
-        strip=True,
-    )
+    names = (member.name for member in _members(path) if member.isreg() and not _leads_outside(member.name))
+    layout = Layout.of((parts for name in names if is_wanted(parts := _parts(name))), strip=True)
     for member in _members(path):
-        parts = _parts(member.name)
-        if member.isdir() or not parts:
+        if member.isdir() or _is_passed_over(asked, member.name):
             continue
-        if _is_hidden(parts) or is_systems_own(parts):
-            asked.pass_over("hidden" if _is_hidden(parts) else "system")
-            continue
-        photo = layout.photo(Photo(member.name, "", str(path), member.offset_data, member.size), parts)
-        fault = fault_of_member(member)
-        yield photo._replace(problem=fault.removeprefix("holds "), skipped=False) if fault else photo
+        photo = Photo(member.name, "", str(path), member.offset_data, member.size)
+        fault = OUTSIDE if _leads_outside(member.name) else _fault_of_kind(member)
+        photo = _laid_out(layout, photo, fault)
+        if not fault and photo.skipped and photo.label and _starts_as_a_photo(photo):
+            photo = photo._replace(skipped=False, problem="")
+        yield photo
+
+
+def _fault_of_kind(member: tarfile.TarInfo) -> str:
+    if member.issym() or member.islnk():
+        return A_LINK
+    if member.issparse():
+        return "a sparse file, stored with holes in it"
+    return "" if member.isreg() else "no file: a pipe or device"
+
+
+def _starts_as_a_photo(photo: Photo) -> bool:
+    return photo.size >= MAGIC_BYTES and looks_like_a_photo(read_bytes(photo.file, photo.offset, MAGIC_BYTES))
 
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """Yield a tar's members, keeping none of them."""
+    """Yield a tar's members, keeping none of them.
+
+    Raises:
+        TarError: it doesn't end as a tar does. Python's reader takes what is no header for the end.
+    """
     with tarfile.open(path, "r:", errors="surrogateescape") as archive:
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]
             yield member
+        end = archive.offset
+    with path.open("rb") as file:
+        file.seek(end)
+        block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE or block.strip(b"\0"):
+        raise tarfile.ReadError(f"it is cut short or damaged at byte {end:,}")
 
 
 def _list_zip(asked: Listing) -> Iterator[Photo]:
     with zipfile.ZipFile(asked.root) as archive:
-        entries = archive.infolist()
-        layout = Layout.of(
-            (parts for entry in entries if (parts := _parts(entry.filename)) and _is_wanted(parts, not entry.is_dir())),
-            strip=True,
-        )
-        for entry in entries:
-            parts = _parts(entry.filename)
-            if entry.is_dir() or not parts:
+        entries = [(entry, _zip_name(entry)) for entry in archive.infolist() if not entry.is_dir()]
+        names = (name for _, name in entries if not _leads_outside(name))
+        layout = Layout.of((parts for name in names if is_wanted(parts := _parts(name))), strip=True)
+        for entry, name in entries:
+            if _is_passed_over(asked, name):
                 continue
-            if _is_hidden(parts) or is_systems_own(parts):
-                asked.pass_over("hidden" if _is_hidden(parts) else "system")
-                continue
-            photo = layout.photo(Photo(entry.filename, ""), parts)
-            yield photo if photo.skipped or asked.spool is None else _unzipped(asked, archive, entry, photo)
+            is_link = stat.S_ISLNK(entry.external_attr >> 16)
+            fault = OUTSIDE if _leads_outside(name) else A_LINK if is_link else ""
+            photo = _laid_out(layout, Photo(name, ""), fault)
+            if not fault and photo.skipped and photo.label and _unzips_to_a_photo(archive, entry):
+                photo = photo._replace(skipped=False, problem="")
+            yield photo if photo.problem or asked.spool is None else _unzipped(asked, archive, entry, photo)
+
+
+def _zip_name(entry: zipfile.ZipInfo) -> str:
+    """Return a member's name; old programs under DOS and Windows wrote backslashes.
+
+    Python takes a name that isn't flagged as UTF-8 for cp437, but macOS writes UTF-8 without the flag.
+    """
+    name = entry.filename
+    if not entry.flag_bits & UTF8_FLAG:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/") if entry.create_system == DOS else name
+
+
+def _unzips_to_a_photo(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    try:
+        with archive.open(entry) as file:
+            return looks_like_a_photo(file.read(MAGIC_BYTES))
+    except (*CANNOT, *DAMAGE):
+        return False
 
 
 def _unzipped(asked: Listing, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, photo: Photo) -> Photo:
     if asked.spool is None or entry.file_size > asked.most_bytes:
-        return photo._replace(problem=f"{entry.file_size / 1e6:,.0f} MB are more than ingest.max_file_mb allows")
+        return photo._replace(problem=too_large(entry.file_size))
     try:
         with archive.open(entry) as file:
-            return asked.spool.add(photo, file.read())
-    except (RuntimeError, NotImplementedError) as error:  # encrypted; a compression that Python has not
+            encoded = file.read()
+    except CANNOT as error:
         return photo._replace(problem=f"can't be unpacked: {error}")
     except DAMAGE as error:
         return photo._replace(problem=f"damaged inside the archive: {error}")
+    return asked.spool.add(photo, encoded)
+
+
+def _laid_out(layout: Layout, photo: Photo, fault: str) -> Photo:
+    """Return a member's photo with its label and split, or with what is wrong with it."""
+    if fault == OUTSIDE:
+        return photo._replace(problem=fault)
+    photo = layout.photo(photo, _parts(photo.path))
+    return photo._replace(problem=fault, skipped=False) if fault else photo
+
+
+def _is_passed_over(asked: Listing, name: str) -> bool:
+    parts = _parts(name)
+    if parts and not is_wanted(parts):
+        asked.pass_over("hidden" if is_hidden(parts) else "system")
+    return not is_wanted(parts)
 
 
 def _parts(name: str) -> list[str]:
     return [part for part in name.split("/") if part not in ("", ".")]
 
 
-def _is_hidden(parts: list[str]) -> bool:
-    return any(part.startswith(".") and part != ".." for part in parts)
-
-
-def _is_wanted(parts: list[str], is_file: bool) -> bool:
-    return is_file and is_photo_name(parts[-1]) and not _is_hidden(parts) and not is_systems_own(parts)
+def _leads_outside(name: str) -> bool:
+    return name.startswith("/") or ".." in name.split("/")

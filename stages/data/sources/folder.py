@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from pipeline.content import walk
-from stages.data.sources.layout import Layout, is_photo_name, is_systems_own
-from stages.data.sources.photo import Listing, Photo
-
-MAGIC_BYTES = 12
+from pipeline.content import files_below, walk
+from stages.data.sources.layout import Layout, is_systems_own
+from stages.data.sources.photo import MAGIC_BYTES, Listing, Photo, looks_like_a_photo, read_bytes
 
 
 def list_folder(asked: Listing) -> Iterator[Photo]:
     """List the photos below a folder: each below `<class>/` shows that class, at whatever depth; links are followed."""
-    prefix = len(os.fspath(asked.root)) + 1
-    names = (os.fspath(found.path)[prefix:] for found in walk(asked.root) if not (found.fault or found.hidden))
-    layout = Layout.of(parts for name in names if not is_systems_own(parts := name.split("/")) and is_photo_name(name))
+    prefix = len(os.fspath(asked.root / "x")) - 1
+    inside = (os.fspath(path)[prefix:].split("/") for path in files_below(asked.root))
+    layout = Layout.of(parts for parts in inside if not is_systems_own(parts))
     for found in walk(asked.root):
         path = os.fspath(found.path)
         parts = path[prefix:].split("/")
@@ -26,18 +24,15 @@ def list_folder(asked: Listing) -> Iterator[Photo]:
         photo = layout.photo(Photo(path[prefix:], "", path), parts)
         if found.fault:
             yield photo._replace(problem=found.fault, skipped=False)
-        elif photo.skipped and photo.label and _looks_like_a_photo(path):
+        elif photo.skipped and photo.label and _is_photo(path):
             yield photo._replace(skipped=False, problem="")
         else:
             yield photo
 
 
-def _looks_like_a_photo(path: str) -> bool:
+def _is_photo(path: str) -> bool:
     """Say whether a file that isn't named as a photo is one all the same; many collections name no extensions."""
-    from stages.data.formats import sniff
-
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  # a million Paths cost a second
-            return sniff(file.read(MAGIC_BYTES)) is not None
-    except OSError:
+        return looks_like_a_photo(read_bytes(path, 0, MAGIC_BYTES))
+    except (OSError, ValueError):  # unreadable, or shorter than any photo
         return False

@@ -22,5 +22,4 @@ def list_garden(asked: Listing, per_class: int, seed: int) -> Iterator[Photo]:
         while some := list(islice(flowers, AT_ONCE)):
             drawn = executor.map(draw_flower, *zip(*some, strict=True), [seed] * len(some))
             for (name, number), encoded in zip(some, drawn, strict=True):
-                photo = Photo(f"{name}/{number:04d}.jpg", name)
-                yield asked.spool.add(photo, encoded) if asked.spool else photo
+                yield asked.placed(Photo(f"{name}/{number:04d}.jpg", name), encoded)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from stages.data.sources.layout import split_named
+from stages.data.sources.cells import class_names, label_of, require_single, split_of, text_of
 from stages.data.sources.photo import Columns, Listing, Photo
 
 DELIMITERS = ",;\t|"
 BATCH_ROWS = 4096
-SPLITS_ALLOWED = "train, validation (val, valid, dev), test (eval)"
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def list_manifest(asked: Listing) -> Iterator[Photo]:
@@ -24,54 +24,67 @@ def list_manifest(asked: Listing) -> Iterator[Photo]:
     Raises:
         UserError: a column isn't there, a line can't be read, a split's name isn't known.
     """
-    folder = asked.root.parent
-    for number, row in rows(asked.root, asked.columns):
-        path, label = (_text(row.get(name)) for name in (asked.columns.path, asked.columns.label))
-        stated = _text(row.get(asked.columns.split))
-        split = split_named(stated)
-        if stated and not split:
-            raise UserError(
-                f"{asked.root.name}, row {number}: {asked.columns.split}={stated!r} is no split.",
-                f"The splits are {SPLITS_ALLOWED}; an empty one is left to ingest.split.",
-            )
-        photo = Photo(path or f"row {number}", label, split=split, group=_text(row.get(asked.columns.group)))
-        if not path or not label:
-            missing = asked.columns.label if path else asked.columns.path
-            yield photo._replace(problem=f"row {number} has no {missing}")
+    folder, columns = asked.root.parent, asked.columns
+    for number, row in rows(asked.root, columns):
+        where = f"{asked.root.name}, row {number}"
+        require_single(row, (columns.path, columns.label, columns.split, columns.group), where)
+        path, label = text_of(row.get(columns.path)), label_of(row.get(columns.label), {})
+        _require_unicode(label, f"{where}: {columns.label}")
+        photo = Photo(
+            path if path.strip() else f"row {number}",
+            label,
+            split=split_of(row.get(columns.split), f"{where}: {columns.split}", {}),
+            group=text_of(row.get(columns.group)).strip(),
+        )
+        if None in row:
+            yield photo._replace(problem=f"row {number} has more cells than there are columns")
+        elif not path.strip() or not label:
+            yield photo._replace(problem=f"row {number} has no {columns.label if path.strip() else columns.path}")
         elif "://" in path:
             yield photo._replace(problem="an address, not a file: download the photos first")
+        elif not _can_name_a_file(path):
+            yield photo._replace(problem="no file can have this name")
         else:
             yield photo._replace(file=os.path.join(folder, path))  # noqa: PTH118  # a million Paths cost seconds
 
 
 def files_named(manifest: Path, columns: Columns) -> Iterator[Path]:
-    """Yield the files that a manifest names, for its content's digest."""
+    """Yield the files that a manifest names, for its content's digest: one for each row that names any.
+
+    In place of what is no file, the manifest's folder: to read a pipe would wait for who writes to it.
+    """
     for _, row in rows(manifest, columns):
-        if path := _text(row.get(columns.path)):
-            yield manifest.parent / path
+        if (path := text_of(row.get(columns.path))).strip():
+            file = manifest.parent / path
+            yield file if os.path.isfile(file) else manifest.parent  # noqa: PTH113  # Path's raises on a long name
 
 
-def rows(manifest: Path, columns: Columns) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def rows(manifest: Path, columns: Columns) -> Iterator[tuple[int, Mapping[Any, Any]]]:
     """Yield a manifest's rows with their numbers, from 1."""
     suffix = manifest.suffix.lower()
     read = _parquet_rows if suffix == ".parquet" else _csv_rows if suffix in (".csv", ".tsv") else _json_rows
     yield from enumerate(read(manifest, columns), 1)
 
 
-def _csv_rows(manifest: Path, columns: Columns) -> Iterator[Mapping[str, Any]]:
+def _csv_rows(manifest: Path, columns: Columns) -> Iterator[Mapping[Any, Any]]:
+    _require_bytes_of_text(manifest)
     with manifest.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header = file.readline()
         file.seek(0)
         delimiter = max(DELIMITERS, key=header.count)
+        table = csv.DictReader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
         try:
-            table = csv.DictReader(file, delimiter=delimiter)
             _require_columns(manifest, table.fieldnames or [], columns)
             yield from table
         except csv.Error as error:
-            raise UserError(f"{manifest.name} can't be read as CSV: {error}.", "Mend the file.") from error
+            raise UserError(
+                f"{manifest.name}, line {table.line_num + 1}, can't be read as CSV: {error}.",
+                'Mend the file: each " must be closed, and one inside a text is written "".',
+            ) from error
 
 
-def _json_rows(manifest: Path, columns: Columns) -> Iterator[Mapping[str, Any]]:
+def _json_rows(manifest: Path, columns: Columns) -> Iterator[Mapping[Any, Any]]:
+    _require_bytes_of_text(manifest)
     with manifest.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         checked = False
         for number, line in enumerate(file, 1):
@@ -79,7 +92,7 @@ def _json_rows(manifest: Path, columns: Columns) -> Iterator[Mapping[str, Any]]:
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 raise _no_object(manifest, number, str(error)) from error
             if not isinstance(row, dict):
                 raise _no_object(manifest, number, f"it holds {type(row).__name__}")
@@ -96,22 +109,21 @@ def _no_object(manifest: Path, number: int, why: str) -> UserError:
     )
 
 
-def _parquet_rows(manifest: Path, columns: Columns) -> Iterator[Mapping[str, Any]]:
-    import pyarrow.parquet as pq
+def _parquet_rows(manifest: Path, columns: Columns) -> Iterator[Mapping[Any, Any]]:
+    from stages.data.sources.parquet import open_table
 
-    from stages.data.sources.parquet import class_names
-
-    with pq.ParquetFile(manifest) as file:
+    with open_table(manifest) as file:
         there = file.schema_arrow.names
         _require_columns(manifest, there, columns)
-        names = class_names(file.schema_arrow, columns.label)
         wanted = [name for name in (columns.path, columns.label, columns.split, columns.group) if name in there]
+        names = {name: class_names(file.schema_arrow, name) for name in (columns.label, columns.split)}
         for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
             for row in batch.to_pylist():
-                yield {**row, columns.label: names.get(row[columns.label], row[columns.label])}
+                require_single(row, tuple(wanted), manifest.name)
+                yield {**row, **{name: label_of(row.get(name), known) for name, known in names.items()}}
 
 
-def _require_columns(manifest: Path, there: Iterable[str], columns: Columns) -> None:
+def _require_columns(manifest: Path, there: Iterable[Any], columns: Columns) -> None:
     names = list(there)
     for key in ("path", "label"):
         name = getattr(columns, key)
@@ -122,5 +134,23 @@ def _require_columns(manifest: Path, there: Iterable[str], columns: Columns) -> 
             )
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+def _require_bytes_of_text(manifest: Path) -> None:
+    with manifest.open("rb") as file:
+        if file.read(2) in UTF16:
+            raise UserError(f"{manifest.name} is UTF-16 text.", "Save it as UTF-8.")
+
+
+def _require_unicode(text: str, where: str) -> None:
+    """Refuse a class's name in another encoding; the bytes of a path count as they are, as they do on the disk."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        shown = text.encode("utf-8", "backslashreplace").decode()
+        raise UserError(f"{where}={shown} isn't UTF-8.", "Save the manifest as UTF-8.") from error
+
+
+def _can_name_a_file(path: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False

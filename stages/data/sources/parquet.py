@@ -2,35 +2,62 @@
 
 from __future__ import annotations
 
-import json
-import re
+import errno
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline.content import files_below
 from pipeline.errors import UserError
-from stages.data.sources.layout import split_named
-from stages.data.sources.photo import Listing, Photo
+from stages.data.sources.cells import class_names, label_of, require_single, split_of, text_of
+from stages.data.sources.layout import splits_of_files
+from stages.data.sources.photo import Columns, Listing, Photo
 
 BATCH_ROWS = 64
 
 
-def holds_images(path: Path, column: str) -> bool:
-    """Say whether a Parquet file has a column of images: bytes, or a struct with `bytes` in it."""
+def holds_images(path: Path, columns: Columns) -> bool:
+    """Say whether a Parquet file holds images: in their column, or without a column of paths, in any other."""
+    with open_table(path) as file:
+        schema = file.schema_arrow
+        if columns.image in schema.names:
+            return _is_image(schema.field(columns.image).type)
+        return columns.path not in schema.names and bool(_image_columns(schema))
+
+
+def _image_columns(schema: Any) -> list[str]:
+    return [field.name for field in schema if _is_image(field.type)]
+
+
+def _is_image(kind: Any) -> bool:
+    """Say whether a column's type is that of images: bytes, or a struct with `bytes` in it."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0 and _is_image(kind.field("bytes").type)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+@contextmanager
+def open_table(path: Path) -> Iterator[Any]:
+    """Open a Parquet file.
+
+    Raises:
+        UserError: it is none, or is damaged, which shows as late as while it is read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        schema = pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} can't be read as Parquet: {error}", "Give a whole Parquet file.") from error
-    if column not in schema.names:
-        return False
-    kind = schema.field(column).type
-    if pa.types.is_struct(kind):
-        return any(kind.field(number).name == "bytes" for number in range(kind.num_fields))
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise  # it is the disk that the photos are written to
+        raise UserError(
+            f"{path} can't be read as Parquet: {str(error).splitlines()[0]}", "Give a whole Parquet file."
+        ) from error
 
 
 def parquet_files(root: Path) -> list[Path]:
@@ -38,51 +65,56 @@ def parquet_files(root: Path) -> list[Path]:
     return [root] if root.is_file() else [path for path in files_below(root) if path.suffix.lower() == ".parquet"]
 
 
-def class_names(schema: Any, column: str) -> dict[Any, str]:
-    """Return the names of a column's classes by number, as the Hugging Face schema in the metadata states them."""
-    stated = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    feature = stated.get("info", {}).get("features", {}).get(column, {})
-    names = feature.get("names") or [] if isinstance(feature, dict) else []
-    names = list(names.values()) if isinstance(names, dict) else names
-    return {number: str(name) for number, name in enumerate(names)}
-
-
 def list_parquet(asked: Listing) -> Iterator[Photo]:
     """List the photos inside Parquet files: `image` {bytes, path} or bytes, and `label` a number or a name.
 
-    The class names come from the schema, or are what the column holds. A file named after a split, such as
-    `train-00000-of-00001.parquet`, or in a folder named so, states it, unless there is a column `split`.
+    The class names come from the schema, or are what the column holds. Files named after a split, such as
+    `train-00000-of-00001.parquet`, or in a folder named so, state it, unless there is a column `split`.
 
     Raises:
-        UserError: there is no column of labels.
+        UserError: there is no column of labels, or of images.
     """
-    import pyarrow.parquet as pq
+    paths = parquet_files(asked.root)
+    names = ["" if path == asked.root else path.relative_to(asked.root).as_posix() for path in paths]
+    for path, name, split in zip(paths, names, splits_of_files(names), strict=True):
+        yield from _list_file(asked, path, name, split)
 
+
+def _list_file(asked: Listing, path: Path, name: str, split: str) -> Iterator[Photo]:
+    """List a file's photos; `name` is its place inside the source, and empty where it is the source."""
     columns = asked.columns
-    for path in parquet_files(asked.root):
-        inside = path.name if path == asked.root else path.relative_to(asked.root).as_posix()
-        with pq.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            if columns.label not in schema.names:
-                raise UserError(
-                    f"{inside} has no column {columns.label!r}; it has: {', '.join(schema.names)}.",
-                    "Say which one holds the label: ingest.columns.label=...",
+    with open_table(path) as file:
+        schema = file.schema_arrow
+        _require_columns(name or path.name, schema, columns)
+        labels, splits = class_names(schema, columns.label), class_names(schema, columns.split)
+        texts = [one for one in (columns.label, columns.split, columns.group) if one in schema.names]
+        number = 0
+        for batch in file.iter_batches(BATCH_ROWS, columns=[*texts, *([columns.image] if asked.spool else [])]):
+            for row in batch.to_pylist():
+                where = f"{name or path.name}, row {number}"
+                require_single(row, tuple(texts), where)
+                stated = split_of(row.get(columns.split), f"{where}: {columns.split}", splits)
+                photo = Photo(
+                    f"{name}#{number}",
+                    label_of(row[columns.label], labels),
+                    split=stated if columns.split in schema.names else split,
+                    group=text_of(row.get(columns.group)),
                 )
-            names = class_names(schema, columns.label)
-            wanted = [name for name in (columns.label, columns.split, columns.group) if name in schema.names]
-            number = 0
-            for batch in file.iter_batches(BATCH_ROWS, columns=[*wanted, *([columns.image] if asked.spool else [])]):
-                for row in batch.to_pylist():
-                    label = row[columns.label]
-                    stated = row.get(columns.split)
-                    photo = Photo(
-                        f"{inside}#{number}",
-                        "" if label is None or label == -1 else names.get(label, str(label)),
-                        split=split_named(str(stated)) if stated is not None else _split_of(inside),
-                        group=str(row.get(columns.group) or ""),
-                    )
-                    yield _placed(photo, row.get(columns.image), asked)
-                    number += 1
+                yield _placed(photo, row.get(columns.image), asked)
+                number += 1
+
+
+def _require_columns(name: str, schema: Any, columns: Columns) -> None:
+    if columns.label not in schema.names:
+        raise UserError(
+            f"{name} has no column {columns.label!r}; it has: {', '.join(schema.names)}.",
+            "Say which one holds the label: ingest.columns.label=...",
+        )
+    if columns.image not in schema.names or not _is_image(schema.field(columns.image).type):
+        raise UserError(
+            f"{name} has no images in a column {columns.image!r}; it has: {', '.join(schema.names)}.",
+            f"Say which one holds the images' bytes: ingest.columns.image={next(iter(_image_columns(schema)), '...')}",
+        )
 
 
 def _placed(photo: Photo, image: Any, asked: Listing) -> Photo:
@@ -95,12 +127,4 @@ def _placed(photo: Photo, image: Any, asked: Listing) -> Photo:
         photo = photo._replace(path=f"{photo.path} {image['path']}")
     if encoded is None:
         return photo._replace(problem="its row holds no bytes")
-    if len(encoded) > asked.most_bytes:
-        return photo._replace(problem=f"{len(encoded) / 1e6:,.0f} MB are more than ingest.max_file_mb allows")
-    return asked.spool.add(photo, encoded)
-
-
-def _split_of(inside: str) -> str:
-    """Read a split from the name of a file or its folder."""
-    words = re.split(r"[^a-z]+", inside.lower())
-    return next((split for word in words if (split := split_named(word))), "")
+    return asked.placed(photo, encoded)

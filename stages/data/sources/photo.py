@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif")
+MAGIC_BYTES = 12
 WHOLE = -1
 """As a photo's `size`: everything from its offset to the end of its file."""
 
@@ -51,7 +53,9 @@ class Spool:
 
     def add(self, photo: Photo, encoded: bytes) -> Photo:
         """Append a photo's bytes and return the photo with their place."""
-        self._file.write(encoded)
+        left = memoryview(encoded)
+        while left:  # a disk that is nearly full takes a part, and says so when asked to take the rest
+            left = left[self._file.write(left) :]
         placed = photo._replace(file=str(self.path), offset=self._end, size=len(encoded))
         self._end += len(encoded)
         return placed
@@ -74,22 +78,45 @@ class Listing(NamedTuple):
     most_bytes: int = 1 << 28
     pass_over: Callable[[str], None] = lambda what: None
 
+    def placed(self, photo: Photo, encoded: bytes) -> Photo:
+        """Return a photo with its bytes' place in the spool, if there is one, or why they are not there."""
+        if self.spool is None:
+            return photo
+        if len(encoded) > self.most_bytes:
+            return photo._replace(problem=too_large(len(encoded)))
+        return self.spool.add(photo, encoded)
 
-def read_bytes(file: str, offset: int = 0, size: int = WHOLE, most_bytes: int | None = None) -> bytes:
+
+def looks_like_a_photo(start: bytes) -> bool:
+    """Say whether a file is an image by its first MAGIC_BYTES; two letters alone, as a bitmap has, may open a text."""
+    from stages.data.formats import sniff
+
+    return sniff(start) is not None and (not start.startswith(b"BM") or start[6:10] == bytes(4))
+
+
+def too_large(size_bytes: int) -> str:
+    """Say why a photo isn't read."""
+    return f"{size_bytes / 1e6:,.1f} MB are more than ingest.max_file_mb allows"
+
+
+def read_bytes(file: str | bytes, offset: int = 0, size: int = WHOLE, most_bytes: int | None = None) -> bytes:
     """Read a photo's bytes.
 
     Raises:
         OSError: the file can't be read.
-        ValueError: there are more than `most_bytes`, or fewer than `size`.
+        ValueError: it is no file, or there are more bytes than `most_bytes`, or fewer than `size`.
     """
-    descriptor = os.open(file, os.O_RDONLY)
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # to open a pipe would wait for who writes to it
     try:
-        wanted = os.fstat(descriptor).st_size - offset if size == WHOLE else size
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is no file, but a folder, a pipe or a device")
+        wanted = status.st_size - offset if size == WHOLE else size
         if most_bytes is not None and wanted > most_bytes:
-            raise ValueError(f"{wanted / 1e6:,.0f} MB are more than ingest.max_file_mb allows")
+            raise ValueError(too_large(wanted))
         encoded = os.pread(descriptor, wanted, offset)
-        if len(encoded) < wanted:  # a signal, or more than 2 GB
-            encoded += b"".join(iter(lambda: os.pread(descriptor, wanted - len(encoded), offset + len(encoded)), b""))
+        while len(encoded) < wanted and (more := os.pread(descriptor, wanted - len(encoded), offset + len(encoded))):
+            encoded += more  # the first call was cut short: by a signal, or at 2 GB
     finally:
         os.close(descriptor)
     if size != WHOLE and len(encoded) < size:

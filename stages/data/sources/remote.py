@@ -6,24 +6,23 @@ import hashlib
 import json
 import os
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+from filelock import FileLock
 
 from pipeline.artifact import write_json
 from pipeline.errors import Unavailable, Undecided, UserError
 from stages.data.digests import digest_like
-from stages.data.download import Unreachable, download
+from stages.data.download import Unreachable, download, fault_of
+from stages.data.part import beside
 from stages.networks.cache import cache_directory
 from stages.progress import progress
 
 STATES = "states.json"
-VERSION_KEYS = ("size", "etag", "ETag", "md5Hash", "crc32c", "mtime", "LastModified", "updated", "created")
-"""What file systems state of a file's version: S3, Google's storage, local folders, memory."""
-
-
-def is_remote(images: str) -> bool:
-    """Say whether a source is an address, and no path."""
-    return "://" in images
+VOLATILE = frozenset({"time", "atime", "accessTime", "last_accessed", "nlink"})
+"""What file systems state of a file that is no part of its version; all else counts, whatever they call it."""
+MOST_NAME_LETTERS = 100
 
 
 def fetch(address: str, sha256: str | None, plan: bool) -> Path:
@@ -37,18 +36,24 @@ def fetch(address: str, sha256: str | None, plan: bool) -> Path:
         Unavailable: the host can't be reached.
         UserError: there is nothing at the address, the checksum differs, or a package is missing.
     """
-    name = PurePosixPath(urlsplit(address).path).name or "data"
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise UserError(f"ingest.images={address} is no address: {error}.", "Correct it.") from error
+    is_http = parts.scheme in ("http", "https")
+    name = PurePosixPath(parts.path if is_http else f"{parts.netloc}{parts.path}").name
+    name = name.lstrip(".")[-MOST_NAME_LETTERS:] or "data"
     folder = cache_directory() / "data" / hashlib.sha256(address.encode()).hexdigest()[:16]
-    if urlsplit(address).scheme in ("http", "https"):
+    if is_http:
         return _fetch_file(address, folder / name, sha256, plan)
     return _mirror(address, folder / name, sha256, plan)
 
 
 def _fetch_file(url: str, path: Path, sha256: str | None, plan: bool) -> Path:
     digest = f"sha256:{sha256}" if sha256 else None
-    if path.is_file() and digest is None:
+    if path.is_file() and (digest is None or fault_of(path, digest, None) is None):
         return path
-    if plan and not path.is_file():
+    if plan:
         raise Undecided(f"{url} would be downloaded")
     try:
         download(url, path, digest=digest)
@@ -78,45 +83,84 @@ def _mirror(address: str, target: Path, sha256: str | None, plan: bool) -> Path:
         files: dict[str, dict[str, Any]] = (
             {root: remote.info(root)} if remote.isfile(root) else remote.find(root, detail=True)
         )
-    except (OSError, ValueError) as error:  # what fsspec's file systems raise
-        raise Unavailable(f"ingest.images={address} can't be listed: {error}.", "Check the address.") from error
+    except Exception as error:  # each file system's own: of the network, of permissions
+        raise Unavailable(
+            f"ingest.images={address} can't be listed: {type(error).__name__}: {error}.",
+            "Check the address, and that you may read it.",
+        ) from error
+    files = {name: about for name, about in files.items() if about.get("type", "file") == "file"}
     if not files:
         raise UserError(f"ingest.images={address}: nothing is there.", "Give a file or a folder that is.")
-    _copy(remote, root, files, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(beside(target, ".lock")):
+        _Mirror(address, remote, root, target).update(files, plan)
     if sha256 and (not target.is_file() or digest_like(target, f"sha256:{sha256}") != f"sha256:{sha256}"):
         raise UserError(f"{address} doesn't have ingest.sha256={sha256}.", "Correct the checksum, or the address.")
     return target
 
 
-def _copy(remote: Any, root: str, files: dict[str, dict[str, Any]], target: Path) -> None:
-    memory = target.with_name(f"{target.name}.{STATES}")
-    known: dict[str, str] = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
-    states = {name: _state(about) for name, about in files.items()}
-    wanted = {name: _inside(name, root, target) for name in files}
-    stale = [name for name, path in wanted.items() if known.get(name) != states[name] or not path.is_file()]
-    if not stale and known.keys() == states.keys():
-        return
-    for name in known.keys() - states.keys():
-        _inside(name, root, target).unlink(missing_ok=True)
-    with progress("copying", len(stale), "files") as advance:
-        for name in stale:
-            path = wanted[name]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{path.name}.part")
-            remote.get_file(name, os.fspath(part))
-            os.replace(part, path)
-            advance()
-    write_json(memory, states)
+class _Mirror(NamedTuple):
+    """A copy of what lies at an address: its file system, the place there, and the place here."""
 
+    address: str
+    remote: Any
+    root: str
+    target: Path
 
-def _inside(name: str, root: str, target: Path) -> Path:
-    """Return where a remote file goes; never outside of the target."""
-    inside = PurePosixPath(name.removeprefix(root).lstrip("/"))
-    if ".." in inside.parts:
-        raise UserError(f"{name} lies outside of {root}.", "Rename it there.")
-    return target.joinpath(*inside.parts)
+    def update(self, files: dict[str, dict[str, Any]], plan: bool) -> None:
+        """Copy what has changed, remove what is gone, and remember each file's state once its copy is there."""
+        memory = beside(self.target, f".{STATES}")
+        known: dict[str, str] = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
+        states = {name: _state(about) for name, about in files.items()}
+        places = {name: self.place(name) for name in files}
+        stale = [name for name, path in places.items() if known.get(name) != states[name] or not path.is_file()]
+        gone = known.keys() - states.keys()
+        if not stale and not gone:
+            return
+        if plan:
+            raise Undecided(f"{self.address} has changed: {len(stale):,} of its {len(files):,} files would be copied")
+        for name in gone:
+            self.remove(self.place(name))
+        done = {name: states[name] for name in states.keys() - set(stale)}
+        write_json(memory, done)  # a copy that is half replaced is of no state that is known
+        try:
+            with progress("copying", len(stale), "files") as advance:
+                for name in stale:
+                    self.copy(name, places[name])
+                    done[name] = states[name]
+                    advance()
+        finally:
+            write_json(memory, done)
+
+    def place(self, name: str) -> Path:
+        """Return where a remote file goes; never outside of the target."""
+        inside = PurePosixPath(name.removeprefix(self.root).lstrip("/"))
+        if ".." in inside.parts:
+            raise UserError(f"{name} lies outside of {self.root}.", "Rename it there.")
+        return self.target.joinpath(*inside.parts)
+
+    def copy(self, name: str, path: Path) -> None:
+        """Copy one file, in one step."""
+        part = beside(self.target, ".part")
+        try:
+            self.remote.get_file(name, os.fspath(part))
+        except Exception as error:  # each file system's own
+            raise Unavailable(
+                f"{name} of ingest.images={self.address} can't be copied: {type(error).__name__}: {error}.",
+                "What has arrived is kept: run again.",
+            ) from error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(part, path)
+
+    def remove(self, path: Path) -> None:
+        """Remove a copy, and the folders that it leaves empty: a file may take a folder's place."""
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self.target.parent or not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
 
 
 def _state(about: dict[str, Any]) -> str:
     """Return what tells one version of a remote file from the next."""
-    return json.dumps({name: str(about[name]) for name in VERSION_KEYS if name in about})
+    return json.dumps({name: str(about[name]) for name in sorted(about.keys() - VOLATILE)})

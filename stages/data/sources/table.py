@@ -17,6 +17,7 @@ from stages.data.sources.photo import Columns, ListPhotos
 from stages.data.sources.tfds import is_prepared, list_prepared
 from stages.data.sources.tfrecord import is_record_name, list_tfrecords
 
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 
 
@@ -54,23 +55,29 @@ def kind_at(path: Path, columns: Columns) -> SourceKind:
 def _kind_of_folder(path: Path, columns: Columns) -> SourceKind:
     if is_prepared(path):
         return SourceKind.tfds
-    names = {entry.name for entry in path.iterdir() if entry.is_file()}
-    if any(is_record_name(name) for name in names):
+    try:
+        there = sorted(path.iterdir())
+        there += sorted((path / "data").iterdir()) if (path / "data").is_dir() else []
+    except OSError as error:
+        raise UserError(f"ingest.images={path} can't be read: {error.strerror}.", "Give what you may read.") from error
+    if any(is_record_name(file.name) and file.parent == path and file.is_file() for file in there):
         return SourceKind.tfrecord
-    tables = names or {entry.name for entry in path.glob("data/*.parquet")}
-    if any(name.lower().endswith(".parquet") for name in tables):
-        return SourceKind.parquet
-    return SourceKind.folder
+    tables = [file for file in there if file.suffix.lower() == ".parquet" and not file.name.startswith(".")]
+    table = next((file for file in tables if file.is_file()), None)
+    # beside the classes' folders, a table without images tells of the photos, and is none of them
+    return SourceKind.parquet if table is not None and holds_images(table, columns) else SourceKind.folder
 
 
 def _kind_of_file(path: Path, columns: Columns) -> SourceKind:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return SourceKind.parquet if holds_images(path, columns.image) else SourceKind.manifest
+        return SourceKind.parquet if holds_images(path, columns) else SourceKind.manifest
     tests: dict[SourceKind, Callable[[], bool]] = {
         SourceKind.manifest: lambda: suffix in MANIFESTS,
         SourceKind.tfrecord: lambda: is_record_name(path.name),
-        SourceKind.archive: lambda: zipfile.is_zipfile(path) or tarfile.is_tarfile(path),
+        SourceKind.archive: lambda: (
+            path.name.lower().endswith(ARCHIVES) or zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+        ),
     }
     for kind, is_one in tests.items():
         if is_one():

@@ -26,17 +26,23 @@ def prepare(name: str, data_dir: str | None, plan: bool) -> Path:
     tfds = _imported()
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
-        raise UserError(f"ingest.dataset={name}: {str(error).splitlines()[0]}", "See tfds.list_builders().") from error
+    except Exception as error:  # no such name, configuration or version; or what the data set's own code imports
+        raise UserError(
+            f"ingest.dataset={name}: {type(error).__name__}: {_first_line(error)}", "See tfds.list_builders()."
+        ) from error
     folder = Path(str(builder.data_path))
     if not is_prepared(folder):
         if plan:
             raise Undecided(f"the data set {name} would be downloaded and prepared")
         try:
             builder.download_and_prepare()
+        except ImportError as error:  # many data sets want a package of their own
+            raise UserError(
+                f"ingest.dataset={name} can't be prepared: {error}.", f"pip install {error.name or 'what it needs'}"
+            ) from error
         except Exception as error:  # each data set's own code, and its host's
             raise Unavailable(
-                f"ingest.dataset={name} can't be prepared: {type(error).__name__}: {str(error).splitlines()[0]}",
+                f"ingest.dataset={name} can't be prepared: {type(error).__name__}: {_first_line(error)}",
                 f"It would lie in {folder}.",
             ) from error
     return folder
@@ -45,24 +51,57 @@ def prepare(name: str, data_dir: str | None, plan: bool) -> Path:
 def list_prepared(asked: Listing) -> Iterator[Photo]:
     """List a prepared data set's photos in all of its splits, still encoded.
 
+    The image and the label are those that `ingest.columns` names, else those that the data set is learnt from, else
+    the first. Splits count where one of them is the training split.
+
     Raises:
         UserError: it has no image with a class label.
     """
+    from stages.tensorflow import tf
+
     tfds = _imported()
     builder = tfds.builder_from_directory(str(asked.root))
-    features = builder.info.features
-    image = next((name for name, kind in features.items() if isinstance(kind, tfds.features.Image)), None)
-    label = next((name for name, kind in features.items() if isinstance(kind, tfds.features.ClassLabel)), None)
-    if image is None or label is None:
-        raise UserError(
-            f"{asked.root} has no image with a class label; it has: {', '.join(features)}.", "Choose another."
-        )
+    image, label = _features(asked, builder.info, tfds)
+    names = builder.info.features[label].names
+    decoders = tfds.decode.PartialDecoding({image: True, label: True}, decoders={image: tfds.decode.SkipDecoding()})
+    is_split = any(split_named(split) == "train" for split in builder.info.splits)
     for split in builder.info.splits:
-        dataset = builder.as_dataset(split=split, decoders={image: tfds.decode.SkipDecoding()}, shuffle_files=False)
-        for number, row in enumerate(dataset):
-            name = features[label].int2str(int(row[label]))
-            photo = Photo(f"{split}#{number}", name, split=split_named(split))
-            yield asked.spool.add(photo, row[image].numpy()) if asked.spool else photo
+        place = Photo("", "", split=split_named(split) if is_split else "")
+        rows = iter(builder.as_dataset(split=split, decoders=decoders, shuffle_files=False))
+        for number in range(1 << 62):
+            try:
+                row = next(rows)
+            except StopIteration:
+                break
+            except tf.errors.OpError:
+                problem = "the split is damaged here; what follows can't be read"
+                yield place._replace(path=f"{split}#{number}", problem=problem)
+                break
+            index = int(row[label])
+            photo = place._replace(path=f"{split}#{number}", label=names[index] if 0 <= index < len(names) else "")
+            if photo.label:
+                yield asked.placed(photo, row[image].numpy())
+            else:
+                yield photo._replace(problem="its row has no label")
+
+
+def _features(asked: Listing, info: Any, tfds: Any) -> tuple[str, str]:
+    """Name the features that hold the image and its class."""
+    supervised = [name for name in info.supervised_keys or () if isinstance(name, str)]
+    found = []
+    for column, kind in ((asked.columns.image, tfds.features.Image), (asked.columns.label, tfds.features.ClassLabel)):
+        there = [name for name, feature in info.features.items() if isinstance(feature, kind)]
+        found.append(next((name for name in (column, *supervised) if name in there), there[0] if there else ""))
+    image, label = found
+    if not image or not label:
+        raise UserError(
+            f"{asked.root} has no image with a class label; it has: {', '.join(info.features)}.", "Choose another."
+        )
+    return image, label
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")
 
 
 def _imported() -> Any:

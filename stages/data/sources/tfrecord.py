@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.content import files_below
 from pipeline.errors import UserError
-from stages.data.sources.layout import split_named
+from stages.data.sources.layout import splits_of_files
 from stages.data.sources.photo import Listing, Photo
 
-NAMED = re.compile(r"\.tfrecords?$|\.record$|-\d{5}-of-\d{5}$")
+NAMED = re.compile(r"\.(tfrecords?|tfrec|record)(\.gz)?$|-\d{5}-of-\d{5}(\.gz)?$")
 HEADER_BYTES, FOOTER_BYTES = 12, 4
+GZIP = b"\x1f\x8b"
+
+
+class Labels(NamedTuple):
+    """What `labels.txt` says: names by number, `numbered` where each line states its number (0:daisy).
+
+    `found` are the numbers of the classes met so far, by name.
+    """
+
+    names: dict[int, str]
+    numbered: bool
+    found: dict[str, int]
 
 
 def is_record_name(name: str) -> bool:
@@ -27,40 +40,64 @@ def record_files(root: Path) -> list[Path]:
 
 
 def list_tfrecords(asked: Listing) -> Iterator[Photo]:
-    """List the photos in TFRecord files, `image/encoded` with `image/class/text` or a name from `labels.txt`.
+    """List the photos in TFRecord files, plain or compressed by gzip: `image/encoded`, with its class.
 
-    The split is read from the file's name, as in `flowers_train_00000-of-00005.tfrecord`.
+    The class is `image/class/text`, or the name of `image/class/label` in a folder's `labels.txt`, or that number;
+    where the lines of `labels.txt` state their numbers, its name goes first. The split is read from the files' names,
+    as in `flowers_train_00000-of-00005.tfrecord`.
 
     Raises:
         UserError: a record is no such example.
     """
-    names = _read_labels(asked.root if asked.root.is_dir() else asked.root.parent)
-    for path in record_files(asked.root):
-        inside = path.name if path == asked.root else path.relative_to(asked.root).as_posix()
-        words = re.split(r"[^a-z]+", path.name.lower())
-        split = next((found for word in words if (found := split_named(word))), "")
-        yield from _list_file(path, inside, split, names)
+    paths = record_files(asked.root)
+    names = ["" if path == asked.root else path.relative_to(asked.root).as_posix() for path in paths]
+    labels = _read_labels(asked.root / "labels.txt")
+    for path, name, split in zip(paths, names, splits_of_files(names), strict=True):
+        yield from _list_file(asked, path, Photo(name, "", str(path), split=split), labels)
 
 
-def _list_file(path: Path, inside: str, split: str, names: dict[int, str]) -> Iterator[Photo]:
+def _list_file(asked: Listing, path: Path, place: Photo, labels: Labels) -> Iterator[Photo]:
     from stages.tensorflow import tf
 
+    is_packed = _is_packed(path)
+    records = iter(tf.data.TFRecordDataset(os.fsencode(path), "GZIP" if is_packed else ""))
     start = 0
-    records = iter(tf.data.TFRecordDataset(str(path)))
     for number in range(1 << 62):
         try:
             record = next(records).numpy()
         except StopIteration:
             return
-        except tf.errors.DataLossError:
+        except tf.errors.OpError:
             problem = f"the file is damaged here, at byte {start:,}; what follows can't be read"
-            yield Photo(f"{inside}#{number}", "", split=split, problem=problem)
+            yield place._replace(path=f"{place.path}#{number}", problem=problem)
             return
-        yield _photo(record, f"{inside}#{number}", path, start + HEADER_BYTES, split, names)
+        photo, encoded = _photo(record, place._replace(path=f"{place.path}#{number}"), labels)
+        photo = photo._replace(offset=photo.offset + start + HEADER_BYTES)
+        if is_packed and not photo.problem:
+            photo = asked.placed(photo, encoded)
+        yield photo
         start += HEADER_BYTES + len(record) + FOOTER_BYTES
 
 
-def _photo(record: bytes, name: str, path: Path, start: int, split: str, names: dict[int, str]) -> Photo:
+def _is_packed(path: Path) -> bool:
+    """Say whether a file is compressed: it begins as gzip's do, and not with a whole record.
+
+    A plain file begins with its first record's length, and a record of 559,903 bytes begins as gzip's do.
+    """
+    from stages.tensorflow import tf
+
+    with path.open("rb") as file:
+        if file.read(len(GZIP)) != GZIP:
+            return False
+    try:
+        next(iter(tf.data.TFRecordDataset(os.fsencode(path))), None)
+    except tf.errors.OpError:
+        return True
+    return False
+
+
+def _photo(record: bytes, place: Photo, labels: Labels) -> tuple[Photo, bytes]:
+    """Return a record's photo, its offset inside the record, and its bytes."""
     from google.protobuf.message import DecodeError
 
     from stages.tensorflow import tf
@@ -68,30 +105,48 @@ def _photo(record: bytes, name: str, path: Path, start: int, split: str, names: 
     try:
         features = tf.train.Example.FromString(record).features.feature
     except DecodeError as error:
-        raise UserError(f"{name} is no tf.train.Example: {error}.", "Give TFRecords in the zoo's schema.") from error
-    if "image/encoded" not in features:
         raise UserError(
-            f"{name} has no image/encoded; it has: {', '.join(sorted(features))[:200] or 'nothing'}.",
-            "Give TFRecords in the TF-Slim zoo's schema: image/encoded, image/class/label, image/class/text.",
+            f"{place.path} is no tf.train.Example: {error}.", "Give TFRecords in the zoo's schema."
+        ) from error
+    encoded = features["image/encoded"].bytes_list.value if "image/encoded" in features else []
+    if len(encoded) != 1:
+        there = ", ".join(sorted(features))[:200] or "nothing"
+        raise UserError(
+            f"{place.path} has {len(encoded) or 'no'} image/encoded; it has: {there}.",
+            "Give TFRecords in the TF-Slim zoo's schema: image/encoded (one JPEG or PNG), image/class/label,"
+            " image/class/text.",
         )
-    [encoded] = features["image/encoded"].bytes_list.value or [b""]
     original = _first(features, "image/filename").decode("utf-8", "surrogateescape")
-    photo = Photo(
-        f"{name} {original}".rstrip(),
-        _label(features, names),
-        file=str(path),
-        offset=start + record.find(encoded),
-        size=len(encoded),
-        split=split,
+    photo = place._replace(
+        path=f"{place.path} {original}".rstrip(),
+        label=_label(features, labels, place.path),
+        offset=record.find(encoded[0]),
+        size=len(encoded[0]),
     )
-    return photo if photo.label else photo._replace(problem="it has neither image/class/text nor image/class/label")
+    if not photo.label:
+        photo = photo._replace(problem="it has neither image/class/text nor an image/class/label that has a name")
+    return photo, encoded[0]
 
 
-def _label(features: Any, names: dict[int, str]) -> str:
-    if text := _first(features, "image/class/text").decode("utf-8", "backslashreplace"):
-        return text
+def _label(features: Any, labels: Labels, where: str) -> str:
+    """Return a class's name.
+
+    Raises:
+        UserError: another class has it too: there are two cranes in ImageNet, a bird and a machine.
+    """
+    text = _first(features, "image/class/text").decode("utf-8", "backslashreplace")
     numbers = features["image/class/label"].int64_list.value if "image/class/label" in features else []
-    return names.get(numbers[0], str(numbers[0])) if numbers else ""
+    if not numbers:
+        return text
+    number = numbers[0]
+    name = labels.names.get(number, text) if labels.numbered else text or labels.names.get(number, "")
+    name = name or ("" if labels.names or number < 0 else str(number))
+    if name and labels.found.setdefault(name, number) != number:
+        raise UserError(
+            f"{where}: {name!r} is the name of two classes, number {labels.found[name]} and {number}.",
+            f"Name them apart in a labels.txt beside the records, with a line for each: {number}:another name",
+        )
+    return name
 
 
 def _first(features: Any, key: str) -> bytes:
@@ -99,13 +154,15 @@ def _first(features: Any, key: str) -> bytes:
     return bytes(values[0]) if values else b""
 
 
-def _read_labels(folder: Path) -> dict[int, str]:
+def _read_labels(path: Path) -> Labels:
     """Read the zoo's `labels.txt`: a line `0:daisy` for each class, or the names alone, in order."""
-    path = folder / "labels.txt"
     if not path.is_file():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    stated = [re.fullmatch(r"(\d+):(.*)", line) for line in lines]
-    if all(stated):
-        return {int(found.group(1)): found.group(2) for found in stated if found}
-    return dict(enumerate(lines))
+        return Labels({}, False, {})
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} isn't UTF-8: {error}.", "Save it as UTF-8.") from error
+    stated = [re.fullmatch(r"(\d+):(.*)", line.strip()) for line in lines if line.strip()]
+    if stated and all(stated):
+        return Labels({int(found.group(1)): found.group(2).strip() for found in stated if found}, True, {})
+    return Labels({number: line.strip() for number, line in enumerate(lines)}, False, {})
