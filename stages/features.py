@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.artifact import Artifact, Facts
 from pipeline.config import require_range
 from pipeline.stage import stage
-from stages.data.splits import SPLITS
+from stages.data.split_config import SPLITS
 from stages.progress import progress
 
 

@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.stage import stage
 from stages.data.sources.photo import Listing, Photo, Spool
 from stages.data.sources.table import SOURCES, lists_quickly
-from stages.data.splits import SPLITS
+from stages.data.split_config import SPLITS
 from stages.ingest_config import FlowersConfig, IngestConfig, PhotosConfig, TfdsConfig, settle_source
 from stages.progress import progress
 

@@ -18,9 +18,8 @@ from pipeline.stage import external, untracked
 from stages.data.classes import check_classes
 from stages.data.sources.manifest import files_named
 from stages.data.sources.photo import Listing
-from stages.data.sources.remote import fetch, is_remote
 from stages.data.sources.table import SOURCES, SourceKind, kind_at, lists_quickly
-from stages.data.splits import SPLITS, SplitConfig
+from stages.data.split_config import SPLITS, SplitConfig
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +169,9 @@ def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
             "ingest.images has no value.",
             "Give the folder that holds a folder of photos for each class: ingest.images=path",
         )
-    if is_remote(config.images):
+    if "://" in config.images:
+        from stages.data.sources.remote import fetch
+
         path = fetch(config.images, config.sha256, plan)
     else:
         path = require_path("ingest.images", config.images)

@@ -11,6 +11,8 @@ from pipeline.errors import UserError
 
 log = logging.getLogger(__name__)
 
+MOST_SHOWN = 10
+
 
 def check_classes(counts: Counter[str], least: int, where: str) -> None:
     """Refuse what can't be trained on.
@@ -18,7 +20,7 @@ def check_classes(counts: Counter[str], least: int, where: str) -> None:
     Raises:
         UserError: there are no photos, only one class, a class with fewer than `least` photos, or names that collide.
     """
-    if not counts:
+    if not counts.total():
         raise UserError(
             f"{where} holds no photos.",
             "It should hold a folder for each class, with photos in it (.jpg, .png, .gif, .bmp, .webp).",
@@ -31,8 +33,9 @@ def check_classes(counts: Counter[str], least: int, where: str) -> None:
     check_names(sorted(counts))
     small = sorted(f"{name} ({count})" for name, count in counts.items() if count < least)
     if small:
+        more = f" and {len(small) - MOST_SHOWN:,} classes more" if len(small) > MOST_SHOWN else ""
         raise UserError(
-            f"{where} has too few photos of: {', '.join(small)}.",
+            f"{where} has too few photos of: {', '.join(small[:MOST_SHOWN])}{more}.",
             f"Each class needs at least {least}, one for each split. Add photos, or move that class's folder away.",
         )
 
@@ -41,7 +44,7 @@ def check_names(classes: Sequence[str]) -> None:
     """Refuse class names that can't be told apart or written on a line; name those that differ in case alone."""
     seen: dict[str, str] = {}
     for name in classes:
-        if len(name.splitlines()) != 1 or not name.strip():
+        if name.splitlines() != [name] or not name.strip():
             raise UserError(f"The class {name!r} can't be written on one line.", "Rename it.")
         plain = unicodedata.normalize("NFC", " ".join(name.split()))
         if plain in seen:

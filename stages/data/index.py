@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.data.selection import NONE, Outcome, Selection
 from stages.data.shards import Places
-from stages.data.splits import SPLITS
-from stages.data.survey import CHUNK, Survey, printable
+from stages.data.split_config import SPLITS
+from stages.data.survey import Survey, printable
 
 TEXT, WHOLE = pa.string(), pa.int64()
 SCHEMA = pa.schema(
@@ -35,6 +36,11 @@ SCHEMA = pa.schema(
         ("length", WHOLE),
     ]
 )
+TWINS_SCHEMA = pa.schema(
+    [(f"{one}{what}", TEXT) for one in ("first", "second") for what in ("", "_label", "_split", "_outcome")]
+    + [("bits", pa.uint8())]
+)
+PAIRS_AT_ONCE = 65_536
 
 
 def write_index(survey: Survey, selection: Selection, places: Places, path: Path) -> None:
@@ -44,8 +50,10 @@ def write_index(survey: Survey, selection: Selection, places: Places, path: Path
     `shard`, `offset` and `length` are the file and the bytes of its record, framing included.
     """
     with pq.ParquetWriter(path, SCHEMA) as writer:
-        for number, batch in enumerate(survey.batches):
-            rows = range(number * CHUNK, number * CHUNK + len(batch))
+        start = 0
+        for batch in survey.batches:
+            rows = range(start, start + len(batch))
+            start += len(batch)
             columns: dict[str, Any] = {
                 name: batch.column(name)
                 for name in ("label", "note", "group", "width", "height", "size_bytes", "format", "phash")
@@ -76,7 +84,8 @@ def reason(survey: Survey, selection: Selection, row: int) -> str | None:
     """Say why a photo isn't used; None where it is."""
     outcome, other = Outcome(selection.outcomes[row]), int(selection.other[row])
     if other == NONE:
-        return survey.value(row, "reason")  # type: ignore[no-any-return]
+        said: str | None = survey.value(row, "reason")
+        return said or ("it has no label" if outcome is Outcome.quarantined else None)
     name = survey.path(other)
     if outcome is Outcome.duplicate:
         return f"the same bytes as {name}"
@@ -86,15 +95,21 @@ def reason(survey: Survey, selection: Selection, row: int) -> str | None:
 
 
 def write_twins(survey: Survey, selection: Selection, path: Path) -> None:
-    """Write `twins.parquet`: the pairs of photos that look the same, by how many bits of their hashes differ."""
+    """Write `twins.parquet`: the pairs of photos that look the same, those with the fewest bits between them first."""
     first, second, bits = selection.pairs
-    table: dict[str, Any] = {}
-    for name, rows in (("first", first), ("second", second)):
-        table[name] = pa.array([survey.path(row) for row in rows], TEXT)
-        table[f"{name}_label"] = pa.array([selection.classes[selection.labels[row]] for row in rows], TEXT)
-        table[f"{name}_split"] = pa.array([SPLITS[selection.splits[row]] for row in rows], TEXT)
-        table[f"{name}_outcome"] = pa.array([Outcome(selection.outcomes[row]).name for row in rows], TEXT)
-    table["bits"] = pa.array(bits)
-    pq.write_table(
-        pa.table(table).sort_by([("bits", "ascending"), ("first", "ascending"), ("second", "ascending")]), path
-    )
+    order = np.lexsort((second, first, bits))
+    with pq.ParquetWriter(path, TWINS_SCHEMA) as writer:
+        for start in range(0, len(order), PAIRS_AT_ONCE):
+            some = order[start : start + PAIRS_AT_ONCE]
+            columns: list[Any] = []
+            for rows in (first[some], second[some]):
+                columns += [
+                    [survey.path(row) for row in rows],
+                    [selection.classes[selection.labels[row]] for row in rows],
+                    [SPLITS[selection.splits[row]] for row in rows],
+                    [Outcome(selection.outcomes[row]).name for row in rows],
+                ]
+            arrays = [
+                pa.array(column, field.type) for column, field in zip([*columns, bits[some]], TWINS_SCHEMA, strict=True)
+            ]
+            writer.write_batch(pa.record_batch(arrays, schema=TWINS_SCHEMA))

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from stages.data.classes import check_classes
 from stages.data.sources.layout import split_named
-from stages.data.splits import FREE, SPLITS, TEST, TRAIN, VALIDATION, SplitConfig, Splits, has_given, split_photos
+from stages.data.split_config import SPLITS, SplitConfig
+from stages.data.splits import FREE, TEST, TRAIN, VALIDATION, Splits, has_given, split_photos
 from stages.data.survey import Survey
 from stages.data.twins import near_pairs
 
@@ -73,18 +74,20 @@ def select_photos(survey: Survey, config: SplitConfig, twin_bits: int | None, le
     """
     labels, classes = survey.codes("label")
     outcomes = np.where(_present(survey, "reason"), Outcome.quarantined, Outcome.used).astype(np.int8)
-    outcomes[survey.column("skipped", False).astype(bool)] = Outcome.skipped
+    outcomes[labels < 0] = Outcome.quarantined
+    skipped = survey.column("skipped", False).astype(bool)
+    outcomes[skipped] = Outcome.skipped
     other = np.full(survey.count, NONE, np.int64)
     stated, split_values = survey.codes("stated_split")
     given = np.array([*(SPLITS.index(split_named(value)) for value in split_values), FREE], np.int8)[stated]
     _drop_duplicates(survey, outcomes, labels, other, given if has_given(config, given) else None)
-    used = outcomes == Outcome.used
-    kept = np.unique(labels[used & (labels >= 0)])
+    rows = np.flatnonzero(outcomes == Outcome.used)
+    kept = np.unique(labels[~skipped & (labels >= 0)])  # a class that lost all of its photos is refused, not forgotten
     renumbered = np.full(len(classes) + 1, -1, np.int32)
     renumbered[kept] = np.arange(len(kept))
     labels, classes = renumbered[labels], [classes[number] for number in kept]
-    check_classes(Counter(classes[label] for label in labels[used]), least, "Of what can be read, the source")
-    rows = np.flatnonzero(used)
+    counts = np.bincount(labels[rows], minlength=len(classes)).tolist()
+    check_classes(Counter(dict(zip(classes, counts, strict=True))), least, "Of what can be used, the source")
     split = _split(survey, rows, labels, classes, config, given)
     splits, provisional = np.full(survey.count, -1, np.int8), np.zeros(survey.count, bool)
     splits[rows], provisional[rows] = split
@@ -99,7 +102,8 @@ def select_photos(survey: Survey, config: SplitConfig, twin_bits: int | None, le
 
 
 def _present(survey: Survey, name: str) -> NDArray[np.bool_]:
-    return np.concatenate([batch.column(name).is_valid().to_numpy(zero_copy_only=False) for batch in survey.batches])
+    found = [batch.column(name).is_valid().to_numpy(zero_copy_only=False) for batch in survey.batches]
+    return np.concatenate([*found, np.zeros(0, bool)])
 
 
 def _drop_duplicates(
@@ -118,15 +122,16 @@ def _drop_duplicates(
     is_first = np.ones(len(order), bool)
     is_first[1:] = (words[1:] != words[:-1]).any(axis=1)
     first = order[np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))]
-    repeats = order[~is_first]
-    other[repeats] = first[~is_first]
-    outcomes[repeats] = Outcome.duplicate
-    for row in np.unique(other[repeats[labels[repeats] != labels[other[repeats]]]]):
-        same = repeats[other[repeats] == row]
-        different = same[labels[same] != labels[row]]
-        outcomes[same] = outcomes[row] = Outcome.quarantined
-        other[row] = different[0]
-        other[same[labels[same] == labels[row]]] = different[0]
+    repeats, first = order[~is_first], first[~is_first]
+    other[repeats], outcomes[repeats] = first, Outcome.duplicate
+    differs = labels[repeats] != labels[first]
+    named = np.full(len(outcomes), NONE, np.int64)
+    named[first[differs][::-1]] = repeats[differs][::-1]  # of several that are labelled otherwise, the first
+    torn = named[first] != NONE
+    outcomes[repeats[torn]] = outcomes[first[torn]] = Outcome.quarantined
+    other[first[torn]] = named[first[torn]]
+    agrees = torn & ~differs
+    other[repeats[agrees]] = named[first[agrees]]
 
 
 def _split(

@@ -6,6 +6,7 @@ import math
 import os
 import struct
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,8 @@ from stages.data.checks import in_parallel
 from stages.data.formats import sniff
 from stages.data.records import FOOTER_BYTES, HEADER_BYTES, Record, serialize, write_shard
 from stages.data.selection import Selection
-from stages.data.splits import SPLITS, position
+from stages.data.split_config import SPLITS
+from stages.data.splits import position
 from stages.data.survey import Survey
 from stages.progress import Advance
 
@@ -61,64 +63,72 @@ def plan_shards(survey: Survey, selection: Selection, seed: int, shard_mb: int, 
         total = int(ends[-1]) if len(rows) else 0
         count = max(math.ceil(total / (shard_mb * MB)), min(min_shards, math.ceil(len(rows) / LEAST_PHOTOS)))
         cuts = np.searchsorted(ends, total * np.arange(1, count) / count, side="right")
-        for index, part in enumerate(np.split(rows, cuts)):
-            shards.append(Shard(split, f"{split}-{index:05d}-of-{count:05d}.tfrecord", part))
+        parts = [part for part in np.split(rows, cuts) if len(part)]  # a photo may be larger than a shard should be
+        for index, part in enumerate(parts):
+            shards.append(Shard(split, f"{split}-{index:05d}-of-{len(parts):05d}.tfrecord", part))
     return shards
 
 
 def write_shards(
     survey: Survey, selection: Selection, shards: list[Shard], out: Path, threads: int, advance: Advance
 ) -> Places:
-    """Write the shards, several at a time; one that is there already was finished by a killed try, and is kept."""
-    widths, heights = survey.column("width"), survey.column("height")
+    """Write the shards, several at a time; one that is there already was finished by a killed try, and is kept.
 
-    def records(shard: Shard) -> Iterator[bytes]:
-        for row in shard.rows:
-            try:
-                encoded = survey.read(row)
-            except (OSError, ValueError) as error:
-                raise UserError(
-                    f"{survey.path(row)} changed while it was read: {error}.",
-                    "Run the same command again; what was finished is kept.",
-                ) from error
-            label = int(selection.labels[row])
-            yield serialize(
-                Record(
-                    encoded,
-                    sniff(encoded[:12]) or "",
-                    label,
-                    selection.classes[label],
-                    int(heights[row]),
-                    int(widths[row]),
-                    survey.value(row, "path"),
-                    survey.sha256_array[row].tobytes().hex(),
-                )
-            )
-
-    def write(shard: Shard) -> list[int]:
-        path = out / shard.name
-        if not path.exists():
-            temporary = path.with_name(f".{path.name}.tmp")
-            write_shard(temporary, records(shard))
-            fsync(temporary)
-            os.replace(temporary, path)
-        return list(record_lengths(path))
-
+    A shard has its name only once it is on the disk, and a thread of its own waits for that.
+    """
     places = Places(
         [shard.name for shard in shards],
         np.full(survey.count, -1, np.int32),
         np.zeros(survey.count, np.int64),
         np.zeros(survey.count, np.int64),
     )
-    for number, lengths in enumerate(in_parallel(write, shards, threads)):
-        rows = shards[number].rows
-        if len(lengths) != len(rows):
-            raise UserError(f"{shards[number].name} holds {len(lengths):,} records, not {len(rows):,}.", "Run again.")
-        places.shards[rows] = number
-        places.lengths[rows] = lengths
-        places.offsets[rows] = np.cumsum(lengths) - lengths
-        advance(len(rows))
+    with ThreadPoolExecutor(1) as disk:
+
+        def write(shard: Shard) -> tuple[list[int], Future[None] | None]:
+            path = out / shard.name
+            if path.exists():
+                return list(record_lengths(path)), None
+            temporary = path.with_name(f".{path.name}.tmp")
+            write_shard(temporary, _records(survey, selection, shard.rows))
+            return list(record_lengths(temporary)), disk.submit(_finish, temporary, path)
+
+        waiting = []
+        for number, (lengths, finished) in enumerate(in_parallel(write, shards, threads)):
+            rows = shards[number].rows
+            if len(lengths) != len(rows):
+                name = shards[number].name
+                raise UserError(f"{name} holds {len(lengths):,} records, not {len(rows):,}.", "Run again.")
+            places.shards[rows] = number
+            places.lengths[rows] = lengths
+            places.offsets[rows] = np.cumsum(lengths) - lengths
+            waiting.append(finished)
+            advance(len(rows))
+        for finished in waiting:
+            if finished is not None:
+                finished.result()
     return places
+
+
+def _finish(temporary: Path, path: Path) -> None:
+    fsync(temporary)
+    os.replace(temporary, path)
+
+
+def _records(survey: Survey, selection: Selection, rows: NDArray[np.int64]) -> Iterator[bytes]:
+    """Yield photos as records; that no file changed since it was checked is seen by its time, when all is done."""
+    names = ("path", "file", "offset", "size", "height", "width", "sha256")
+    for row, values in zip(rows, survey.take(rows, *names), strict=True):
+        path, file, offset, size, height, width, sha256 = values
+        try:
+            encoded = survey.read_at(path, file, offset, size)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{survey.path(row)} changed while it was read: {error}.",
+                "Leave the photos as they are while they are read, and run the same command again.",
+            ) from error
+        label = int(selection.labels[row])
+        text = selection.classes[label]
+        yield serialize(Record(encoded, sniff(encoded[:12]) or "", label, text, height, width, path, sha256.hex()))
 
 
 def record_lengths(path: Path) -> Iterator[int]:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import require_range
 from pipeline.errors import UserError
+from stages.data.split_config import SPLITS, SplitBy, SplitConfig
 
-SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 FREE = -1
 """In place of a split's number: the source states none."""
@@ -23,47 +20,8 @@ FREE = -1
 MOST_SHOWN = 3
 
 
-class SplitBy(Enum):
-    """What decides a photo's split; `auto` is `given` where the source states splits, else `hash`."""
-
-    auto = "auto"
-    hash = "hash"
-    exact = "exact"
-    given = "given"
-    folds = "folds"
-
-
-@dataclass
-class SplitConfig:
-    """How photos are split; `validation` and `test` are percent of each class's, and what is left trains.
-
-    `by` hash: in expectation, each photo's own content deciding. `exact`: to the photo, but photos that are added may
-    move others. `given`: as the source states; a split that it lacks is taken from its training photos. `folds`: fold
-    number `fold` of `folds` tests. Another `salt` gives another split.
-    """
-
-    by: SplitBy = SplitBy.auto
-    validation: float = 10.0
-    test: float = 10.0
-    salt: str = ""
-    fold: int = 0
-    folds: int = 5
-
-    def __post_init__(self) -> None:
-        require_range("ingest.split.validation", self.validation, 1, 90, "percent")
-        require_range("ingest.split.test", self.test, 1, 90, "percent")
-        require_range("ingest.split.folds", self.folds, 2, 100)
-        require_range("ingest.split.fold", self.fold, 0, self.folds - 1)
-        test = 100 / self.folds if self.by is SplitBy.folds else self.test
-        if self.validation + test > 95:
-            raise UserError(
-                f"ingest.split leaves {100 - self.validation - test:g} percent to train on.",
-                "validation and test together may take 95 percent at most.",
-            )
-
-
 class Splits(NamedTuple):
-    """Each photo's split, as a number into `SPLITS`, and whether it stands in for a class that was missing there."""
+    """Each photo's split, as a number into `SPLITS`, and whether that may change when photos are added."""
 
     splits: NDArray[np.int8]
     provisional: NDArray[np.bool_]
@@ -86,7 +44,9 @@ def split_photos(
 
     `labels` are numbers into `classes`; `given` are the splits that the source states, or FREE. A photo's place
     decides, so adding, renaming and moving photos moves none. A split that is left without a class takes that class's
-    lowest-placed photo that another split can spare, marked provisional: only these may move when photos come.
+    lowest-placed photo that another split can spare. It is marked provisional, and so are those before it, which can't
+    be spared yet: only these may move when photos come. (Where groups show several classes, a group that stands in for
+    one may take others with it.)
 
     Raises:
         UserError: a class has too few photos for the splits, or a group is given two splits.
@@ -110,7 +70,7 @@ def split_photos(
     fixed = np.zeros(count, bool)
     if stated is not None:
         chosen, fixed = _as_stated(stated, chosen)
-    provisional = _fill(chosen, fixed, places, units, labels, classes, config)
+    provisional = _fill(chosen, fixed, places, units, labels, classes)
     return Splits(chosen[units], provisional[units])
 
 
@@ -171,8 +131,8 @@ def _split_exactly(
     """Take each class's units by place until the test split has its share, then the validation split."""
     chosen = np.full(len(places), TRAIN, np.int8)
     sizes = np.bincount(units, minlength=len(places))
-    label_of = np.zeros(len(places), np.int64)
-    label_of[units[::-1]] = labels[::-1]
+    label_of = np.full(len(places), np.iinfo(np.int64).max)
+    np.minimum.at(label_of, units, labels)  # a group of several classes counts for the first: the same in any order
     for label in np.unique(labels):
         own = np.flatnonzero(label_of == label)
         own = own[np.argsort(places[own], kind="stable")]
@@ -190,32 +150,60 @@ def _fill(
     units: NDArray[np.int64],
     labels: NDArray[np.integer[Any]],
     classes: Sequence[str],
-    config: SplitConfig,
 ) -> NDArray[np.bool_]:
-    """Give each split a unit of each class (in `chosen`, in place); return which were moved for that."""
-    pairs = np.unique(np.stack([labels.astype(np.int64), units]), axis=1)
+    """Give each split a unit of each class (in `chosen`, in place); return which units may move when photos come.
+
+    These are the units that were moved, and those before them that could not be spared: once there are more photos
+    beside one of these, it can.
+    """
+    held = _Held(labels, units, len(chosen))
     counts = np.zeros((len(classes), len(SPLITS)), np.int64)
-    np.add.at(counts, (pairs[0], chosen[pairs[1]]), 1)
-    provisional = np.zeros(len(chosen), bool)
+    np.add.at(counts, (held.labels, chosen[held.units]), 1)
+    moved, provisional = np.zeros(len(chosen), bool), np.zeros(len(chosen), bool)
     for label, split in np.argwhere(counts == 0):
-        if counts[label, split]:
-            continue  # filled along with another class of the same group
-        own = pairs[1][pairs[0] == label]
+        own = held.units_of(label)
         for unit in own[np.argsort(places[own], kind="stable")]:
-            shown = pairs[0][pairs[1] == unit]
-            if not fixed[unit] and not provisional[unit] and (counts[shown, chosen[unit]] > 1).all():
-                counts[shown, chosen[unit]] -= 1
-                counts[shown, split] += 1
-                chosen[unit], provisional[unit] = split, True
+            if fixed[unit]:
+                continue
+            provisional[unit] = True
+            shown = held.labels_of(unit)
+            if not moved[unit] and (counts[shown, chosen[unit]] > 1).all():
+                if not counts[label, split]:  # else it was filled along with another class of the same group
+                    counts[shown, chosen[unit]] -= 1
+                    counts[shown, split] += 1
+                    chosen[unit], moved[unit] = split, True
                 break
         else:
-            if split == TRAIN or not fixed.any():
-                raise _too_small(classes[label], int((labels == label).sum()), len(own), SPLITS[split], config)
+            if not counts[label, split] and (split == TRAIN or not fixed.any()):
+                raise _too_small(classes[label], int((labels == label).sum()), own, fixed, SPLITS[split])
     return provisional
 
 
-def _too_small(name: str, photos: int, units: int, split: str, config: SplitConfig) -> UserError:
-    groups = f" in {units:,} groups that stay whole" if units != photos else ""
+class _Held:
+    """The pairs of a class and a unit that shows it, found from either side."""
+
+    def __init__(self, labels: NDArray[np.integer[Any]], units: NDArray[np.int64], count: int) -> None:
+        pairs = np.unique(labels.astype(np.int64) * max(1, count) + units)
+        self.labels, self.units = np.divmod(pairs, max(1, count))
+        self._order = np.argsort(self.units, kind="stable")
+        self._sorted_units = self.units[self._order]
+
+    def units_of(self, label: int) -> NDArray[np.int64]:
+        """Return the units that show a class."""
+        return self.units[slice(*np.searchsorted(self.labels, (label, label + 1)))]
+
+    def labels_of(self, unit: int) -> NDArray[np.int64]:
+        """Return the classes that a unit shows."""
+        return self.labels[self._order[slice(*np.searchsorted(self._sorted_units, (unit, unit + 1)))]]
+
+
+def _too_small(name: str, photos: int, own: NDArray[np.int64], fixed: NDArray[np.bool_], split: str) -> UserError:
+    groups = f" in {len(own):,} groups that stay whole" if len(own) != photos else ""
+    if fixed[own].any():
+        return UserError(
+            f"Class {name!r} has {photos:,} photos{groups}; the source's own splits leave none for {split}.",
+            "State some as training photos, or have the hash decide: ingest.split.by=hash",
+        )
     return UserError(
         f"Class {name!r} has {photos:,} photos{groups}: too few to train, validate and test, none is left for {split}.",
         f"Each class needs at least {len(SPLITS)}, one for each split. Add photos, or leave that class out.",

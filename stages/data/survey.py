@@ -75,10 +75,9 @@ class Survey:
 
     def bad_rows(self) -> list[int]:
         """Return the rows of photos that can't be used."""
-        bad = np.concatenate(
-            [batch.column("reason").is_valid().to_numpy(zero_copy_only=False) for batch in self.batches]
-        )
-        return np.flatnonzero(bad & ~self.column("skipped", False).astype(bool)).tolist()
+        bad = [batch.column("reason").is_valid().to_numpy(zero_copy_only=False) for batch in self.batches]
+        skipped = self.column("skipped", False).astype(bool)
+        return np.flatnonzero(np.concatenate([*bad, np.zeros(0, bool)]) & ~skipped).tolist()
 
     def made_anew(self) -> int:
         """Count the photos whose bytes aren't the source's own."""
@@ -92,11 +91,24 @@ class Survey:
         """Return a photo's name inside the source, in text that can be written down."""
         return printable(self.value(index, "path"))
 
+    def take(self, rows: NDArray[np.int64], *names: str) -> Iterator[tuple[Any, ...]]:
+        """Yield some columns of some rows, in their order."""
+        wanted = pa.array(rows)
+        columns = [pa.chunked_array([batch.column(name) for batch in self.batches]).take(wanted) for name in names]
+        return zip(*(column.to_pylist() for column in columns), strict=True)
+
     def read(self, index: int) -> bytes:
-        """Read the bytes that stand for a photo."""
-        file = self.value(index, "file")
-        where = os.fsdecode(os.path.join(self._root, self.value(index, "path")) if file is None else file)  # noqa: PTH118
-        return read_bytes(where, self.value(index, "offset"), self.value(index, "size"))
+        """Read the bytes that stand for a photo.
+
+        Raises:
+            OSError, ValueError: its file isn't there any more, or ends too soon.
+        """
+        file, path = self.value(index, "file"), self.value(index, "path")
+        return self.read_at(path, file, self.value(index, "offset"), self.value(index, "size"))
+
+    def read_at(self, path: bytes, file: bytes | None, offset: int, size: int) -> bytes:
+        """Read a photo's bytes by what its row says."""
+        return read_bytes(os.path.join(self._root, path) if file is None else file, offset, size)  # noqa: PTH118
 
     @cached_property
     def sha256_array(self) -> NDArray[np.uint8]:

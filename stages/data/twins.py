@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ LEAST_SPREAD = 3.0
 MOST_ALIKE = 1000
 """A hash that more photos share than this tells nothing (blank forms, say), and isn't compared."""
 
-PAIRS_AT_ONCE = 1 << 22
+PAIRS_AT_ONCE = 1 << 18
 
 
 def perceptual_hash(grey: NDArray[np.uint8]) -> int | None:
@@ -27,7 +27,7 @@ def perceptual_hash(grey: NDArray[np.uint8]) -> int | None:
     Source: Zauner 2010, "Implementation and benchmarking of perceptual image hash functions", 3.2.1.
     """
     small = cv2.resize(grey, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
-    if small.std() < LEAST_SPREAD:
+    if cv2.meanStdDev(small)[1][0, 0] < LEAST_SPREAD:
         return None
     return int.from_bytes(cv2.img_hash.pHash(small).tobytes(), "big")
 
@@ -38,29 +38,44 @@ def near_pairs(
     """Find the pairs of 64-bit hashes that differ in at most `most_bits`: (first, second, bits), each [pairs].
 
     `first` < `second`; sorted. Of most_bits + 1 bands of bits, two such hashes share one whole; so hashes are sorted by
-    each band in turn, and compared where it is equal.
+    each band in turn, and each is compared with each where it is equal.
     Source: Manku, Jain and Das Sarma 2007, "Detecting near-duplicates for web crawling", 3.
     """
     usable = np.flatnonzero(~_is_common(hashes)).astype(np.int64)
-    edges = np.linspace(0, HASH_BITS, most_bits + 2).astype(int)
-    found: list[NDArray[Any]] = []
-    for low, high in pairwise(edges):
-        band = (hashes[usable] >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
-        order = usable[np.argsort(band, kind="stable")]
-        band = np.sort(band, kind="stable")
-        positions, distance = np.arange(len(band)), 1
-        while len(positions):
-            positions = positions[positions + distance < len(band)]
-            positions = positions[band[positions] == band[positions + distance]]
-            first, second = order[positions], order[positions + distance]
-            bits = np.bitwise_count(hashes[first] ^ hashes[second])
-            near = bits <= most_bits
-            pairs = np.stack([np.minimum(first, second), np.maximum(first, second)], 1)[near]
-            found.append(np.unique(pairs, axis=0))
-            distance += 1
-    pairs = np.unique(np.concatenate(found), axis=0) if found else np.zeros((0, 2), np.int64)
-    first, second = pairs[:, 0], pairs[:, 1]
-    return first, second, np.bitwise_count(hashes[first] ^ hashes[second]).astype(np.uint8)
+    bands = list(pairwise(np.linspace(0, HASH_BITS, most_bits + 2).astype(int).tolist()))
+    found = [np.zeros((0, 2), np.int64)]
+    for number, band in enumerate(bands):
+        values = _bits_of(hashes[usable], band)
+        order = np.argsort(values, kind="stable")
+        rows, values = usable[order], values[order]
+        ends = np.flatnonzero(values[1:] != values[:-1]) + 1
+        for start, end in pairwise((0, *ends.tolist(), len(rows))):
+            if end - start > 1:
+                found.extend(_near(hashes, rows[start:end], most_bits, bands[:number]))
+    pairs = np.concatenate(found)
+    first, second = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].T
+    return first, second, np.bitwise_count(hashes[first] ^ hashes[second])
+
+
+def _near(
+    hashes: NDArray[np.uint64], rows: NDArray[np.int64], most_bits: int, done: Sequence[tuple[int, int]]
+) -> Iterator[NDArray[np.int64]]:
+    """Compare each of some rows with each, a block at a time; pairs alike in a band that is done are known already."""
+    own = hashes[rows]
+    block = max(1, PAIRS_AT_ONCE // len(rows))
+    for start in range(0, len(rows), block):
+        differing = own[start : start + block, None] ^ own[None, start:]
+        one, two = np.divmod(np.flatnonzero(np.bitwise_count(differing) <= most_bits), len(rows) - start)
+        one, two = one[one < two], two[one < two]
+        if len(one):
+            bits = differing[one, two]
+            new = np.logical_and.reduce([np.ones(len(bits), bool), *(_bits_of(bits, band) != 0 for band in done)])
+            yield np.stack([rows[start + one], rows[start + two]], 1)[new]
+
+
+def _bits_of(hashes: NDArray[np.uint64], band: tuple[int, int]) -> NDArray[np.uint64]:
+    low, high = band
+    return (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
 
 
 def _is_common(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -1,0 +1,272 @@
+"""What ingest costs: against decoding alone, against reading separate files, and how large it grows.
+
+    python benchmarks/ingest.py rate ../shared/data/flower_photos       ingest against decoding alone
+    python benchmarks/ingest.py reading ../shared/data/flower_photos    shards against separate files, warm and cold
+    python benchmarks/ingest.py kills ../shared/data/flower_photos      20 kills, and the same bytes in the end
+    python benchmarks/ingest.py stability ../shared/data/flower_photos  a fifth more photos, a renamed folder
+    python benchmarks/ingest.py store_px ../shared/data/flower_photos   scaled down once: saving and accuracy
+    python benchmarks/ingest.py million 1000000                         peak memory over so many small images
+
+Each compares within one run; the machine should have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+REPEATS = 5
+RATIO = 8
+"""At which ingest decodes flowers: all have a shorter side of 128 px or more."""
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Lend a folder beside the runs, on a disk and not in memory."""
+    with tempfile.TemporaryDirectory(dir=ROOT / "runs") as name:
+        yield Path(name)
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, float]:
+    """Return the wall and the processor seconds that some work takes."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def rate(folder: Path) -> None:
+    """Compare ingest with reading and decoding alone: the same files, decoder, groups and threads, in turn."""
+    from stages.data.checks import decode_small, in_parallel
+    from stages.data.sources.photo import read_bytes
+    from stages.data.survey import GROUP
+    from stages.ingest import ingest
+    from stages.ingest_config import IngestConfig, settle_source
+
+    config = settle_source(IngestConfig(images=str(folder), seed=0), False)
+    photos = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    groups = [photos[start : start + GROUP] for start in range(0, len(photos), GROUP)]
+
+    def decode(group: list[Path]) -> int:
+        return len(decode_small([read_bytes(os.fspath(path)) for path in group], RATIO))
+
+    alone, whole, ratios = [], [], []
+    for _ in range(REPEATS + 1):
+        wall, cpu = timed(lambda: list(in_parallel(decode, groups, 0)))
+        with scratch() as out:
+            before = time.process_time()
+            facts = ingest(config, out)
+            ingest_cpu = time.process_time() - before
+        alone.append(len(photos) / wall)
+        whole.append(facts["photos_per_second"])
+        ratios.append(whole[-1] / alone[-1])
+        print(
+            f"decoding alone {alone[-1]:,.0f}/s ({cpu:.2f} s CPU), ingest {whole[-1]:,.0f}/s ({ingest_cpu:.2f} s CPU)"
+        )
+    median = statistics.median
+    print(f"medians after a warm-up: {median(alone[1:]):,.0f}/s, {median(whole[1:]):,.0f}/s, {median(ratios[1:]):.1%}")
+
+
+def drop(paths: list[Path]) -> None:
+    """Drop files from the page cache."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+def reading(folder: Path) -> None:
+    """Compare reading shards with reading separate files, in shuffled order, as training does."""
+    from stages.data.records import READ_BATCH, read_batches, shard_paths
+    from stages.ingest import ingest
+    from stages.ingest_config import IngestConfig, settle_source
+    from stages.tensorflow import tf
+
+    with scratch() as out:
+        ingest(settle_source(IngestConfig(images=str(folder), seed=0), False), out)
+        copy = out / "files"
+        shutil.copytree(folder, copy)
+        files = sorted(path for path in copy.rglob("*") if path.is_file())
+        random.Random(0).shuffle(files)
+        shards = shard_paths(out, "train") + shard_paths(out, "validation") + shard_paths(out, "test")
+
+        def pixels(encoded: Any) -> Any:
+            return tf.reduce_sum(tf.cast(tf.io.decode_jpeg(encoded, channels=3), tf.int32))
+
+        def from_files(decoding: bool) -> Any:
+            names = tf.data.Dataset.from_tensor_slices([str(path) for path in files])
+            each = (lambda name: pixels(tf.io.read_file(name))) if decoding else tf.io.read_file
+            return names.map(each, num_parallel_calls=os.cpu_count()).batch(READ_BATCH)
+
+        def from_shards(decoding: bool) -> Any:
+            batches, *others = (read_batches(out, split) for split in ("train", "validation", "test"))
+            for other in others:
+                batches = batches.concatenate(other)
+            encoded = batches.map(lambda batch: batch["encoded"])
+            if not decoding:
+                return encoded
+            return encoded.unbatch().map(pixels, num_parallel_calls=os.cpu_count()).batch(READ_BATCH)
+
+        def consume(dataset: Any) -> int:
+            options = tf.data.Options()
+            options.autotune.enabled = False
+            return int(dataset.with_options(options).reduce(0, lambda count, batch: count + tf.shape(batch)[0]))
+
+        for decoding in (False, True):
+            for cold in (True, False):
+                found: dict[str, list[float]] = {"files": [], "shards": []}
+                for _ in range(REPEATS):
+                    for name, paths, make in (("files", files, from_files), ("shards", shards, from_shards)):
+                        dataset = make(decoding)
+                        if cold:
+                            drop(paths)
+                        start = time.perf_counter()
+                        count = consume(dataset)
+                        found[name].append(count / (time.perf_counter() - start))
+                files_rate, shards_rate = (statistics.median(found[name]) for name in ("files", "shards"))
+                print(
+                    f"{'cold' if cold else 'warm'}, {'decoding' if decoding else 'not decoding'}:"
+                    f" files {files_rate:,.0f}/s, shards {shards_rate:,.0f}/s, {shards_rate / files_rate:.1f} times"
+                )
+
+
+def run(folder: Path, *arguments: str, wait: bool = True) -> subprocess.Popen[bytes]:
+    """Start the command line in a folder."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pipeline", "+experiment=flowers", *arguments]
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    if wait and process.wait() != 0:
+        raise SystemExit(f"{command} failed")
+    return process
+
+
+def shards_of(folder: Path) -> dict[str, str]:
+    """Return the digest of each shard, and of the index, of a folder's one ingest artifact."""
+    [artifact] = folder.glob("runs/store/ingest/*/1")
+    names = [*artifact.glob("*.tfrecord"), artifact / "index.parquet"]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in names}
+
+
+def kills(folder: Path) -> None:
+    """Kill ingest at 20 random moments of its work, then let it finish: the same bytes as an undisturbed run's."""
+    draw = random.Random(0)
+    arguments = [f'ingest.images="{folder.resolve()}"', "run.targets=[ingest]"]
+    with scratch() as whole, scratch() as broken:
+        start = time.perf_counter()
+        run(whole, *arguments)
+        seconds = time.perf_counter() - start
+        for number in range(20):
+            process = run(broken, *arguments, wait=False)
+            time.sleep(draw.uniform(0.3, 0.95) * seconds)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            chunks = len(list(broken.glob("runs/store/ingest/*/partial/scratch/rows-*")))
+            shards = len(list(broken.glob("runs/store/ingest/*/partial/*.tfrecord")))
+            print(f"kill {number + 1}: {chunks} chunks and {shards} shards were done")
+            if list(broken.glob("runs/store/ingest/*/1")):
+                shutil.rmtree(broken / "runs")
+        run(broken, *arguments)
+        same = shards_of(whole) == shards_of(broken)
+        print(f"after 20 kills: {'identical' if same else 'DIFFERENT'} ({len(shards_of(whole))} files)")
+
+
+def splits_of(folder: Path) -> dict[str, tuple[str, bool]]:
+    """Return each used photo's split and whether it is provisional, by sha256."""
+    import pyarrow.parquet as pq
+
+    [artifact] = folder.glob("runs/store/ingest/*/1")
+    rows = pq.read_table(artifact / "index.parquet", columns=["sha256", "split", "provisional", "outcome"]).to_pylist()
+    return {row["sha256"]: (row["split"], row["provisional"]) for row in rows if row["outcome"] == "used"}
+
+
+def stability(folder: Path) -> None:
+    """Ingest five in six photos, then all: who moved? Then all from a folder of another name."""
+    photos = sorted(path for path in folder.rglob("*") if path.is_file())
+    with scratch() as base:
+        for number, path in enumerate(photos):
+            for name in ("all", *(["most"] if number % 6 else [])):
+                target = base / name / path.relative_to(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target)
+        found = {}
+        for name in ("most", "all"):
+            (base / f"run-{name}").mkdir()
+            run(base / f"run-{name}", f'ingest.images="{base / name}"', "run.targets=[ingest]")
+            found[name] = splits_of(base / f"run-{name}")
+        (base / "all").rename(base / "renamed")
+        (base / "run-renamed").mkdir()
+        run(base / "run-renamed", f'ingest.images="{base / "renamed"}"', "run.targets=[ingest]")
+        both = found["most"].keys() & found["all"].keys()
+        moved = [sha for sha in both if found["most"][sha][0] != found["all"][sha][0] and not found["most"][sha][1]]
+        print(f"{len(found['all']) - len(found['most'])} photos added to {len(found['most'])}: {len(moved)} moved")
+        print(
+            f"left out since, as they look like an added test photo: {len(found['most'].keys() - found['all'].keys())}"
+        )
+        print(f"folder renamed: {'none moved' if splits_of(base / 'run-renamed') == found['all'] else 'SOME MOVED'}")
+
+
+def store_px(folder: Path) -> None:
+    """Measure what scaling photos down at ingest saves, and what it costs in accuracy."""
+    for px in ("null", "320", "256", "224"):
+        accuracies, sizes = [], []
+        with scratch() as base:
+            for salt in ("", "1", "2"):
+                run(base, f'ingest.images="{folder.resolve()}"', f"ingest.store_px={px}", f'ingest.split.salt="{salt}"')
+                metrics = json.loads((base / "runs/flowers/latest/metrics.json").read_text(encoding="utf-8"))
+                accuracies.append(metrics["top1"])
+                shards = (base / "runs/flowers/latest/artifacts/ingest").glob("*.tfrecord")
+                sizes.append(sum(path.stat().st_size for path in shards) / 1e6)
+        print(f"store_px={px}: {statistics.mean(sizes):.1f} MB, test top-1 {statistics.mean(accuracies):.4f}")
+
+
+def million(count: int) -> None:
+    """Ingest so many small images, kept for the next time, and report the process's peak memory."""
+    photos = ROOT / "runs" / f"small-images-{count}"
+    if not photos.exists():
+        make_images(photos, count)
+    with scratch() as base:
+        start = time.perf_counter()
+        run(base, f'ingest.images="{photos}"', "run.targets=[ingest]")
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+        rows = json.loads((base / "runs/flowers/latest/manifest.json").read_text(encoding="utf-8"))["stages"]["ingest"]
+        print(f"{count:,} images in {seconds:,.0f} s, {peak:.2f} GB at the peak; {rows['facts']}")
+
+
+def make_images(photos: Path, count: int) -> None:
+    """Make so many JPEGs of 32 by 32 pixels, of blurred noise, in ten classes."""
+    from PIL import Image
+
+    unfinished = photos.with_name(f"{photos.name}.unfinished")
+    draw = random.Random(0)
+    for number in range(count):
+        folder = unfinished / f"class {number % 10}" / f"{number // 10_000:04d}"
+        if number % 10_000 < 10:
+            folder.mkdir(parents=True, exist_ok=True)
+        noise = Image.frombytes("L", (16, 16), draw.randbytes(256))
+        noise.resize((32, 32), Image.Resampling.BICUBIC).convert("RGB").save(folder / f"{number:07d}.jpg", quality=75)
+    unfinished.rename(photos)
+
+
+if __name__ == "__main__":
+    what, argument = sys.argv[1:]
+    work: dict[str, Callable[[Any], None]] = {
+        function.__name__: function for function in (rate, reading, kills, stability, store_px)
+    }
+    million(int(argument)) if what == "million" else work[what](Path(argument))
