@@ -69,9 +69,9 @@ class Checked(NamedTuple):
 
 
 def in_parallel(work: Callable[[T], Any], items: Iterable[T], threads: int) -> Iterator[Any]:
-    """Map over items with threads, in order, at most a window ahead."""
+    """Map over items with threads (0: two for each core), in order, at most a window ahead."""
     waiting = iter(items)
-    with ThreadPoolExecutor(threads or os.cpu_count()) as executor:
+    with ThreadPoolExecutor(threads or 2 * (os.cpu_count() or 1)) as executor:
         under_way = deque(executor.submit(work, item) for item in islice(waiting, WINDOW))
         while under_way:
             yield under_way.popleft().result()
