@@ -45,13 +45,6 @@ def scratch() -> Iterator[Path]:
         yield Path(name)
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, float]:
-    """Return the wall and the processor seconds that some work takes."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
 def rate(folder: Path) -> None:
     """Compare ingest with reading and decoding alone: the same files, decoder, groups and threads, in turn."""
     from stages.data.checks import decode_small, in_parallel
@@ -59,6 +52,7 @@ def rate(folder: Path) -> None:
     from stages.data.survey import GROUP
     from stages.ingest import ingest
     from stages.ingest_config import IngestConfig, settle_source
+    from stages.tensorflow import tf
 
     config = settle_source(IngestConfig(images=str(folder), seed=0), False)
     photos = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -67,21 +61,20 @@ def rate(folder: Path) -> None:
     def decode(group: list[Path]) -> int:
         return len(decode_small([read_bytes(os.fspath(path)) for path in group], RATIO))
 
-    alone, whole, ratios = [], [], []
+    def decode_whole(group: list[Path]) -> int:
+        return len([tf.io.decode_jpeg(read_bytes(os.fspath(path)), channels=3) for path in group])
+
+    found: dict[str, list[float]] = {"ingest": [], "decoding as ingest does": [], "decoding every pixel": []}
     for _ in range(REPEATS + 1):
-        wall, cpu = timed(lambda: list(in_parallel(decode, groups, 0)))
+        for name, work in (("decoding as ingest does", decode), ("decoding every pixel", decode_whole)):
+            start = time.perf_counter()
+            list(in_parallel(work, groups, 0))
+            found[name].append(len(photos) / (time.perf_counter() - start))
         with scratch() as out:
-            before = time.process_time()
-            facts = ingest(config, out)
-            ingest_cpu = time.process_time() - before
-        alone.append(len(photos) / wall)
-        whole.append(facts["photos_per_second"])
-        ratios.append(whole[-1] / alone[-1])
-        print(
-            f"decoding alone {alone[-1]:,.0f}/s ({cpu:.2f} s CPU), ingest {whole[-1]:,.0f}/s ({ingest_cpu:.2f} s CPU)"
-        )
-    median = statistics.median
-    print(f"medians after a warm-up: {median(alone[1:]):,.0f}/s, {median(whole[1:]):,.0f}/s, {median(ratios[1:]):.1%}")
+            found["ingest"].append(ingest(config, out)["photos_per_second"])
+    for name, rates in found.items():
+        ratio = statistics.median(one / other for one, other in zip(found["ingest"][1:], rates[1:], strict=True))
+        print(f"{name}: {statistics.median(rates[1:]):,.0f}/s; ingest is {ratio:.0%} of that")
 
 
 def drop(paths: list[Path]) -> None:
@@ -231,7 +224,7 @@ def stability(folder: Path) -> None:
 
 def store_px(folder: Path) -> None:
     """Measure what scaling photos down at ingest saves, and what it costs in accuracy."""
-    for px in ("null", "320", "256", "224"):
+    for px in ("null", "256"):
         accuracies, sizes = [], []
         with scratch() as base:
             for salt in ("", "1", "2"):

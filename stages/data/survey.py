@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
-from itertools import islice
+from functools import cached_property, lru_cache
+from itertools import count, islice, pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from stages.data.sources.photo import WHOLE, Photo, read_bytes
 from stages.progress import Advance
 
 CHUNK = 1024
+TAKEN = 4096
 GROUP = 16
 
 SCHEMA = pa.schema(
@@ -42,6 +43,28 @@ SCHEMA = pa.schema(
         ("anew", pa.bool_()),
     ]
 )
+
+
+class Chunks(Sequence[pa.RecordBatch]):
+    """The chunks' rows, from their files; memory holds what is looked at now, and no more."""
+
+    def __init__(self, scratch: Path) -> None:
+        """Find the chunks that a folder holds, from the first on."""
+        self._paths = list(takewhile(Path.exists, (_chunk_path(scratch, number) for number in count())))
+        self._open = lru_cache(maxsize=2)(_read_chunk)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            return [self._open(path) for path in self._paths[number]]
+        return self._open(self._paths[number])
+
+
+def _read_chunk(path: Path) -> pa.RecordBatch:
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).get_batch(0)
 
 
 class Survey:
@@ -92,10 +115,20 @@ class Survey:
         return printable(self.value(index, "path"))
 
     def take(self, rows: NDArray[np.int64], *names: str) -> Iterator[tuple[Any, ...]]:
-        """Yield some columns of some rows, in their order."""
-        wanted = pa.array(rows)
-        columns = [pa.chunked_array([batch.column(name) for batch in self.batches]).take(wanted) for name in names]
-        return zip(*(column.to_pylist() for column in columns), strict=True)
+        """Yield some columns of some rows, in their order, and hold no others meanwhile."""
+        if not len(rows):
+            return
+        order = np.argsort(rows, kind="stable")
+        chunks, inside = np.divmod(rows[order], CHUNK)
+        starts = np.flatnonzero(np.diff(chunks, prepend=-1))
+        pieces = [
+            self.batches[chunks[start]].select(names).take(pa.array(inside[start:end]))
+            for start, end in pairwise([*starts, len(rows)])
+        ]
+        table = pa.Table.from_batches(pieces).take(pa.array(np.argsort(order, kind="stable")))
+        for start in range(0, len(rows), TAKEN):
+            part = table.slice(start, TAKEN)
+            yield from zip(*(column.to_pylist() for column in part.columns), strict=True)
 
     def read(self, index: int) -> bytes:
         """Read the bytes that stand for a photo.
@@ -158,11 +191,7 @@ def survey_photos(
         if len(rows) == sizes[done]:
             _write_chunk(rows, root, scratch, left[done])
             rows, done = [], done + 1
-    batches: list[pa.RecordBatch] = []
-    while (path := _chunk_path(scratch, len(batches))).exists():
-        with pa.OSFile(str(path)) as file:
-            batches.append(pa.ipc.open_file(file).get_batch(0))
-    return Survey(batches, root)
+    return Survey(Chunks(scratch), root)
 
 
 def _chunk_path(scratch: Path, number: int) -> Path:
