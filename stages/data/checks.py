@@ -52,8 +52,8 @@ class Checked(NamedTuple):
     """What one look at a photo found.
 
     `reason` says why it can't be used, and is empty where it can; `note`, what is worth knowing of it. Width and height
-    are as it is seen, upright. `encoded` are the bytes that stand in for its own, where it was made anew. `phash` is
-    None where nothing is to be compared.
+    are as it is stored and seen, upright. `encoded` are the bytes that stand in for its own, where it was made anew.
+    `phash` is None where nothing is to be compared.
     """
 
     photo: Photo
@@ -163,14 +163,14 @@ def decode_small(encoded: Sequence[bytes], ratio: int) -> list[Any]:
     """Decode JPEGs small: for each, an array [height, width] uint8, or the error."""
     try:
         return [one.numpy()[..., 0] for one in _decoder(ratio, len(encoded))(tf.constant(list(encoded)))]
-    except tf.errors.InvalidArgumentError:  # one of them is damaged
+    except tf.errors.OpError:  # one of them is damaged
         return [_thumbnail(one, ratio) for one in encoded]
 
 
 def _thumbnail(encoded: bytes, ratio: int) -> Any:
     try:
         return tf.io.decode_jpeg(encoded, channels=1, ratio=ratio).numpy()[..., 0]
-    except tf.errors.InvalidArgumentError as error:
+    except tf.errors.OpError as error:
         return error
 
 
@@ -228,4 +228,6 @@ def _scaled(found: Checked, header: Header, encoded: bytes, limits: Limits) -> C
     small = scaled_down(encoded, header, limits.store_px) if limits.store_px else None
     if small is None or len(small) >= len(encoded):
         return found
-    return found._replace(encoded=small, note=f"{found.note}; scaled down".lstrip("; "))
+    stored = read_header(small, limits.pixels, limits.frames)
+    note = f"{found.note}; scaled down".lstrip("; ")
+    return found._replace(encoded=small, width=stored.width, height=stored.height, note=note)

@@ -142,8 +142,8 @@ def test_scaled_down_photos_show_the_same_and_stand_the_same(name, scratch):
     [found] = check_photos([Photo(name, "ant", str(scratch))], LIMITS._replace(store_px=100))
     assert found.note.endswith("scaled down")
     seen, shown = as_seen_by_the_network(found.encoded), as_shown(name, encoded)
-    assert (found.height, found.width) == shown.shape[:2]
-    assert sorted(seen.shape[:2]) == [100, 133]
+    assert (found.height, found.width) == seen.shape[:2]  # what the record holds, and says of itself
+    assert seen.shape[:2] == ((100, 133) if shown.shape[0] < shown.shape[1] else (133, 100))
     small = Image.fromarray(shown).resize(seen.shape[1::-1], Image.Resampling.LANCZOS)
     assert np.abs(seen.astype(float) - np.asarray(small)).mean() < 6
 
