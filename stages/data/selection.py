@@ -73,7 +73,7 @@ def select_photos(survey: Survey, config: SplitConfig, twin_bits: int | None, le
         UserError: one class or none, two classes of one name, a class with fewer than `least` photos.
     """
     labels, classes = survey.codes("label")
-    outcomes = np.where(_present(survey, "reason"), Outcome.quarantined, Outcome.used).astype(np.int8)
+    outcomes = np.where(survey.present("reason"), Outcome.quarantined, Outcome.used).astype(np.int8)
     outcomes[labels < 0] = Outcome.quarantined
     skipped = survey.column("skipped", False).astype(bool)
     outcomes[skipped] = Outcome.skipped
@@ -99,11 +99,6 @@ def select_photos(survey: Survey, config: SplitConfig, twin_bits: int | None, le
     )
     _require_training_photos(selection)
     return selection
-
-
-def _present(survey: Survey, name: str) -> NDArray[np.bool_]:
-    found = [batch.column(name).is_valid().to_numpy(zero_copy_only=False) for batch in survey.batches]
-    return np.concatenate([*found, np.zeros(0, bool)])
 
 
 def _drop_duplicates(
@@ -152,7 +147,7 @@ def _find_pairs(
     survey: Survey, rows: NDArray[np.int64], twin_bits: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
     """Find the used photos that look the same, as rows."""
-    hashed = rows[_present(survey, "phash")[rows]] if twin_bits is not None else rows[:0]
+    hashed = rows[survey.present("phash")[rows]] if twin_bits is not None else rows[:0]
     hashes = survey.column("phash").astype(np.uint64)[hashed]
     first, second, bits = near_pairs(hashes, twin_bits or 0)
     return hashed[first], hashed[second], bits

@@ -96,11 +96,14 @@ class Survey:
             order[numbers[value]] = place
         return (order[np.concatenate(found)] if found else np.zeros(0, np.int32)), values
 
+    def present(self, name: str) -> NDArray[np.bool_]:
+        """Say for each photo whether a column holds something [photos]."""
+        found = [batch.column(name).is_valid().to_numpy(zero_copy_only=False) for batch in self.batches]
+        return np.concatenate([*found, np.zeros(0, bool)])
+
     def bad_rows(self) -> list[int]:
         """Return the rows of photos that can't be used."""
-        bad = [batch.column("reason").is_valid().to_numpy(zero_copy_only=False) for batch in self.batches]
-        skipped = self.column("skipped", False).astype(bool)
-        return np.flatnonzero(np.concatenate([*bad, np.zeros(0, bool)]) & ~skipped).tolist()
+        return np.flatnonzero(self.present("reason") & ~self.column("skipped", False).astype(bool)).tolist()
 
     def made_anew(self) -> int:
         """Count the photos whose bytes aren't the source's own."""
