@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -20,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pipeline.config import config_keys, register_schemas
-from pipeline.errors import Unavailable, UserError
+from pipeline.errors import Stopped, Unavailable, UserError
 from pipeline.refusals import REFUSALS, expand_home, explain
 from pipeline.runner import execute
 from pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
@@ -117,7 +118,7 @@ def run_sweep(arguments: list[str]) -> None:
 
 
 def main() -> None:
-    """Run the command line; ends with 0, or 2 for a mistake that the user can mend."""
+    """Run the command line; ends with 0, 2 for a mistake that the user can mend, or 128 + the signal that ended it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("hydra").setLevel(logging.WARNING)
     arguments = [expand_home(argument, str(Path.home())) for argument in sys.argv[1:]]
@@ -135,10 +136,22 @@ def main() -> None:
         mistakes.append(error)
     except REFUSALS as error:
         mistakes.append(explain(error, config_keys(STAGES.values())))
+    except KeyboardInterrupt as error:
+        _end_stopped(error)
     if mistakes:
         sys.stdout.flush()
         print("\n".join(str(mistake) for mistake in mistakes), file=sys.stderr)
         sys.exit(2)
+
+
+def _end_stopped(error: KeyboardInterrupt) -> None:
+    """End as a command that a signal ended, saying what is kept."""
+    said = str(error) or "Stopped by SIGINT. What is finished is kept: the same command goes on from there."
+    number = error.signal if isinstance(error, Stopped) else signal.SIGINT
+    sys.stdout.flush()
+    print(said, file=sys.stderr, flush=True)
+    # At once: a thread of TensorFlow's that is at work must not hold this up.
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -19,3 +19,14 @@ class Unavailable(UserError):
 
 class Undecided(Exception):
     """Raised by a stage's `resolve` under `run.plan=true`: settling it would need work, such as a download."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Work that a signal ended in good order: what was kept, and how to go on.
+
+    Printed as plain lines; the command ends with exit code 128 + the signal's number: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+
+    def __init__(self, signal: int, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.signal = signal

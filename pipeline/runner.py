@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.artifact import Artifact, Facts, empty_folder
 from pipeline.config import RunConfig, check_names, typed_configs
-from pipeline.errors import UserError
+from pipeline.errors import Stopped, UserError
 from pipeline.keys import code_digests, imported_versions, key_parts, make_key
+from pipeline.memo import Memo
 from pipeline.plan import make_plan, order_stages
 from pipeline.run import Run
 from pipeline.stage import RunRecord, Stage
@@ -58,7 +59,7 @@ def execute(
     try:
         _run_stages(ordered, configs, store, run, run_config)
     except BaseException as error:
-        run.finish(error=str(error) if isinstance(error, UserError) else traceback.format_exc())
+        run.finish(error=str(error) if isinstance(error, UserError | Stopped) else traceback.format_exc())
         raise
     run.finish()
     _summarise(run, time.perf_counter() - started)
@@ -90,27 +91,40 @@ def _run_stages(
     for stage in ordered:
         config = configs[stage.name]
         inputs = {name: made.get(name) if name in stage.needs(config) else None for name in stage.inputs}
+        force = stage.name in run_config.force
         started = time.perf_counter()
+        memo = _memo(stage, store, force)
+        given: dict[str, Any]
+        given, notes = ({"memo": memo}, memo.notes) if memo else ({}, {})
+        if stage.wants_record:
+            given["run"] = RunRecord(run.path, run.manifest, dict(made))
         if not stage.cache:
-            record = {"run": RunRecord(run.path, run.manifest, dict(made))} if stage.wants_record else {}
-            facts = stage(config, run.path, **inputs, **record)
+            facts = {**stage(config, run.path, **inputs, **given), **notes}
             seconds = time.perf_counter() - started
             run.record(stage.name, cached=False, seconds=seconds, facts=facts)
             log.info(_line(stage.name, "ran", "", seconds, facts))
             continue
         present = {name: artifact for name, artifact in inputs.items() if artifact}
-        artifact, cached = _obtain(stage, config, present, inputs, store, force=stage.name in run_config.force)
+        artifact, cached = _obtain(stage, config, present, {**inputs, **given}, store, force)
+        facts = {**artifact.facts, **notes}
         made[stage.name] = artifact
         seconds = time.perf_counter() - started
-        run.record(stage.name, cached=cached, seconds=seconds, facts=artifact.facts, artifact=artifact)
-        log.info(_line(stage.name, "cached" if cached else "ran", artifact.key, seconds, artifact.facts))
+        run.record(stage.name, cached=cached, seconds=seconds, facts=facts, artifact=artifact)
+        log.info(_line(stage.name, "cached" if cached else "ran", artifact.key, seconds, facts))
+
+
+def _memo(stage: Stage, store: Store, force: bool) -> Memo | None:
+    """Return the memo of a stage that takes one; forced, the stage computes all anew."""
+    if not stage.wants_memo:
+        return None
+    return store.memo(stage.name, code_digests(stage), imported_versions(stage), fresh=force)
 
 
 def _obtain(
     stage: Stage,
     config: Any,
     present: Mapping[str, Artifact],
-    inputs: Mapping[str, Artifact | None],
+    given: Mapping[str, Any],
     store: Store,
     force: bool,
 ) -> tuple[Artifact, bool]:
@@ -119,7 +133,7 @@ def _obtain(
     key = make_key(parts)
 
     def make(out: Path) -> Facts:
-        facts = stage(config, out, **inputs)
+        facts = stage(config, out, **given)
         if make_key(key_parts(stage, config, present, code, versions, store.contents)) != key:
             empty_folder(out)
             raise UserError(

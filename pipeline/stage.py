@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.artifact import Artifact, Facts
+from pipeline.memo import Memo
 
 Predicate = Callable[[Any], bool]
 F = TypeVar("F", bound=Callable[..., Facts])
@@ -25,12 +26,16 @@ class RunRecord:
     artifacts: Mapping[str, Artifact]
 
 
+GIVEN = {"run": RunRecord, "memo": Memo}
+"""What a stage may take beside its inputs: a parameter of that name and that annotation."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stage's declaration, read from its function; call it as the function itself.
 
     `optional` maps an input to the predicate on config that says whether it is needed. `wants_record`
-    is true for a stage that takes the run's record.
+    and `wants_memo` are true for a stage that takes the run's record, or a memo.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Stage:
     resume: bool = False
     resolve: Callable[..., Any] | None = None
     wants_record: bool = False
+    wants_memo: bool = False
 
     def __call__(self, config: Any, out: Path, **inputs: Any) -> Facts:
         return self.function(config, out, **inputs)
@@ -61,6 +67,9 @@ def stage(
     schemas: Mapping[str, type] | None = None,
 ) -> Callable[[Callable[..., Facts]], Stage]:
     """Declare a function `(config, out, *, input: Artifact, other: Artifact | None) -> Facts` a stage.
+
+    It may also take `memo: Memo`, where it keeps what it computed for parts of its inputs: that changes how long the
+    work takes, never what comes out, and so is in no key. A stage with cache=False may take `run: RunRecord`.
 
     Args:
         cache: keep the output under its key; without it the stage always runs, in the run's directory.
@@ -97,13 +106,13 @@ def _declaration(
         raise TypeError(f"stage {name} takes (config, out, *, inputs ...), not {inspect.signature(function)}")
     if not is_dataclass(hints.get("config")) or hints.get("out") is not Path:
         raise TypeError(f"stage {name}: config must be a dataclass and out a Path")
-    inputs, wants_record = [], False
+    inputs, given = [], set()
     for parameter in parameters[2:]:
         hint = hints.get(parameter.name)
         if parameter.kind is not parameter.KEYWORD_ONLY:
             raise TypeError(f"stage {name}: input {parameter.name} must be keyword-only")
-        if hint is RunRecord and parameter.name == "run":
-            wants_record = True
+        if parameter.name in GIVEN and hint is GIVEN[parameter.name]:
+            given.add(parameter.name)
         elif hint is Artifact or _is_optional_artifact(hint):
             inputs.append(parameter.name)
             if _is_optional_artifact(hint) != (parameter.name in optional):
@@ -112,7 +121,7 @@ def _declaration(
             raise TypeError(f"stage {name}: {parameter.name} is annotated {hint}, not Artifact")
     if set(optional) - set(inputs):
         raise TypeError(f"stage {name}: optional names {sorted(set(optional) - set(inputs))}, which it doesn't take")
-    if wants_record and cache:
+    if "run" in given and cache:
         raise TypeError(f"stage {name} takes the run's record, which no key covers: declare it cache=False")
     return Stage(
         name,
@@ -124,7 +133,8 @@ def _declaration(
         cache,
         resume,
         resolve,
-        wants_record,
+        wants_record="run" in given,
+        wants_memo="memo" in given,
     )
 
 

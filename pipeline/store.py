@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from filelock import FileLock, Timeout
 
 from pipeline.artifact import RECORD, Artifact, Facts, fsync, read_artifact, seal
 from pipeline.content import ContentDigests
+from pipeline.memo import Memo
 from pipeline.stage import Stage
 
 log = logging.getLogger(__name__)
 
+MEMO = "memo"
+
 
 class Store:
-    """A folder `<stage>/<key>/<generation>` of committed artifacts.
+    """A folder `<stage>/<key>/<generation>` of committed artifacts, and of memos `<stage>/memo/<key>`.
 
     An artifact is made in `<stage>/<key>/partial`, put on the disk and renamed: at every moment it is
     there whole or not at all. A lock for each key lets two runs that need the same one make it once.
@@ -43,7 +46,7 @@ class Store:
         folder = self.root / stage
         keys = sorted(folder.iterdir(), key=lambda path: -path.stat().st_mtime_ns) if folder.is_dir() else []
         for path in keys:
-            artifact = self.find(stage, path.name) if path.is_dir() else None
+            artifact = self.find(stage, path.name) if path.is_dir() and path.name != MEMO else None
             if artifact:
                 yield artifact
 
@@ -82,6 +85,10 @@ class Store:
             for path in (folder, folder.parent, self.root):
                 fsync(path)
             return read_artifact(folder / str(generation), generation), False
+
+    def memo(self, stage: str, code: Mapping[str, str], versions: Mapping[str, str], fresh: bool = False) -> Memo:
+        """Return a stage's memo, for its code's digests and the versions that it imports."""
+        return Memo(self.root / stage / MEMO, code, versions, fresh)
 
     def _folder(self, stage: str, key: str) -> Path:
         return self.root / stage / key

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-BLUE, ORANGE = "#4269d0", "#efb118"
+BLUE, ORANGE, GREY = "#4269d0", "#efb118", "#777777"
 
 
 def _svg(figure: Figure) -> str:
@@ -42,14 +43,37 @@ def confusion_chart(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> s
     return _svg(figure)
 
 
-def training_chart(history: Mapping[str, Sequence[float]]) -> str:
-    """Draw loss and accuracy by epoch, training and validation."""
+def training_chart(history: Mapping[str, Sequence[Any]]) -> str:
+    """Draw loss and accuracy by epoch, training and validation, with a line wherever another phase begins."""
     figure = Figure((8.5, 3.2), layout="constrained")
     for axes, measure in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         axes.plot(history["epoch"], history[measure], color=BLUE, label="training")
         axes.plot(history["epoch"], history[f"validation_{measure}"], color=ORANGE, label="validation")
+        for epoch, phase in _phase_starts(history):
+            axes.axvline(epoch - 0.5, color=GREY, linewidth=0.8, linestyle="--")
+            beside = {"xytext": (2, 0), "textcoords": "offset points", "rotation": 90, "va": "center", "fontsize": 8}
+            axes.annotate(phase, (epoch - 0.5, 0.5), xycoords=axes.get_xaxis_transform(), color=GREY, **beside)
         axes.set_xlabel("epoch")
         axes.set_title(measure, loc="left")
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
+    return _svg(figure)
+
+
+def _phase_starts(history: Mapping[str, Sequence[Any]]) -> list[tuple[int, str]]:
+    """Return the first epoch and the name of each phase but the first; a history without phases has one."""
+    phases = history.get("phase", [])
+    return [(history["epoch"][row], phases[row]) for row in range(1, len(phases)) if phases[row] != phases[row - 1]]
+
+
+def rate_chart(trials: Mapping[str, Sequence[float]], suggested: float) -> str:
+    """Draw the loss by the learning rate, on a logarithmic axis, and mark the rate that is suggested."""
+    figure = Figure((6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.semilogx(trials["learning_rate"], trials["loss"], color=BLUE)
+    axes.axvline(suggested, color=ORANGE, linestyle="--", label=f"{suggested:.2g}: the loss falls fastest")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("training loss, smoothed")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
     return _svg(figure)

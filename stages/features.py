@@ -6,13 +6,20 @@ import time
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import Artifact, Facts
 from pipeline.config import require_range
+from pipeline.memo import Memo
 from pipeline.stage import stage
 from stages.data.split_config import SPLITS
 from stages.progress import progress
+
+if TYPE_CHECKING:
+    from stages.data.photo_cache import PhotoCache
+
+NOTHING_COMPUTED: Facts = {"build_seconds": None, "images_per_second": None}
+"""A sweep's table may have a column of these: it is empty then, where a fact that is absent would be refused."""
 
 
 class Precision(Enum):
@@ -44,34 +51,53 @@ def settle_precision(config: FeaturesConfig, plan: bool) -> FeaturesConfig:
 
 
 @stage(resolve=settle_precision)
-def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artifact) -> Facts:
-    """Write `<split>.arrow`: for each record, in order, `sha256`, `label` and `features` [width] float32."""
-    from stages.data.features import write_features
-    from stages.data.records import read_records
+def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artifact, memo: Memo) -> Facts:
+    """Write `<split>.arrow`: for each record, in order, `sha256`, `label` and `features` [width] float32.
+
+    What the memo holds of the same base isn't computed again, whatever else changed: the split, or other photos.
+    """
+    from stages.data.features import missing_photos, missing_records, read_photos, write_features
+    from stages.data.photo_cache import PhotoCache
+
+    width = base.facts["feature_width"]
+    # Of another batch size the last bits may be others, as a library may add in another order.
+    folder = memo.folder(base=base.digest, precision=config.precision.value, batch_size=config.batch_size)
+    cache = PhotoCache(folder, (width,), "float32")
+    total = sum(ingest.facts[split] for split in SPLITS)
+    with progress("looking for known photos", total, "images") as advance:
+        photos = {split: read_photos(ingest.path, split, advance) for split in SPLITS}
+    missing = missing_photos(photos, cache)
+    computed = int(sum(marks.sum() for marks in missing.values()))
+    timings = NOTHING_COMPUTED
+    if computed:
+        timings = _compute(config, base.path, missing_records(ingest.path, photos, missing), computed, cache)
+    memo.note(computed=computed)
+    for split in SPLITS:
+        write_features(out / f"{split}.arrow", photos[split], cache, config.batch_size)
+    return {
+        "images": sum(len(own.keys) for own in photos.values()),
+        "width": width,
+        "precision": config.precision.value,
+        **timings,
+    }
+
+
+def _compute(config: FeaturesConfig, base: Path, records: Any, count: int, cache: PhotoCache) -> Facts:
+    """Compute the features of `count` records, into the cache; return what that took."""
+    from stages.data.features import compute_features
     from stages.hardware import bfloat16_rewriting
     from stages.model import read_card
 
-    card = read_card(base.path)
     started = time.perf_counter()
-    bottleneck = make_bottleneck(base.path)
+    bottleneck = make_bottleneck(base)
     built = time.perf_counter()
-    count = 0
-    total = sum(ingest.facts[split] for split in SPLITS)
+    wanted = read_card(base).preprocessing
     with (
         bfloat16_rewriting(config.precision is Precision.bfloat16),
-        progress("computing features", total, "images") as advance,
+        progress("computing features", count, "images") as advance,
     ):
-        for split in SPLITS:
-            records = read_records(ingest.path, split)
-            path = out / f"{split}.arrow"
-            count += write_features(path, records, card.preprocessing, bottleneck, config.batch_size, advance)
-    return {
-        "images": count,
-        "width": base.facts["feature_width"],
-        "precision": config.precision.value,
-        "build_seconds": built - started,
-        "images_per_second": count / (time.perf_counter() - built),
-    }
+        compute_features(records, cache, wanted, bottleneck, config.batch_size, advance)
+    return {"build_seconds": built - started, "images_per_second": count / (time.perf_counter() - built)}
 
 
 def make_bottleneck(base: Path) -> Any:

@@ -15,14 +15,23 @@ from stages.tensorflow import tf
 
 AT_ONCE = 2
 
+Prepare = Callable[[dict[str, Any]], Any]
+"""Makes a record's image ready: [side, side, 3] float32."""
 
-def prepared_batches(records: Any, wanted: Preprocessing, batch_size: int) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield (images [batch, side, side, 3] float32, the records' other columns) over a dataset with `encoded`."""
+
+def prepared_batches(
+    records: Any, wanted: Preprocessing | Prepare, batch_size: int
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield (images [batch, side, side, 3] float32, the records' other columns) over a dataset with `encoded`.
+
+    `wanted` is how a network wants its images when it isn't trained, or a function that prepares a record's.
+    """
 
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]  # TensorFlow carries no types
     def prepare(record: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         others = {name: value for name, value in record.items() if name != "encoded"}
-        return preprocess(record["encoded"], wanted), others
+        image = preprocess(record["encoded"], wanted) if isinstance(wanted, Preprocessing) else wanted(record)
+        return image, others
 
     dataset = records.map(prepare, num_parallel_calls=os.cpu_count() or 1, deterministic=True)
     yield from dataset.batch(batch_size).prefetch(2).with_options(without_autotune())
@@ -40,7 +49,7 @@ def without_autotune() -> Any:
 
 
 def run_prepared(
-    function: Callable[[Any], Any], records: Any, wanted: Preprocessing, batch_size: int
+    function: Callable[[Any], Any], records: Any, wanted: Preprocessing | Prepare, batch_size: int
 ) -> Iterator[tuple[NDArray[Any], dict[str, Any]]]:
     """Yield (the function's outputs [batch, ...], the records' other columns) over a dataset with `encoded`, in order.
 

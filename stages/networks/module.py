@@ -40,11 +40,11 @@ def outline(network: Network, input_shape: tuple[int, ...]) -> Outline:
     shapes: dict[str, tuple[int | None, ...]] = {}
 
     def get(getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
-        variables[name] = _declared(wanted)
+        variables[name] = declare(wanted)
         return tf.zeros(variables[name].shape, variables[name].dtype)
 
     def run(inputs: Any) -> Any:
-        output, end_points = _call(network, get, inputs, is_training=False)
+        output, end_points = call_network(network, get, inputs, is_training=False)
         shapes.update((name, tuple(tensor.shape)) for name, tensor in end_points.items())
         return output
 
@@ -64,7 +64,7 @@ def freeze(network: Network, values: Mapping[str, Any], input_shape: tuple[int, 
         return tf.constant(values[name], wanted["dtype"], tf.TensorShape(wanted["shape"]).as_list(), name=f"{name}/")
 
     def run(inputs: Any) -> Any:
-        return _call(network, get, inputs)[0]
+        return call_network(network, get, inputs)[0]
 
     specification = tf.TensorSpec([None, *input_shape], tf.float32)
     traced = tf.function(run, autograph=False).get_concrete_function(specification)
@@ -72,13 +72,17 @@ def freeze(network: Network, values: Mapping[str, Any], input_shape: tuple[int, 
     return import_function(graph_def, traced.inputs[0].name, traced.outputs[0].name)
 
 
-def _call(network: Network, getter: Callable[..., Any], inputs: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+def call_network(
+    network: Network, getter: Callable[..., Any], inputs: Any, **options: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Run a network function, `getter` standing in for `tf.compat.v1.get_variable`: (output, end points)."""
     scope = tf.compat.v1.get_variable_scope()
     with tf.compat.v1.variable_scope(scope, custom_getter=getter):
         return network(inputs, **options)
 
 
-def _declared(wanted: Mapping[str, Any]) -> Declared:
+def declare(wanted: Mapping[str, Any]) -> Declared:
+    """Return what a network says of a variable when it asks for one, as the getter's keyword arguments."""
     initializer = wanted.get("initializer") or tf.compat.v1.glorot_uniform_initializer()
     return Declared(
         shape=tuple(tf.TensorShape(wanted["shape"]).as_list()),
@@ -118,12 +122,12 @@ class SlimModule(tf.Module):  # type: ignore[misc]  # TensorFlow carries no type
 
     def __call__(self, inputs: Any, is_training: bool = False, **options: Any) -> tuple[Any, dict[str, Any]]:
         """Run the network: `(output, end_points)`. Call it inside a `tf.function`."""
-        return _call(self._network, self._get, inputs, is_training=is_training, **options)
+        return call_network(self._network, self._get, inputs, is_training=is_training, **options)
 
     def _get(self, getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
         """Stand in for `get_variable`, as its custom getter."""
         if name not in self.variables_by_name:
-            declared = _declared(wanted)
+            declared = declare(wanted)
             with tf.init_scope():
                 value = self._given(name)
                 value = declared.initial_value(name, self._seed) if value is None else value

@@ -1,0 +1,117 @@
+"""What lies below the cut, computed once: its outputs for each photo, or for each of a photo's augmented views."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pipeline.memo import Memo
+from stages.data.augmentation import augment, image_seed
+from stages.data.augmentation_config import AugmentationConfig
+from stages.data.batches import run_prepared
+from stages.data.photo_cache import PhotoCache
+from stages.data.photos import Photos
+from stages.data.preprocessing import Preprocessing
+from stages.hardware import bfloat16_rewriting
+from stages.networks.symbolic import Symbolic
+from stages.progress import progress
+from stages.tensorflow import tf
+from stages.train_config import CacheConfig, Switch
+
+log = logging.getLogger(__name__)
+
+KEPT_AS = "float16"
+BYTES = 2
+
+
+def cached_views(
+    memo: Memo,
+    lower: Symbolic,
+    values: Mapping[str, Any],
+    photos: Photos,
+    wanted: Preprocessing,
+    augmentation: AugmentationConfig,
+    views: int,
+    seed: int,
+    config: CacheConfig,
+) -> tuple[PhotoCache, list[list[str]]] | None:
+    """Return the lower part's outputs, and the keys of each photo's views [count][views]; None where the disk budget
+    doesn't allow them.
+
+    What is remembered from another training isn't computed again. `values` holds the lower part's variables.
+    """
+    run = lower_function(lower, values, wanted.input_px)
+    shape = tuple(run.structured_outputs.shape[1:])
+    megabytes = len(photos) * views * prod(shape) * BYTES / 1e6
+    if megabytes > config.budget_mb:
+        log.info(
+            "train     %s photos x %d views at the cut would take %s MB of train.cache.budget_mb=%s: not kept",
+            f"{len(photos):,}",
+            views,
+            f"{megabytes:,.0f}",
+            f"{config.budget_mb:,}",
+        )
+        return None
+    folder = memo.folder(
+        lower=_digest(lower, values),
+        preprocessing=asdict(wanted),
+        augmentation=[type(augmentation).__name__, asdict(augmentation)],
+        seed=seed,
+        bfloat16=config.bfloat16.value,
+        batch_size=config.batch_size,
+    )
+    cache = PhotoCache(folder, shape, KEPT_AS)
+    keys = [[f"{key}-{view}" for view in range(views)] for key in photos.keys]
+    missing = [(place, view) for view in range(views) for place in range(len(photos)) if keys[place][view] not in cache]
+    with (
+        bfloat16_rewriting(config.bfloat16 is Switch.always),
+        progress("computing what lies below the cut", len(missing), "views") as advance,
+        cache.writing() as add,
+    ):
+        records = _with_views(photos, missing)
+        prepare = view_of(wanted, augmentation, seed)
+        for outputs, others in run_prepared(run, records, prepare, config.batch_size) if missing else ():
+            places = zip(others["place"].numpy(), others["epoch"].numpy(), strict=True)
+            add([keys[place][view] for place, view in places], outputs)
+            advance(len(outputs))
+    return cache, keys
+
+
+def view_of(wanted: Preprocessing, augmentation: AugmentationConfig, seed: int) -> Any:
+    """Return what makes a record's image ready, its draws decided by (seed, `number`, `epoch`)."""
+    return lambda record: augment(
+        record["encoded"], wanted, augmentation, image_seed(seed, record["number"], record["epoch"])
+    )
+
+
+def lower_function(lower: Symbolic, values: Mapping[str, Any], input_px: int) -> Any:
+    """Return the part below the cut as a function of images [batch, side, side, 3] float32, its weights constants."""
+
+    def run(images: Any) -> Any:
+        return lower.run(images, {name: tf.constant(values[name]) for name in lower.feeds})[0]
+
+    shape = tf.TensorSpec([None, input_px, input_px, 3], tf.float32)
+    return tf.function(run, autograph=False).get_concrete_function(shape)
+
+
+def _with_views(photos: Photos, wanted: list[tuple[int, int]]) -> Any:
+    """Read photos and which view of them is meant, as their `epoch`."""
+    views = tf.data.Dataset.from_tensor_slices(np.array([view for _, view in wanted], np.int64))
+    records = photos.dataset([place for place, _ in wanted])
+    return tf.data.Dataset.zip((records, views)).map(lambda record, view: {**record, "epoch": view})
+
+
+def _digest(lower: Symbolic, values: Mapping[str, Any]) -> str:
+    """Return a digest of the lower part: its operations and its weights."""
+    digest = hashlib.sha256(lower.graph_def.SerializeToString(deterministic=True))
+    digest.update(json.dumps([lower.given, lower.output, lower.feeds]).encode())
+    for name in sorted(lower.feeds):
+        digest.update(np.ascontiguousarray(values[name]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,80 @@
+"""A split's photos by number: where each one's bytes are, read when they are wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stages.data.records import FOOTER_BYTES, HEADER_BYTES
+from stages.tensorflow import tf
+
+COLUMNS = ["label", "sha256", "shard", "offset", "length"]
+READERS = 4
+
+
+class Photos:
+    """A split's photos in the order of their shards; `labels` [count] int64 numbers their classes.
+
+    `numbers` [count] int64 tells photos apart whatever else is in the split: the first 63 bits of their sha256.
+    """
+
+    def __init__(self, ingest: Path, split: str) -> None:
+        """Read where the photos are; of the photos themselves nothing is read yet."""
+        self._folder = ingest
+        classes = (ingest / "labels.txt").read_text(encoding="utf-8").splitlines()
+        wanted = [("outcome", "=", "used"), ("split", "=", split)]
+        table = pq.read_table(ingest / "index.parquet", columns=COLUMNS, filters=wanted)
+        table = table.sort_by([("shard", "ascending"), ("offset", "ascending")])
+        places = {name: number for number, name in enumerate(classes)}
+        self.labels: NDArray[np.int64] = np.array([places[name] for name in table["label"].to_pylist()], np.int64)
+        sha256s = table["sha256"].to_pylist()
+        self.numbers: NDArray[np.int64] = np.array([int(name[:16], 16) >> 1 for name in sha256s], np.int64)
+        self._shards = table["shard"].to_pylist()
+        self._offsets, self._lengths = (table[name].to_numpy() for name in ("offset", "length"))
+        self._maps: dict[str, mmap.mmap] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def encoded(self, number: int) -> bytes:
+        """Read one photo's bytes."""
+        begin = int(self._offsets[number]) + HEADER_BYTES
+        end = begin + int(self._lengths[number]) - HEADER_BYTES - FOOTER_BYTES
+        example = tf.train.Example.FromString(self._map(self._shards[number])[begin:end])
+        encoded: bytes = example.features.feature["image/encoded"].bytes_list.value[0]
+        return encoded
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The sha256 of each photo's bytes as they are stored, in hex."""
+        with ThreadPoolExecutor(READERS) as executor:
+            return list(executor.map(lambda number: hashlib.sha256(self.encoded(number)).hexdigest(), range(len(self))))
+
+    def dataset(self, order: Sequence[int] | NDArray[Any]) -> Any:
+        """Read photos in an order: a dataset of `encoded` (string), `label`, `number` and `place` (int64)."""
+
+        def rows() -> Iterator[tuple[bytes, int, int, int]]:
+            for place in order:
+                yield self.encoded(place), int(self.labels[place]), int(self.numbers[place]), int(place)
+
+        whole = tf.TensorSpec([], tf.int64)
+        signature = (tf.TensorSpec([], tf.string), whole, whole, whole)
+        names = ("encoded", "label", "number", "place")
+        return tf.data.Dataset.from_generator(rows, output_signature=signature).map(
+            lambda *values: dict(zip(names, values, strict=True))
+        )
+
+    def _map(self, shard: str) -> mmap.mmap:
+        if shard not in self._maps:
+            with (self._folder / shard).open("rb") as file:
+                self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._maps[shard]

@@ -1,0 +1,53 @@
+"""What a phase reads: features, views kept at the cut, or photos, whichever costs least."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from stages.cut_cache import cached_views, view_of
+from stages.data.augmentation_config import AugmentationConfig
+from stages.data.photos import Photos
+from stages.data.preprocessing import preprocess
+from stages.feeds import FeaturesFeed, Feed, PhotosFeed, ViewsFeed
+from stages.phase_network import PhaseNetwork, phase_network
+from stages.train_config import PhaseConfig, Switch
+from stages.training import Job
+
+
+def phase_feeds(
+    job: Job, phase: PhaseConfig, network: PhaseNetwork, values: Mapping[str, Any]
+) -> tuple[Feed, Feed, PhaseNetwork]:
+    """Return the training photos' feed, the validation photos', and the network that they are for.
+
+    That is another than `network` where nothing is kept at the cut: then all of it runs at each step.
+    """
+    augments = job.config.augments(phase)
+    if phase.head_alone and not augments:
+        training, validation = (FeaturesFeed(*job.features[split]) for split in ("train", "validation"))
+        return training, validation, network
+    photos, checked = (Photos(job.ingest, split) for split in ("train", "validation"))
+    wanted = job.card.preprocessing
+    seen = replace(wanted, input_px=phase.input_px or wanted.input_px)
+    augmentation = job.config.augmentation if augments else AugmentationConfig()
+    views = job.config.cache.views if augments else 1
+    if network.lower is not None and views:
+        settings = (job.config.seed, job.config.cache)
+        kept = cached_views(job.memo, network.lower, values, photos, seen, augmentation, views, *settings)
+        plain = kept and cached_views(
+            job.memo, network.lower, values, checked, wanted, AugmentationConfig(), 1, *settings
+        )
+        if kept and plain:
+            turns = np.random.Generator(np.random.Philox(job.config.seed)).integers(views, size=len(photos))
+            training_views = ViewsFeed(*kept, photos.labels, turns)
+            return training_views, ViewsFeed(*plain, checked.labels, np.zeros(len(checked), np.int64)), network
+    whole = network
+    if network.lower is not None:
+        head = [name for name in network.names if name not in network.lower.feeds and name in job.initial]
+        head = [name for name in head if network.upper is None or name not in network.upper.feeds]
+        whole = phase_network(job.card, phase, head, fuse=job.config.fused.batch_norm is Switch.always, cut=False)
+    validation_feed = PhotosFeed(checked, lambda record: preprocess(record["encoded"], wanted))
+    return PhotosFeed(photos, view_of(seen, augmentation, job.config.seed)), validation_feed, whole

@@ -1,0 +1,75 @@
+"""What TensorBoard shows of a phase: its steps, examples, weights, activations, graph and profile."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.data.preprocessing import Preprocessing
+from stages.history import History
+from stages.phase_trainer import PhaseTrainer, Sums
+from stages.tensorflow import tf
+
+STEPS_A_SCALAR = 10
+EXAMPLES = 8
+WARM_STEPS = 2
+"""Steps that a profile leaves out: tracing and the preparation of layers."""
+
+
+class PhaseView:
+    """Watches a phase's steps and writes what is to be seen of them."""
+
+    def __init__(self, history: History, logs: Path, trainer: PhaseTrainer, profile_steps: int) -> None:
+        """Write into `history`; `logs` takes the profile of `profile_steps` steps."""
+        self._history, self._logs, self._trainer = history, logs, trainer
+        self._profile_steps, self._seen, self._profiling = profile_steps, 0, False
+        self._last = time.perf_counter()
+        self._inputs: Any = None
+
+    def inputs(self, inputs: Any, wanted: Preprocessing | None) -> None:
+        """Keep a batch to look at the activations of; show its images where these are what it holds."""
+        if self._inputs is None:
+            self._inputs = inputs
+            if wanted is not None:
+                images = (inputs[:EXAMPLES].numpy() * wanted.scale + np.asarray(wanted.offset)) / 255
+                self._history.images(1, np.clip(images, 0, 1).astype(np.float32))
+
+    def steps(self, number: int, count: int, images: int, sums: Sums, rate: float) -> None:
+        """Note `count` steps just done, the last of them the `number`th over all phases."""
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        self._profile(count)
+        if number % STEPS_A_SCALAR == 0 or count > 1:
+            self._history.step(
+                number,
+                loss=sums.loss / count,
+                gradient_norm=sums.norm / count,
+                learning_rate=rate,
+                images_per_second=images / seconds,
+                step_seconds=seconds / count,
+            )
+
+    def resume(self) -> None:
+        """Start the clock of the next step here: what came before was no step."""
+        self._last = time.perf_counter()
+
+    def end(self, epoch: int) -> None:
+        """Show the weights that were trained, and what they make of a batch."""
+        self._profile(0, over=True)
+        weights = self._trainer.weights()
+        self._history.histograms(epoch, "weights", {name: weights[name] for name in self._trainer.trained})
+        if self._inputs is not None:
+            self._history.histograms(epoch, "activations", self._trainer.activations(self._inputs))
+            self._history.graph(self._trainer.graph(self._inputs))
+
+    def _profile(self, count: int, over: bool = False) -> None:
+        self._seen += count
+        if self._profiling and (over or self._seen >= WARM_STEPS + self._profile_steps):
+            tf.profiler.experimental.stop()
+            self._profiling, self._profile_steps = False, 0
+        elif self._profile_steps and not over and self._seen >= WARM_STEPS:
+            tf.profiler.experimental.start(str(self._logs))
+            self._profiling = True

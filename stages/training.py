@@ -1,0 +1,132 @@
+"""Training as a whole: its phases in turn, each from where the one before it was best."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.memo import Memo
+from stages.hardware import bfloat16_rewriting
+from stages.history import History
+from stages.model import Card
+from stages.networks.heads import SCOPE
+from stages.networks.restore import in_scopes
+from stages.optimizers import check_scopes
+from stages.phase_network import PhaseNetwork, phase_network
+from stages.train_config import Switch, TrainConfig
+from stages.train_state import TrainState
+
+log = logging.getLogger(__name__)
+
+Features = Mapping[str, tuple[NDArray[np.float32], NDArray[np.int64]]]
+
+
+@dataclass
+class Job:
+    """What a training's phases share.
+
+    `initial` holds the assembled model's variables by name, `features` train's and validation's features and labels
+    where a phase wants them. `signal()` tells whether one came that ends the work, and which; `folder` is the
+    artifact's. `examples` and `seconds` add up what was trained on in this process, and for how long; `gap` is the
+    last phase's difference between batch and kept statistics, in accuracy.
+    """
+
+    config: TrainConfig
+    card: Card
+    ingest: Path
+    initial: Mapping[str, Any]
+    features: Features
+    memo: Memo
+    state: TrainState
+    history: History
+    signal: Callable[[], int | None]
+    folder: Path
+    examples: int = 0
+    seconds: float = 0.0
+    gap: float | None = None
+    class_weights: NDArray[np.float32] | None = field(init=False)
+    networks: list[PhaseNetwork] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Check the whole config against the network and the classes, and cut the network for each phase.
+
+        Raises:
+            UserError: a scope names no variable, or a weight no class.
+        """
+        self.class_weights = _class_weights(self.config, self.card.labels)
+        check_scopes(self.config.optimizer, list(self.initial))
+        head = [name for name in self.initial if in_scopes(name, [SCOPE])]
+        fuse = self.config.fused.batch_norm is Switch.always
+        self.networks = [phase_network(self.card, phase, head, fuse=fuse) for phase in self.config.phases]
+
+    def steps_left(self, photos: int) -> list[tuple[str, int]]:
+        """Return each phase's name and how many steps it has yet to do at most, by the number of training photos."""
+        position, left = self.state.position, []
+        for number, phase in enumerate(self.config.phases):
+            steps = photos // min(phase.batch_size or self.config.batch_size, photos)
+            done = position.epoch * steps + position.step if number == position.phase else 0
+            left.append((phase.name, 0 if number < position.phase else phase.epochs * steps - done))
+        return left
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is worth knowing of the training."""
+        best, rows = self.state.position.best, self.history.rows
+        facts = {
+            "validation_top1": best["validation_accuracy"],
+            "validation_loss": best["validation_loss"],
+            "epochs": len(rows),
+            "best_epoch": best["epoch"],
+        }
+        if self.gap is not None:
+            facts["batch_norm_gap"] = self.gap
+        if self.seconds:
+            facts["examples_per_second"] = self.examples / self.seconds
+        return facts
+
+
+def _class_weights(config: TrainConfig, labels: list[str]) -> NDArray[np.float32] | None:
+    if not config.class_weights:
+        return None
+    for name in config.class_weights:
+        if name not in labels:
+            raise UserError(
+                f"train.class_weights names {name!r}, which is no class of these photos.",
+                f"The classes are: {', '.join(labels[:20])}{', ...' if len(labels) > 20 else ''}.",
+            )
+    return np.array([config.class_weights.get(name, 1.0) for name in labels], np.float32)
+
+
+def train_phases(job: Job, bar: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the phases that are left; return the best and the last weights, by name, for features as the base gives them.
+
+    Raises:
+        UserError: the loss is no number or grows without bounds, or the disk is full.
+        Stopped: a signal came; a checkpoint is kept.
+    """
+    from stages.phase_run import PhaseRun
+
+    state = job.state
+    best = {**job.initial, **(state.best_values() if state.position.best_state else {})}
+    last: dict[str, Any] = {}
+    if state.resumed:
+        log.info("train     goes on in phase %d, epoch %d", state.position.phase + 1, state.position.epoch + 1)
+    with bfloat16_rewriting(job.config.fused.bfloat16 is Switch.always):
+        for number in range(state.position.phase, len(job.config.phases)):
+            run = PhaseRun(job, number, best, bar)
+            run.train()
+            last = {**best, **run.trainer.weights()}
+            best = run.finish()
+    return _unscaled(best, state.position.scale), _unscaled(last, state.position.scale)
+
+
+def _unscaled(values: dict[str, Any], scale: float) -> dict[str, Any]:
+    """Put what the head's features were multiplied by into its first weights."""
+    first = next(name for name in values if in_scopes(name, [SCOPE]) and name.endswith("weights"))
+    return {**values, first: (values[first] * np.float32(scale)).astype(np.float32)}

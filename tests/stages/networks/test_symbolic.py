@@ -1,0 +1,145 @@
+"""Networks as graphs: equal to the module that runs them, cut anywhere, batch norm fused, with the same gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stages.networks.batch_norms import fuse_frozen, use_batch_statistics
+from stages.networks.module import SlimModule
+from stages.networks.symbolic import find_cut, lower_part, trace, upper_part
+from stages.networks.table import NETWORKS
+from stages.tensorflow import tf
+
+PX = 64
+NAMES = ("efficientnet_lite0", "mobilenet_v1", "mobilenet_v2", "inception_v1", "resnet_v1_50", "resnet_v2_50")
+
+
+def network(name):
+    build = NETWORKS[name].load()
+    return lambda images, *, is_training=False: build(images, is_training=is_training)
+
+
+def drawn(shape, name):
+    """Draw a variable's value such that a batch norm does something."""
+    draw = np.random.default_rng(abs(hash(name)) % 2**32)
+    if name.endswith(("moving_variance", "gamma")):
+        return draw.uniform(0.5, 1.5, shape).astype(np.float32)
+    scale = 0.05 if name.endswith(("beta", "moving_mean")) else (2 / max(1, np.prod(shape[:-1]))) ** 0.5
+    return (scale * draw.standard_normal(shape)).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def traced(request):
+    found = trace(network(request.param), (PX, PX, 3))
+    values = {name: drawn(declared.shape, name) for name, declared in found.variables.items()}
+    images = np.random.default_rng(0).uniform(-1, 1, (3, PX, PX, 3)).astype(np.float32)
+    return request.param, found, values, images
+
+
+def assert_close(found, expected, part=1e-4):
+    """Compare arrays by their largest number: a sum over many of these rounds by a part of them."""
+    np.testing.assert_allclose(found, expected, rtol=0, atol=part * np.abs(expected).max())
+
+
+def run(graph, images, values, wanted=()):
+    def build(images):
+        return graph.run(images, {name: tf.constant(values[name]) for name in graph.feeds}, wanted)
+
+    return [output.numpy() for output in tf.function(build, autograph=False)(tf.constant(images))]
+
+
+def gradients(graph, images, values, names):
+    """Return the gradient of the output's mean square by variable."""
+
+    def build(images):
+        reads = {name: tf.identity(tf.constant(values[name])) for name in graph.feeds}
+        loss = tf.reduce_mean(graph.run(images, reads)[0] ** 2)
+        return tf.gradients(loss, [reads[name] for name in names])
+
+    found = tf.function(build, autograph=False)(tf.constant(images))
+    return {name: gradient.numpy() for name, gradient in zip(names, found, strict=True)}
+
+
+def test_a_graph_computes_what_the_module_does(traced):
+    name, graph, values, images = traced
+    module = SlimModule(network(name), (PX, PX, 3), values)
+    expected = tf.function(lambda images: module(images)[0], autograph=False)(tf.constant(images)).numpy()
+    assert set(graph.variables) == set(module.variables_by_name)
+    assert_close(run(graph, images, values)[0], expected, 1e-6)
+
+
+def test_fusing_changes_neither_the_output_nor_the_gradients(traced):
+    _, graph, values, images = traced
+    fused = fuse_frozen(graph)
+    operations = [[node.op for node in one.graph_def.node] for one in (graph, fused)]
+    assert operations[1].count("FusedBatchNormV3") < operations[0].count("FusedBatchNormV3")
+    assert_close(run(fused, images, values)[0], run(graph, images, values)[0])
+    names = [name for name, declared in graph.variables.items() if declared.trainable]
+    plain, found = (gradients(one, images, values, names) for one in (graph, fused))
+    for name in names:
+        assert_close(found[name], plain[name], 2e-3)
+
+
+def test_every_batch_norm_of_the_mobile_networks_is_fused():
+    for name in ("efficientnet_lite0", "mobilenet_v1", "mobilenet_v2", "inception_v1"):
+        fused = fuse_frozen(trace(network(name), (PX, PX, 3)))
+        assert not [node.name for node in fused.graph_def.node if node.op.startswith("FusedBatchNorm")]
+
+
+def test_a_cut_network_is_the_whole_in_two_parts(traced):
+    _, graph, values, images = traced
+    names = [name for name, declared in graph.variables.items() if declared.trainable]
+    highest = names[len(names) // 2 :]
+    cut = find_cut(graph, highest)
+    assert cut not in (graph.given, graph.output)
+    lower, upper = fuse_frozen(lower_part(graph, cut)), fuse_frozen(upper_part(graph, cut))
+    assert not set(lower.feeds) & set(highest)
+    assert set(highest) <= set(upper.feeds)
+    halfway = run(lower, images, values)[0]
+    whole = run(graph, images, values)[0]
+    assert_close(run(upper, halfway, values)[0], whole)
+
+
+def test_the_cut_is_as_high_as_can_be():
+    graph = trace(network("inception_v3"), (96, 96, 3))
+    names = [name for name, declared in graph.variables.items() if declared.trainable]
+    mixed = [name for name in names if name.startswith(("InceptionV3/Mixed_7b", "InceptionV3/Mixed_7c"))]
+    cut = find_cut(graph, mixed)
+    assert "Mixed_7a/concat" in cut
+    assert find_cut(graph, names) == graph.given
+    assert find_cut(graph, []) == graph.output
+    last_branch = [name for name in names if "Mixed_7c/Branch_3" in name]
+    assert "Mixed_7b/concat" in find_cut(graph, last_branch)
+
+
+def test_a_residual_block_is_not_cut_inside():
+    graph = trace(network("mobilenet_v2"), (PX, PX, 3))
+    project = [name for name in graph.variables if "expanded_conv_4/project" in name]
+    lower = lower_part(graph, find_cut(graph, project))
+    assert all("expanded_conv_4" not in name for name in lower.feeds)
+    assert any("expanded_conv_3/project" in name for name in lower.feeds)
+
+
+def test_batch_statistics_are_those_of_the_batch():
+    graph = trace(network("mobilenet_v1"), (PX, PX, 3))
+    values = {name: drawn(declared.shape, name) for name, declared in graph.variables.items()}
+    images = np.random.default_rng(1).uniform(-1, 1, (4, PX, PX, 3)).astype(np.float32)
+    names = [name for name, declared in graph.variables.items() if declared.trainable]
+    changed, statistics = use_batch_statistics(graph, names)
+    assert len(statistics) == 27
+    first = statistics[0]
+    assert first.mean == "MobilenetV1/Conv2d_0/BatchNorm/moving_mean"
+    _, mean, variance = run(changed, images, values, [first.batch_mean, first.batch_variance])
+    convolved = tf.nn.conv2d(images, values["MobilenetV1/Conv2d_0/weights"], 2, "SAME").numpy()
+    np.testing.assert_allclose(mean, convolved.mean((0, 1, 2)), atol=1e-4)
+    np.testing.assert_allclose(variance, convolved.var((0, 1, 2), ddof=1), rtol=1e-3)
+
+
+def test_batch_norms_that_are_not_trained_keep_their_statistics():
+    graph = trace(network("mobilenet_v1"), (PX, PX, 3))
+    trainable = [name for name in graph.variables if "Conv2d_13" in name and "moving" not in name]
+    changed, statistics = use_batch_statistics(graph, trainable)
+    assert {one.mean.split("/")[1] for one in statistics} == {"Conv2d_13_depthwise", "Conv2d_13_pointwise"}
+    training = [node.name for node in changed.graph_def.node if node.attr["is_training"].b]
+    assert len(training) == 2

@@ -1,0 +1,223 @@
+"""Features with a memory: only photos that were never seen are computed, and the files are the same without it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipeline.artifact import Artifact
+from pipeline.memo import Memo
+from stages import features as module
+from stages.base import base as base_stage
+from stages.base import settle_weights
+from stages.base_config import MobilenetConfig
+from stages.data.features import FeaturePhotos, missing_photos, read_features
+from stages.data.photo_cache import PhotoCache
+from stages.data.preprocessing import Preprocessing
+from stages.data.split_config import SPLITS, SplitConfig
+from stages.features import FeaturesConfig, Precision, features
+from stages.ingest import ingest
+from stages.ingest_config import IngestConfig, settle_source
+from stages.model import Card, write_card
+from stages.tensorflow import tf
+
+SIDE = 16
+SEEN = Preprocessing(input_px=SIDE, crop="whole", offset=128.0, scale=64.0)
+CONFIG = FeaturesConfig(precision=Precision.float32, batch_size=8)
+
+
+def draw(folder: Path, first: int, count: int) -> None:
+    for number in range(first, first + count):
+        path = folder / ("ant", "bee")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+
+
+def ingested(folder: Path, out: Path, salt: str = "") -> Artifact:
+    out.mkdir()
+    settled = settle_source(IngestConfig(images=str(folder), seed=0, split=SplitConfig(salt=salt)), False)
+    return Artifact("ingest", "k", 1, out, "d", 0.0, ingest(settled, out), {})
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> dict[str, Artifact]:
+    """Forty photos, in another split, and with five more."""
+    folder = tmp_path_factory.mktemp("photos")
+    draw(folder / "some", 0, 40)
+    draw(folder / "more", 0, 45)
+    found = {name: ingested(folder / "some", folder / f"out{name}", name) for name in ("", "7")}
+    found["more"] = ingested(folder / "more", folder / "outmore")
+    assert [found[name].facts["photos"] for name in ("", "7", "more")] == [40, 40, 45]
+    return found
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch) -> Artifact:
+    """A base whose features are an image's mean colours."""
+    (tmp_path / "base").mkdir()
+    write_card(tmp_path / "base", Card("mobilenet_v1", SEEN, [], None, "random", ""))
+    monkeypatch.setattr(module, "make_bottleneck", lambda base: lambda images: tf.reduce_mean(images, [1, 2]))
+    return Artifact("base", "k", 1, tmp_path / "base", "base 1", 0.0, {"feature_width": 3}, {})
+
+
+class Work:
+    """Runs the stage, each time into a folder of its own, with one memory unless told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.count = 0
+
+    def __call__(self, ingest: Artifact, base: Artifact, memory: str = "memory", config=CONFIG, code=None):
+        """Return how many were computed, the facts, and the folder."""
+        self.count += 1
+        out = self.folder / str(self.count)
+        out.mkdir()
+        memo = Memo(self.folder / memory, code or {"stages.features": "1"}, {})
+        facts = features(config, out, ingest=ingest, base=base, memo=memo)
+        return memo.notes["computed"], facts, out
+
+
+@pytest.fixture
+def work(tmp_path) -> Work:
+    return Work(tmp_path)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    found = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert sorted(found) == ["test.arrow", "train.arrow", "validation.arrow"]
+    return found
+
+
+def lasting(facts):
+    return {name: value for name, value in facts.items() if not name.endswith(("_seconds", "_per_second"))}
+
+
+def check_rows(photos: Artifact, out: Path) -> None:
+    """Compare each row with its photo's mean colours, and the index."""
+    rows = {row["sha256"]: row for row in pq.read_table(photos.path / "index.parquet").to_pylist()}
+    names = []
+    for split in SPLITS:
+        table = pa.ipc.open_file(str(out / f"{split}.arrow")).read_all()
+        assert table.schema == pa.schema(
+            [("sha256", pa.string()), ("label", pa.int64()), ("features", pa.list_(pa.float32(), 3))]
+        )
+        for row in table.to_pylist():
+            about = rows[row["sha256"]]
+            number = int(Path(about["path"]).stem)
+            assert (about["split"], ["ant", "bee"].index(about["label"])) == (split, row["label"])
+            pixels = np.random.default_rng(number).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+            assert row["features"] == pytest.approx((pixels.mean(axis=(0, 1)) - 128) / 64, abs=1e-5)
+            names.append(number)
+    assert sorted(names) == list(range(photos.facts["photos"]))
+
+
+def test_each_record_has_its_photos_features(photos, toy, work):
+    computed, facts, out = work(photos[""], toy)
+    assert computed == 40
+    assert lasting(facts) == {"images": 40, "width": 3, "precision": "float32"}
+    assert facts["images_per_second"] > 0
+    check_rows(photos[""], out)
+
+
+def test_another_split_computes_nothing_and_builds_no_base(photos, toy, work, monkeypatch):
+    work(photos[""], toy)
+
+    def refuse(base):
+        raise AssertionError("the base was built")
+
+    monkeypatch.setattr(module, "make_bottleneck", refuse)
+    computed, facts, out = work(photos["7"], toy)
+    assert computed == 0
+    assert lasting(facts) == {"images": 40, "width": 3, "precision": "float32"}
+    assert facts["images_per_second"] is None
+    check_rows(photos["7"], out)
+
+
+def test_five_more_photos_compute_five(photos, toy, work):
+    work(photos[""], toy)
+    computed, facts, out = work(photos["more"], toy)
+    assert (computed, facts["images"]) == (5, 45)
+    check_rows(photos["more"], out)
+    assert work(photos["more"], toy)[0] == 0
+
+
+def test_whatever_decides_features_computes_all_anew(photos, toy, work):
+    assert work(photos[""], toy)[0] == 40
+    assert work(photos[""], replace(toy, digest="base 2"))[0] == 40
+    assert work(photos[""], toy, code={"stages.features": "2"})[0] == 40
+    assert work(photos[""], toy, config=replace(CONFIG, precision=Precision.bfloat16))[0] == 40
+    assert work(photos[""], toy, config=replace(CONFIG, batch_size=7))[0] == 40
+    assert work(photos[""], replace(toy, key="k2", path=toy.path))[0] == 0
+
+
+def test_a_failure_half_way_keeps_what_was_computed(photos, toy, work, monkeypatch):
+    calls = []
+
+    def fail_late(images):
+        calls.append(len(images))
+        if len(calls) == 5:
+            raise ZeroDivisionError("in a batch")
+        return tf.reduce_mean(images, [1, 2])
+
+    whole = module.make_bottleneck
+    monkeypatch.setattr(module, "make_bottleneck", lambda base: fail_late)
+    with pytest.raises(ZeroDivisionError):
+        work(photos[""], toy)
+    monkeypatch.setattr(module, "make_bottleneck", whole)
+    computed, _, out = work(photos[""], toy)
+    assert 0 < computed < 40
+    check_rows(photos[""], out)
+
+
+def test_a_damaged_memory_is_computed_again(photos, toy, work):
+    _, _, first = work(photos[""], toy)
+    [part] = work.folder.glob("memory/*/part-*.arrow")
+    part.write_bytes(part.read_bytes()[:-20])
+    computed, _, out = work(photos[""], toy)
+    assert computed == 40
+    assert contents(out) == contents(first)
+    assert work(photos["7"], toy)[0] == 0
+
+
+def test_a_photo_that_is_there_twice_is_computed_once(tmp_path):
+    cache = PhotoCache(tmp_path, (1,), "float32")
+    with cache.writing() as add:
+        add(["known"], np.zeros((1, 1), np.float32))
+    names = {"train": ["a", "known", "b", "a"], "validation": ["b", "c"], "test": []}
+    photos = {split: FeaturePhotos(keys, keys, [0] * len(keys)) for split, keys in names.items()}
+    marks = {split: own.tolist() for split, own in missing_photos(photos, cache).items()}
+    assert marks == {"train": [True, False, True, False], "validation": [False, True], "test": []}
+
+
+def test_features_are_read_back(photos, toy, work):
+    _, _, out = work(photos[""], toy)
+    values, labels = read_features(out / "train.arrow")
+    assert values.shape == (photos[""].facts["train"], 3)
+    assert labels.tolist() == pa.ipc.open_file(str(out / "train.arrow")).read_all()["label"].to_pylist()
+
+
+@pytest.fixture(scope="module")
+def mobilenet(tmp_path_factory) -> Artifact:
+    out = tmp_path_factory.mktemp("mobilenet")
+    config = MobilenetConfig(network="mobilenet_v1", multiplier=0.25, size=64, weights="random", seed=3)
+    return Artifact("base", "k", 1, out, "mobilenet", 0.0, base_stage(settle_weights(config, False), out), {})
+
+
+@pytest.mark.parametrize("precision", [Precision.float32, Precision.bfloat16])
+def test_a_networks_features_are_the_same_to_the_last_bit_with_memory_and_without(photos, mobilenet, work, precision):
+    config = replace(CONFIG, precision=precision)
+    computed, facts, alone = work(photos["more"], mobilenet, "none yet", config)
+    assert computed == 45
+    assert work(photos["7"], mobilenet, "memory", config)[0] == 40  # in other batches
+    computed, helped_facts, helped = work(photos["more"], mobilenet, "memory", config)
+    assert computed == 5
+    assert contents(helped) == contents(alone)
+    assert lasting(helped_facts) == lasting(facts)
+    assert np.std(read_features(alone / "train.arrow")[0], axis=0).max() > 0
