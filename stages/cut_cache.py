@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from math import prod
 from typing import Any
@@ -20,6 +20,7 @@ from stages.data.photo_cache import PhotoCache
 from stages.data.photos import Photos
 from stages.data.preprocessing import Preprocessing
 from stages.hardware import bfloat16_rewriting
+from stages.interruption import stopped
 from stages.networks.symbolic import Symbolic
 from stages.progress import progress
 from stages.tensorflow import tf
@@ -41,11 +42,15 @@ def cached_views(
     views: int,
     seed: int,
     config: CacheConfig,
+    signal: Callable[[], int | None],
 ) -> tuple[PhotoCache, list[list[str]]] | None:
     """Return the lower part's outputs, and the keys of each photo's views [count][views]; None where the disk budget
     doesn't allow them.
 
     What is remembered from another training isn't computed again. `values` holds the lower part's variables.
+
+    Raises:
+        Stopped: a `signal` came; what was computed until then is kept.
     """
     run = lower_function(lower, values, wanted.input_px)
     shape = tuple(run.structured_outputs.shape[1:])
@@ -81,6 +86,8 @@ def cached_views(
             places = zip(others["place"].numpy(), others["epoch"].numpy(), strict=True)
             add([keys[place][view] for place, view in places], outputs)
             advance(len(outputs))
+            if number := signal():
+                raise stopped(number, "while it computed what lies below the cut. What is computed is kept.")
     return cache, keys
 
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import Artifact, Facts, write_text
 from pipeline.config import require_range
 from pipeline.errors import UserError
 from pipeline.stage import stage
 
+if TYPE_CHECKING:
+    from stages.saved_model import SavedModel
+
 SAVED_MODEL = "saved_model"
 MOST_SHOWN = 3
 TIMED_PHOTOS = 20
+WINDOW = 16
+"""How many batches of encoded photos are held at once."""
 
 
 @dataclass
@@ -39,8 +46,6 @@ def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact
     Raises:
         UserError: the loaded model's best class differs from the evaluated one's on any test photo.
     """
-    from stages.data.batches import run_padded, without_autotune
-    from stages.data.records import read_records
     from stages.model import read_card, read_weights
     from stages.saved_model import SavedModel, write_saved_model
 
@@ -49,13 +54,7 @@ def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact
     write_saved_model(out / SAVED_MODEL, card, evaluate.path / "frozen.pb", values)
     write_text(out / "labels.txt", "".join(f"{label}\n" for label in card.labels))
     classify = SavedModel(out / SAVED_MODEL)
-    said: dict[str, str] = {}
-    records = read_records(ingest.path, "test").batch(config.batch_size).with_options(without_autotune())
-    for batch in records:
-        best = run_padded(classify, batch["encoded"], config.batch_size).argmax(axis=1)
-        said.update(
-            (sha.decode(), card.labels[number]) for sha, number in zip(batch["sha256"].numpy(), best, strict=True)
-        )
+    said = _best_names(classify, ingest.path, config.batch_size)
     latency_seconds = _latency_seconds(classify, ingest.path)
     flips = find_flips(evaluate.path / "predictions.parquet", said)
     if flips:
@@ -72,6 +71,24 @@ def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact
         "latency_seconds": latency_seconds,
         "headline": f"model     {{path}}/{SAVED_MODEL}",
     }
+
+
+def _best_names(classify: SavedModel, ingest: Path, batch_size: int) -> dict[str, str]:
+    """Return each test photo's likeliest class by the photo's sha256; two batches at once keep all cores at work."""
+    from stages.data.batches import AT_ONCE, run_padded, without_autotune
+    from stages.data.records import read_records
+
+    def best(batch: dict[str, Any]) -> list[tuple[str, str]]:
+        numbers = run_padded(classify, batch["encoded"], batch_size).argmax(axis=1)
+        names = [classify.labels[number] for number in numbers]
+        return list(zip((sha256.decode() for sha256 in batch["sha256"].numpy()), names, strict=True))
+
+    said: dict[str, str] = {}
+    batches = iter(read_records(ingest, "test").batch(batch_size).with_options(without_autotune()))
+    with ThreadPoolExecutor(AT_ONCE) as executor:
+        while window := list(islice(batches, WINDOW)):
+            said.update(pair for pairs in executor.map(best, window) for pair in pairs)
+    return said
 
 
 def _latency_seconds(classify: Callable[[list[bytes]], Any], ingest: Path) -> float:

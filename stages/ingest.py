@@ -9,10 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.artifact import Facts, empty_folder, write_text
 from pipeline.errors import UserError
+from pipeline.memo import Memo
 from pipeline.stage import stage
 from stages.data.sources.photo import Listing, Photo, Spool
 from stages.data.sources.table import SOURCES, lists_quickly
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 SCRATCH = "scratch"
 MOST_SHOWN = 3
+NO_MEMO = cast(Memo, None)
+"""The runner gives a memo; called by hand, ingest does without."""
 
 
 @stage(
@@ -33,23 +36,24 @@ MOST_SHOWN = 3
     resolve=settle_source,
     schemas={"photos": PhotosConfig, "flowers": FlowersConfig, "tfds": TfdsConfig},
 )
-def ingest(config: IngestConfig, out: Path) -> Facts:
+def ingest(config: IngestConfig, out: Path, *, memo: Memo = NO_MEMO) -> Facts:
     """Check every photo, split by content, and write TFRecord shards, `index.parquet`, `twins.parquet`, `labels.txt`.
 
     `dataset.html` shows what there is. A killed run goes on where it was: photos that are checked and shards that are
-    written aren't done again.
+    written aren't done again. A photo whose bytes an earlier run could use as they are isn't decoded again, whatever
+    else changed: its name, the split, the other photos.
 
     Raises:
         UserError: too many photos can't be read, or a class is left with too few.
     """
     try:
-        return _ingest(config, out)
+        return _ingest(config, out, memo)
     except UserError:
         empty_folder(out)  # whatever the user mends, it is another key, and nothing here would be used again
         raise
 
 
-def _ingest(config: IngestConfig, out: Path) -> Facts:
+def _ingest(config: IngestConfig, out: Path, memo: Memo) -> Facts:
     from stages.data.index import write_index, write_twins
     from stages.data.selection import select_photos
     from stages.data.shards import plan_shards, write_shards
@@ -61,7 +65,7 @@ def _ingest(config: IngestConfig, out: Path) -> Facts:
     scratch = out / SCRATCH
     scratch.mkdir(exist_ok=True)
     passed_over: Counter[str] = Counter()
-    survey = _survey(config, scratch, passed_over)
+    survey = _survey(config, scratch, passed_over, memo)
     _refuse_too_many(survey, config.max_bad_fraction)
     selection = select_photos(survey, config.split, config.twin_bits, len(SPLITS))
     shards = plan_shards(survey, selection, config.seed, config.shard_mb, config.min_shards)
@@ -77,19 +81,27 @@ def _ingest(config: IngestConfig, out: Path) -> Facts:
     return {**facts, "photos_per_second": survey.count / seconds, "headline": _headline(config, facts)}
 
 
-def _survey(config: IngestConfig, scratch: Path, passed_over: Counter[str]) -> Survey:
+def _survey(config: IngestConfig, scratch: Path, passed_over: Counter[str], memo: Memo) -> Survey:
     from stages.data.checks import Limits
+    from stages.data.known_photos import KnownPhotos
     from stages.data.survey import survey_photos
 
     root = Path(config.images or "")
     limits = Limits(config.max_pixels, config.max_frames, config.max_file_mb * 1_000_000, config.store_px)
+    # With the code, all that decides what is found of a photo's bytes.
+    decides = {"pixels": limits.pixels, "frames": limits.frames, "store_px": limits.store_px}
+    known = KnownPhotos(memo.folder(**decides)) if memo else None
+    find = known.find if known else lambda sha256: None
     spool = Spool(scratch / "spool.bin")
     try:
         listing = Listing(root, config.columns, spool, limits.file_bytes, lambda what: passed_over.update([what]))
         with progress("checking photos", _count(config, root), "photos") as advance:
-            return survey_photos(_photos(config, listing), root, scratch, limits, config.threads, advance)
+            survey = survey_photos(_photos(config, listing), root, scratch, limits, config.threads, advance, find)
     finally:
         spool.close()
+    if known:
+        memo.note(new_photos=known.remember(survey.batches))
+    return survey
 
 
 def _photos(config: IngestConfig, listing: Listing) -> Iterator[Photo]:

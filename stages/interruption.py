@@ -7,7 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pipeline.errors import Stopped
+
 HEEDED = (signal.SIGINT, signal.SIGTERM)
+
+
+def stopped(number: int, where: str) -> Stopped:
+    """Return what ends the work that a signal stopped; `where` says at which place, and what is kept."""
+    return Stopped(number, f"Stopped by {signal.Signals(number).name} {where}", "The same command goes on from there.")
 
 
 @contextmanager

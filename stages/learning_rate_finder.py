@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from pipeline.errors import UserError
+
 if TYPE_CHECKING:
     from stages.phase_run import PhaseRun
 
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 120
 SMOOTHING = 0.9
+WIDTH, FEWEST = 5, 10
 HOPELESS = 4.0
 """So many times the lowest loss ends the test."""
 
@@ -34,13 +37,21 @@ class Trial(NamedTuple):
 def suggest(trials: Sequence[Trial]) -> float:
     """Return the rate at which the loss falls fastest, by the logarithm of the rate.
 
-    The slope is taken over five steps, from the first to the lowest loss.
+    The slope is of the mean over five steps, from the first to the lowest loss.
+
+    Raises:
+        UserError: there are too few steps to tell.
     """
+    if len(trials) < FEWEST:
+        raise UserError(
+            f"The learning-rate test ended after {len(trials)} steps, too few to tell: from a rate of {LOWEST:g} on"
+            " the loss grew without bounds, or was no number.",
+            "Look at train.class_weights and the base's weights; train.find_learning_rate=false leaves the test out.",
+        )
     losses, rates = np.array([trial.loss for trial in trials]), np.array([trial.rate for trial in trials])
-    lowest = max(int(losses.argmin()), 2)
-    slopes = np.gradient(np.convolve(losses, np.ones(5) / 5, "same"), np.log(rates))
-    inside = slice(2, max(lowest, 3))
-    return float(rates[inside][int(slopes[inside].argmin())])
+    means, middles = np.convolve(losses, np.ones(WIDTH) / WIDTH, "valid"), rates[WIDTH // 2 : -(WIDTH // 2)]
+    falling = np.gradient(means, np.log(middles))[: max(int(means.argmin()), 1)]
+    return float(middles[int(falling.argmin())])
 
 
 def rates(steps: int = STEPS) -> list[float]:

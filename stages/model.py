@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import write_json
+from pipeline.errors import UserError
 from stages.data.preprocessing import Preprocessing
 from stages.networks.given import RANDOM
 from stages.networks.table import NETWORKS
@@ -26,7 +27,8 @@ class Card:
 
     `head` holds the arguments of `make_head`, or is None for the base's own ImageNet layer; a base that
     has none has no `labels` either. `graph` is a frozen base's GraphDef, cut to what is used, which has
-    its weights inside; a TF-Slim base has none. `weights` says where the base's came from.
+    its weights inside; a TF-Slim base has none. `weights` says where the base's came from. With `flips` the logits
+    are the mean of an image's own and of its mirror image's.
     """
 
     network: str
@@ -37,6 +39,7 @@ class Card:
     weights_sha256: str
     multiplier: float = 1.0
     graph: bytes | None = None
+    flips: bool = False
 
     @property
     def trained(self) -> bool:
@@ -75,6 +78,12 @@ def base_network(card: Card, classes: int | None = None) -> Callable[..., Any]:
     return lambda images, *, is_training=False: build(images, is_training=is_training, num_classes=classes, **options)
 
 
+def upper_scopes(card: Card) -> str:
+    """Return the scope from which on the base's upper blocks are, with a `+` behind it; a frozen graph has none."""
+    row = NETWORKS.get(card.network)
+    return f"{row.scope}/{row.upper}+" if row else ""
+
+
 def classifier_network(card: Card) -> Callable[..., Any]:
     """Return the whole model as a network function from images to logits."""
     if card.head is None:
@@ -88,7 +97,20 @@ def classifier_network(card: Card) -> Callable[..., Any]:
         logits, more = head(features, is_training=is_training, dropout_seed=dropout_seed)
         return logits, {**end_points, **more}
 
-    return network
+    return _with_flips(network) if card.flips else network
+
+
+def _with_flips(network: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a network whose output is the mean over each image and its mirror image: twice the work."""
+
+    def averaged(images: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+        from stages.tensorflow import tf
+
+        both = tf.concat([images, tf.reverse(images, [2])], 0)
+        output, end_points = network(both, **options)
+        return sum(tf.split(output, 2)) / 2, end_points
+
+    return averaged
 
 
 def freeze_network(card: Card, network: Callable[..., Any], checkpoint: Path) -> Any:
@@ -110,6 +132,28 @@ def build(
     from stages.networks.module import SlimModule
 
     return SlimModule(network, input_shape(card), values, seed)
+
+
+def with_input(card: Card, input_px: int | None) -> Card:
+    """Return the model for images of another side; None leaves it as it is.
+
+    The margin that a crop leaves out stays as wide, in pixels, as EfficientNet-Lite's own sizes have it: 32 at 224 as
+    at 260.
+
+    Raises:
+        UserError: the base is a frozen graph, whose size is its own.
+    """
+    if input_px is None:
+        return card
+    if card.graph is not None:
+        raise UserError(
+            f"train.image_px={input_px}: a frozen graph takes images of {card.preprocessing.input_px} pixels.",
+            "Leave train.image_px out, or choose a base such as mobilenet_v1.",
+        )
+    wanted = card.preprocessing
+    margin_px = wanted.input_px / wanted.crop_fraction - wanted.input_px
+    crop_fraction = input_px / (input_px + margin_px)
+    return replace(card, preprocessing=replace(wanted, input_px=input_px, crop_fraction=crop_fraction))
 
 
 def input_shape(card: Card) -> tuple[int, int, int]:

@@ -13,6 +13,8 @@ from stages.data.augmentation_config import AugmentationConfig
 from stages.data.photos import Photos
 from stages.data.preprocessing import preprocess
 from stages.feeds import FeaturesFeed, Feed, PhotosFeed, ViewsFeed
+from stages.networks.heads import SCOPE
+from stages.networks.restore import in_scopes
 from stages.phase_network import PhaseNetwork, phase_network
 from stages.train_config import PhaseConfig, Switch
 from stages.training import Job
@@ -26,7 +28,7 @@ def phase_feeds(
     That is another than `network` where nothing is kept at the cut: then all of it runs at each step.
     """
     augments = job.config.augments(phase)
-    if phase.head_alone and not augments:
+    if network.upper is None:
         training, validation = (FeaturesFeed(*job.features[split]) for split in ("train", "validation"))
         return training, validation, network
     photos, checked = (Photos(job.ingest, split) for split in ("train", "validation"))
@@ -35,7 +37,7 @@ def phase_feeds(
     augmentation = job.config.augmentation if augments else AugmentationConfig()
     views = job.config.cache.views if augments else 1
     if network.lower is not None and views:
-        settings = (job.config.seed, job.config.cache)
+        settings = (job.config.seed, job.config.cache, job.signal)
         kept = cached_views(job.memo, network.lower, values, photos, seen, augmentation, views, *settings)
         plain = kept and cached_views(
             job.memo, network.lower, values, checked, wanted, AugmentationConfig(), 1, *settings
@@ -46,8 +48,7 @@ def phase_feeds(
             return training_views, ViewsFeed(*plain, checked.labels, np.zeros(len(checked), np.int64)), network
     whole = network
     if network.lower is not None:
-        head = [name for name in network.names if name not in network.lower.feeds and name in job.initial]
-        head = [name for name in head if network.upper is None or name not in network.upper.feeds]
+        head = [name for name in network.names if in_scopes(name, [SCOPE])]
         whole = phase_network(job.card, phase, head, fuse=job.config.fused.batch_norm is Switch.always, cut=False)
     validation_feed = PhotosFeed(checked, lambda record: preprocess(record["encoded"], wanted))
     return PhotosFeed(photos, view_of(seen, augmentation, job.config.seed)), validation_feed, whole

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from pipeline.errors import UserError
-from stages.model import Card, base_network, input_shape
+from stages.model import Card, base_network, input_shape, upper_scopes
 from stages.networks.batch_norms import Statistics, fuse_frozen, use_batch_statistics
 from stages.networks.heads import make_head
 from stages.networks.module import call_network
 from stages.networks.restore import in_scopes, some_names
 from stages.networks.symbolic import Symbolic, find_cut, lower_part, trace, upper_part
-from stages.train_config import ALL, HEAD, UPWARDS, BatchNorm, PhaseConfig
+from stages.train_config import ALL, HEAD, UPPER, UPWARDS, BatchNorm, PhaseConfig
 
 ACTIVATIONS = ("Relu", "Relu6", "Swish", "Tanh", "Elu", "LeakyRelu")
+MOST_NEAR = 3
 
 
 class PhaseNetwork(NamedTuple):
@@ -60,6 +62,10 @@ class PhaseNetwork(NamedTuple):
         logits, _ = call_network(self.head, get, features * scale, is_training=drops, dropout_seed=dropout_seed)
         return logits, measured
 
+    def changing(self) -> list[str]:
+        """Name the variables that a phase changes: those that it trains, and kept statistics that it moves."""
+        return [*self.trainable, *(name for one in self.statistics for name in one[:2])]
+
     def activations(self) -> list[str]:
         """Name the outputs of the activation functions above the cut, the lowest first."""
         nodes = self.evaluated.graph_def.node if self.evaluated else []
@@ -67,19 +73,27 @@ class PhaseNetwork(NamedTuple):
 
 
 def phase_network(
-    card: Card, phase: PhaseConfig, head_names: Collection[str], *, fuse: bool, cut: bool = True
+    card: Card,
+    phase: PhaseConfig,
+    head_names: Collection[str],
+    *,
+    fuse: bool,
+    on_features: bool = False,
+    cut: bool = True,
 ) -> PhaseNetwork:
     """Trace the base at the phase's input size and cut it; without `cut` it is whole, from the images on.
+
+    With `on_features` there is nothing but the head.
 
     Raises:
         UserError: a scope names no variable, or the base has none to train.
     """
     head = make_head(len(card.labels), **(card.head or {}))
-    if phase.head_alone and cut:
+    if on_features:
         return PhaseNetwork(None, None, None, (), head, list(head_names), list(head_names))
     shape = input_shape(card) if phase.input_px is None else (phase.input_px, phase.input_px, 3)
     traced = trace(base_network(card), shape)
-    trainable = trainable_names(traced, phase)
+    trainable = trainable_names(traced, phase, upper_scopes(card))
     where = find_cut(traced, trainable) if cut else traced.given
     lower = lower_part(traced, where) if where != traced.given else None
     upper, plain = upper_part(traced, where), upper_part(trace(base_network(card), input_shape(card)), where)
@@ -93,14 +107,14 @@ def phase_network(
     return PhaseNetwork(lower, upper, plain, statistics, head, [*trainable, *head_names], names)
 
 
-def trainable_names(network: Symbolic, phase: PhaseConfig) -> list[str]:
-    """Name the base's variables that a phase trains.
+def trainable_names(network: Symbolic, phase: PhaseConfig, upper: str) -> list[str]:
+    """Name the base's variables that a phase trains; `upper` are the scopes that `upper` stands for.
 
     Raises:
         UserError: a scope names no variable, or the base has none to train.
     """
     names = [name for name, declared in network.variables.items() if declared.trainable]
-    scopes = [scope for scope in phase.trainable if scope != HEAD]
+    scopes = [upper if scope == UPPER else scope for scope in phase.trainable if scope != HEAD]
     if scopes and not names:
         raise UserError(
             f"trainable={phase.trainable}: a frozen graph has its weights inside, so nothing of it can be trained.",
@@ -112,10 +126,11 @@ def trainable_names(network: Symbolic, phase: PhaseConfig) -> list[str]:
     for scope in scopes:
         inside = [place for place, name in enumerate(names) if in_scopes(name, [scope.removesuffix(UPWARDS)])]
         if not inside:
-            known = sorted({"/".join(name.split("/")[:2]) for name in names}, key=_natural)
+            known = sorted({"/".join(name.split("/")[:2]) for name in names}, key=_natural)[::-1]
+            near = get_close_matches(scope.removesuffix(UPWARDS), known, MOST_NEAR)
             raise UserError(
                 f"train.phases names {scope!r}, in which the network has no variable to train.",
-                f"Name head, all, or scopes such as: {some_names(known[::-1])}.",
+                f"Name head, upper, all, or scopes such as: {some_names(near or known)}.",
             )
         chosen.update(names[inside[0] :] if scope.endswith(UPWARDS) else (names[place] for place in inside))
     return [name for name in names if name in chosen]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal as signals
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import Stopped, UserError
+from pipeline.errors import UserError
 from stages.data.epochs import epoch_order
 from stages.data.features import feature_scale
 from stages.feeds import FeaturesFeed, PhotosFeed, in_order
+from stages.interruption import stopped
 from stages.optimizers import Optimizer
 from stages.phase_feeds import phase_feeds
 from stages.phase_trainer import PhaseTrainer, Settings, Sums
@@ -24,7 +24,7 @@ from stages.phase_view import PhaseView
 from stages.predict import probabilities
 from stages.schedules import Schedule
 from stages.tensorflow import tf
-from stages.train_config import BatchNorm, Switch
+from stages.train_config import BatchNorm, Keep, Switch
 from stages.training import Job
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class PhaseRun:
         """Make the feeds and the trainer; `values` are the weights to begin with."""
         self._job, self._number, self._bar, self._values = job, number, bar, values
         self._phase = job.config.phases[number]
-        self.name = self._phase.name
+        self.name = job.config.phase_names()[number]
         self._position = position = job.state.position
         network = job.networks[number]
         self._training, self._validation, self._network = phase_feeds(job, self._phase, network, values)
@@ -70,8 +70,8 @@ class PhaseRun:
             if position.best and position.epochs_done - position.best["epoch"] >= patience:
                 break
             self._run_epoch()
-        if self._job.signal():
-            self._stop()
+        if number := self._job.signal():
+            self._stop_at(number)
 
     def losses_at(self, rates: Sequence[float]) -> Iterator[float]:
         """Train from the phase's beginning with one rate after another, a step each, and yield the losses.
@@ -96,15 +96,20 @@ class PhaseRun:
                 yield trainer.run_step(inputs, tf.constant(self._training.labels[order[step]]), number).loss
 
     def finish(self) -> dict[str, Any]:
-        """End the phase: put its best weights and the next phase's beginning on the disk; return these weights."""
+        """End the phase: put its best weights and the next phase's beginning on the disk; return these weights.
+
+        Where no phase comes next, the last checkpoint stays: with it `last` can be made again.
+        """
         state, position = self._job.state, self._position
         best = {**self._values, **state.best_values()}
         if self._phase.batch_norm is not BatchNorm.frozen:
             best = {**best, **self._settle_statistics(best)}
-            state.save_best({name: best[name] for name in self.trainer.variables})
+            self._save_best(best)
         self._view.end(position.epochs_done)
-        position.phase, position.epoch, position.step = self._number + 1, 0, 0
-        state.save(self.trainer.state())
+        if self._number + 1 < len(self._job.config.phases):
+            position.steps_before += position.epoch * self._steps
+            position.phase, position.epoch, position.step = self._number + 1, 0, 0
+            state.save(self.trainer.state())
         return best
 
     def _settings(self) -> Settings:
@@ -154,8 +159,8 @@ class PhaseRun:
             position.norm_sum += sums.norm
             position.step += steps
             self._note_steps(steps, order.shape[1], sums)
-            if self._job.signal():
-                self._stop()
+            if number := self._job.signal():
+                self._stop_at(number)
             self._save_when_due()
         self._job.seconds += time.perf_counter() - began
         self._end_epoch(order)
@@ -182,26 +187,22 @@ class PhaseRun:
     def _note_steps(self, steps: int, batch: int, sums: Sums) -> None:
         position = self._position
         self._job.examples += steps * batch
-        self._bar.update(
-            self._phase.name, position.epoch + 1, self._phase.epochs, steps, steps * batch, sums.loss / steps
-        )
-        number = position.epochs_done * self._steps + position.step
-        self._view.steps(
-            number, steps, steps * batch, sums, self._rate(position.epoch * self._steps + position.step - 1)
-        )
+        self._bar.update(self.name, position.epoch + 1, self._phase.epochs, steps, steps * batch, sums.loss / steps)
+        done = position.epoch * self._steps + position.step
+        self._view.steps(position.steps_before + done, steps, steps * batch, sums, self._rate(done - 1))
 
     def _rate(self, step: int) -> float:
         return float(self.trainer.optimizer.rate(tf.constant(float(step))))
 
     def _require_numbers(self, sums: Sums) -> None:
         if sums.bad_step is not None:
-            self._refuse(f"is no number in step {sums.bad_step % self._steps + 1}", sums.bad_step)
+            self._refuse(f"The training loss is no number in step {sums.bad_step % self._steps + 1}", sums.bad_step)
 
     def _refuse(self, what: str, step: int) -> None:
         rate = self._rate(step)
         position = self._position
         raise UserError(
-            f"The training loss {what} of epoch {position.epoch + 1} of phase {self._number + 1} ({self._phase.name}),"
+            f"{what} of epoch {position.epoch + 1} of phase {self._number + 1} ({self.name}),"
             f" at a learning rate of {rate:g}.",
             "The last good checkpoint is kept. "
             f"train.optimizer.learning_rate={self._job.config.optimizer.learning_rate:g} or the phase's "
@@ -211,10 +212,10 @@ class PhaseRun:
     def _end_epoch(self, order: NDArray[np.int64]) -> None:
         job, position = self._job, self._position
         steps = len(order)
-        loss = position.loss_sum / steps
-        usual = min((row["loss"] for row in position.rows if row["phase"] == self._phase.name), default=loss)
+        loss, last_step = position.loss_sum / steps, (position.epoch + 1) * self._steps - 1
+        usual = min((row["loss"] for row in position.rows if row["phase"] == self.name), default=loss)
         if loss > DIVERGED * usual and loss > math.log(len(job.card.labels)):
-            self._refuse(f"grew from {usual:.3g} to {loss:.3g} by the end", (position.epoch + 1) * self._steps - 1)
+            self._refuse(f"The training loss grew from {usual:.3g} to {loss:.3g} by the end", last_step)
         logits = self._validation_logits()
         measures = {
             "loss": loss,
@@ -223,21 +224,26 @@ class PhaseRun:
             "gradient_norm": position.norm_sum / steps,
             **_scores(logits, self._validation.labels),
         }
+        if not math.isfinite(measures["validation_loss"]):  # the last step's update can be what spoils the weights
+            self._refuse("The validation loss is no number at the end", last_step)
         self.trainer.optimizer.end_epoch(measures["validation_loss"])
         position.epochs_done += 1
         position.epoch, position.step = position.epoch + 1, 0
         position.loss_sum = position.hits_sum = position.norm_sum = 0.0
-        job.history.add(phase=self._phase.name, epoch=position.epochs_done, **measures)
+        job.history.add(phase=self.name, epoch=position.epochs_done, **measures)
         position.rows = job.history.rows
-        if not position.best or measures["validation_loss"] < position.best["validation_loss"]:
+        last = job.config.keep is Keep.last
+        if last or not position.best or measures["validation_loss"] < position.best["validation_loss"]:
             position.best = {"epoch": position.epochs_done, **measures}
-            job.state.save_best(self.trainer.weights())
+            self._save_best({**self._values, **self.trainer.weights()})
             job.history.evaluation(position.epochs_done, self._validation.labels, probabilities(logits))
         self._bar.epoch(measures)
         self._save_when_due()
 
     def _validation_logits(self, batch_mode: bool = False) -> NDArray[np.float32]:
         rows = in_order(len(self._validation.labels), self._evaluation_batch())
+        if batch_mode and len(rows[-1]) < len(rows[0]):
+            rows.pop()  # it would be filled up with one photo over and over, whose statistics aren't those of photos
         return self.trainer.logits(self._validation.batches(rows, 0), len(rows[0]), batch_mode=batch_mode)
 
     def _evaluation_batch(self) -> int:
@@ -246,22 +252,23 @@ class PhaseRun:
 
     def _settle_statistics(self, best: Mapping[str, Any]) -> dict[str, Any]:
         """Bring the kept statistics to what the policy says, and tell how far they are from the batches' own."""
-        trainer, job = self.trainer, self._job
+        trainer, position = self.trainer, self._position
         trainer.set_weights(best)
         if self._phase.batch_norm is BatchNorm.recalibrate:
             trainer.recalibrate(self._training.batches(self._order(0), 0))
             logits = self._validation_logits()
-            self._position.best.update(_scores(logits, self._validation.labels))
+            position.best.update(_scores(logits, self._validation.labels))
+        by_batch = self._validation_logits(batch_mode=True)
         kept, batch = (
-            _scores(self._validation_logits(batch_mode), self._validation.labels)["validation_accuracy"]
-            for batch_mode in (False, True)
+            _scores(logits[: len(by_batch)], self._validation.labels[: len(by_batch)])["validation_accuracy"]
+            for logits in (self._validation_logits(), by_batch)
         )
-        job.gap = batch - kept
-        if abs(job.gap) > WARNED_GAP:
+        position.gap = batch - kept
+        if abs(position.gap) > WARNED_GAP:
             log.warning(
                 "train     %s: validation accuracy is %.1f%% with the batch norms' kept statistics, %.1f%% with each"
                 " batch's own. batch_norm: recalibrate, or frozen, closes the gap.",
-                self._phase.name,
+                self.name,
                 100 * kept,
                 100 * batch,
             )
@@ -272,15 +279,17 @@ class PhaseRun:
             self._job.state.save(self.trainer.state())
             self._saved = time.monotonic()
 
-    def _stop(self) -> None:
-        number = self._job.signal() or signals.SIGINT
+    def _save_best(self, values: Mapping[str, Any]) -> None:
+        """Keep what differs from the initial weights, whichever phase changed it: the next phase begins with all."""
+        self._job.state.save_best({name: values[name] for name in self._job.changed(self._number)})
+
+    def _stop_at(self, number: int) -> None:
         self._job.state.save(self.trainer.state())
         position = self._position
-        raise Stopped(
+        raise stopped(
             number,
-            f"Stopped by {signals.Signals(number).name} in phase {self._number + 1} ({self._phase.name}), "
-            f"epoch {position.epoch + 1}, step {position.step + 1}. A checkpoint is kept.",
-            "The same command goes on from there.",
+            f"in phase {self._number + 1} ({self.name}), epoch {position.epoch + 1}, step {position.step + 1}."
+            " A checkpoint is kept.",
         )
 
 

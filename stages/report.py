@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,6 @@ def report(
     """Write `report.html`, with everything it shows inside."""
     import pyarrow.parquet as pq
 
-    from stages.charts import confusion_chart, training_chart
     from stages.model import read_card
     from stages.page import Mistake, page
     from stages.thumbnails import thumbnails
@@ -50,17 +50,17 @@ def report(
     ]
     wrong.sort(key=lambda row: (-row["score"], row["filename"]))
     shown = wrong[: config.mistakes]
-    pictures = thumbnails(ingest.path, "test", {row["sha256"] for row in shown})
+    with ThreadPoolExecutor(1) as executor:  # pictures are made in C, and charts in Python
+        making = executor.submit(thumbnails, ingest.path, "test", {row["sha256"] for row in shown})
+        charts = _charts(metrics, card.labels, train.path)
+        pictures = making.result()
     text = page(
         drawn=ingest.facts["origin"] != "photos",
         untrained=not card.trained,
         metrics=metrics,
         facts={name: artifact.facts for name, artifact in run.artifacts.items()},
         network=card.network,
-        charts={
-            "Confusion matrix": confusion_chart(metrics["confusion_matrix"], card.labels),
-            "Training": training_chart(pq.read_table(train.path / "history.parquet").to_pydict()),
-        },
+        charts=charts,
         mistakes=[
             Mistake(pictures[row["sha256"]], row["filename"], row["label"], row["predicted"], row["score"])
             for row in shown
@@ -72,3 +72,14 @@ def report(
     )
     write_text(out / "report.html", text)
     return {"headline": "report    {path}/report.html"}
+
+
+def _charts(metrics: dict[str, Any], labels: list[str], train: Path) -> dict[str, str]:
+    import pyarrow.parquet as pq
+
+    from stages.charts import confusion_chart, training_chart
+
+    return {
+        "Confusion matrix": confusion_chart(metrics["confusion_matrix"], labels),
+        "Training": training_chart(pq.read_table(train / "history.parquet").to_pydict()),
+    }

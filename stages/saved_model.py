@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,12 @@ def write_saved_model(folder: Path, card: Card, frozen: Path, values: Mapping[st
         return {"names": tf.tile(names[None], [tf.shape(scores)[0], 1]), "probabilities": scores}
 
     module = tf.Module()
-    module.logits, module.labels = logits, names
+    module.labels = names
     module.base_weights = tf.Variable(card.weights, trainable=False)
     module.variable_names = tf.Variable(sorted(values), trainable=False, dtype=tf.string)
     kept, scales = _batch_norms(read_frozen_constants(frozen), values)
-    module.batch_norms = [tf.Variable(value, name=name, trainable=False) for name, value in kept.items()]
-    module.scales = [tf.Variable(value, name=name, trainable=False) for name, value in scales.items()]
+    module.packed_batch_norms = tf.Variable(_packed(kept), trainable=False)
+    module.packed_scales = tf.Variable(_packed(scales), trainable=False)
     specification = tf.TensorSpec([None], tf.string, name="image_bytes")
     module.serve = tf.function(serve, input_signature=[specification], autograph=False)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
@@ -58,6 +59,21 @@ def _batch_norms(
     return kept, scales
 
 
+def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Write arrays as one text of bytes, in NumPy's own format (.npz).
+
+    To save and load EfficientNet-Lite0 with a variable for each of 245 arrays takes 1.6 s longer.
+    """
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def _unpacked(variable: Any) -> dict[str, NDArray[Any]]:
+    with np.load(io.BytesIO(variable.numpy())) as arrays:
+        return dict(arrays)
+
+
 def _channel_axes(kernel: str) -> tuple[int, ...]:
     """Return the axes of a kernel that aren't the channel that a batch norm scales."""
     return (0, 1, 3) if kernel.endswith("depthwise_weights") else (0, 1, 2)
@@ -70,13 +86,12 @@ def read_saved_weights(folder: Path) -> dict[str, NDArray[Any]]:
         UserError: it is no SavedModel that Slimline wrote.
     """
     loaded = tf.saved_model.load(str(folder))
-    if not hasattr(loaded, "batch_norms"):
+    if not hasattr(loaded, "packed_batch_norms"):
         raise UserError(
             f"{folder} is a SavedModel, but not one with weights that Slimline wrote.", "Give a checkpoint."
         )
     names = {name.decode() for name in loaded.variable_names.numpy()}
-    values = {variable.name.removesuffix(":0"): variable.numpy() for variable in loaded.batch_norms}
-    scales = {variable.name.removesuffix(":0"): variable.numpy() for variable in loaded.scales}
+    values, scales = _unpacked(loaded.packed_batch_norms), _unpacked(loaded.packed_scales)
     library = loaded.signatures["serving_default"].graph.as_graph_def().library
     constants = {
         node.name: tf.make_ndarray(node.attr["value"].tensor)

@@ -8,6 +8,7 @@ from stages.classify import classify
 from stages.evaluate import evaluate
 from stages.export import export
 from stages.features import features
+from stages.fusions import fusions
 from stages.head import head
 from stages.ingest import ingest
 from stages.report import report
@@ -15,5 +16,6 @@ from stages.review import review
 from stages.train import train
 
 STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (ingest, base, features, review, head, train, evaluate, export, report, classify)
+    stage.name: stage
+    for stage in (ingest, base, features, review, head, train, evaluate, export, report, classify, fusions)
 }

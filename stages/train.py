@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.artifact import Artifact, Facts
@@ -35,26 +36,27 @@ def train(
     from stages.data.features import read_features
     from stages.history import History
     from stages.interruption import heeding_signals
-    from stages.model import read_card, write_card
+    from stages.model import read_card, with_input, write_card
     from stages.networks.checkpoint import read_checkpoint, write_checkpoint
-    from stages.train_state import TrainState
+    from stages.train_state import TrainState, clear_when_full
     from stages.training import Job, train_phases
     from stages.training_progress import training_progress
 
-    card = read_card(head.path)
+    card = replace(with_input(read_card(head.path), config.image_px), flips=config.average_flips)
     initial = read_checkpoint(head.path / "model.ckpt")
     splits = ("train", "validation")
     arrays = {split: read_features(features.path / f"{split}.arrow") for split in splits} if features else {}
     state = TrainState(out / "state")
     history = History(out / "logs", card.labels, state.position.rows)
-    with heeding_signals() as signal:
-        job = Job(config, card, ingest.path, initial, arrays, memo, state, history, signal, out)
-        with training_progress(job.steps_left(ingest.facts["train"])) as bar:
-            best, last = train_phases(job, bar)
-    history.hyperparameters(hyperparameters(config), {name: job.facts()[name] for name in MEASURED})
-    history.write(out / "history.parquet")
-    write_checkpoint(out / "best.ckpt", {**initial, **best})
-    write_checkpoint(out / "last.ckpt", {**initial, **last})
-    write_card(out, card)
+    with clear_when_full(out / "state"):
+        with heeding_signals() as signal:
+            job = Job(config, card, ingest.path, initial, arrays, memo, state, history, signal, out)
+            with training_progress(job.steps_left(ingest.facts["train"])) as bar:
+                best, last = train_phases(job, bar)
+        history.hyperparameters(hyperparameters(config), {name: job.facts()[name] for name in MEASURED})
+        history.write(out / "history.parquet")
+        write_checkpoint(out / "best.ckpt", {**initial, **best})
+        write_checkpoint(out / "last.ckpt", {**initial, **last})
+        write_card(out, card)
     shutil.rmtree(out / "state")
     return job.facts()

@@ -14,7 +14,7 @@ from pipeline.stage import untracked
 from stages.data.augmentation_config import AugmentationConfig
 from stages.optimizers import OptimizerConfig
 
-HEAD, ALL, UPWARDS = "head", "all", "+"
+HEAD, UPPER, ALL, UPWARDS = "head", "upper", "all", "+"
 MOST_EPOCHS = 100_000
 DEPTHWISE = ("mobilenet", "efficientnet")
 """What the names of networks begin with that depthwise convolutions make most of."""
@@ -32,7 +32,8 @@ class BatchNorm(Enum):
 class PhaseConfig:
     """A phase: what it trains, for how long, at which part of the learning rate.
 
-    `trainable`: `head`, `all`, or variable scopes such as `InceptionV3/Mixed_7c`, with a `+` behind it also all that
+    `trainable`: `head`, `upper` (the base's upper blocks, as the networks' table has them), `all`, or variable scopes
+    such as `InceptionV3/Mixed_7c`, with a `+` behind it also all that
     the network builds after it (the head comes with these). What lies below the lowest of them doesn't change: its
     outputs are computed once and kept. `batch_norm`: `frozen` keeps the pre-trained statistics; `update` uses each
     batch's and moves the kept ones along; `recalibrate` does so too, and computes the kept ones anew over the training
@@ -78,6 +79,13 @@ class PhaseConfig:
         """What the phase is called on the terminal and in the history."""
         first = self.trainable[0].rpartition("/")[2]
         return first if len(self.trainable) == 1 else f"{first}+{len(self.trainable) - 1}"
+
+
+class Keep(Enum):
+    """Which epoch's weights a phase ends with: of the lowest validation loss, or the last."""
+
+    best = "best"
+    last = "last"
 
 
 class Switch(Enum):
@@ -127,9 +135,12 @@ class TrainConfig:
     """How to train. `epochs` is what the options' phases refer to; `patience_epochs` without a better validation
     loss end a phase early.
 
-    `mixup` is the alpha of https://arxiv.org/abs/1710.09412 (0: none). `balance` draws every class equally often;
-    `class_weights` multiplies a class's loss, by its name, 1 where it names none. `deterministic` makes a training
-    that was killed and started again end on the same bits.
+    `keep` says which epoch's weights each phase ends with. `image_px` is the side of the images that the trained model
+    takes (None: the base's own); it may be larger than what the phases train on, which see parts of photos, enlarged
+    (https://arxiv.org/abs/1906.06423). With `average_flips` it names a photo by the mean of what it makes of it and of
+    its mirror image, which is twice the work. `mixup` is the alpha of https://arxiv.org/abs/1710.09412 (0: none).
+    `balance` draws every class equally often; `class_weights` multiplies a class's loss, by its name, 1 where it names
+    none. `batch_norm_decay` is how much of the kept statistics a batch leaves, where batch norms follow the batches.
     """
 
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -143,6 +154,9 @@ class TrainConfig:
     class_weights: dict[str, float] = field(default_factory=dict)
     batch_norm_decay: float = 0.9
     patience_epochs: int = 10
+    keep: Keep = Keep.best
+    image_px: int | None = None
+    average_flips: bool = False
     find_learning_rate: bool = False
     cache: CacheConfig = field(default_factory=CacheConfig)
     fused: FusedConfig = field(default_factory=FusedConfig)
@@ -158,6 +172,8 @@ class TrainConfig:
         require_range("train.mixup", self.mixup, 0, 100)
         require_range("train.batch_norm_decay", self.batch_norm_decay, 0, 1)
         require_range("train.patience_epochs", self.patience_epochs, 1, MOST_EPOCHS)
+        if self.image_px is not None:
+            require_range("train.image_px", self.image_px, 32, 4096)
         require_range("train.checkpoint_seconds", self.checkpoint_seconds, 0, 1e9)
         require_range("train.profile_steps", self.profile_steps, 0, 10_000)
         for name, weight in self.class_weights.items():
@@ -169,9 +185,20 @@ class TrainConfig:
         """Say whether a phase sees its images augmented."""
         return phase.augment and type(self.augmentation) is not AugmentationConfig
 
+    def on_features(self, number: int) -> bool:
+        """Say whether a phase trains on the features of the photos as they are: those of the base as it was given."""
+        phase = self.phases[number]
+        return not self.augments(phase) and all(one.head_alone for one in self.phases[: number + 1])
+
     def reads_features(self) -> bool:
-        """Say whether a phase trains on the features of the photos as they are."""
-        return any(phase.head_alone and not self.augments(phase) for phase in self.phases)
+        """Say whether a phase trains on features."""
+        return any(self.on_features(number) for number in range(len(self.phases)))
+
+    def phase_names(self) -> list[str]:
+        """Return what each phase is called: where several would be called the same, the second is `head-2`."""
+        names = [phase.name for phase in self.phases]
+        before = [names[:number].count(name) for number, name in enumerate(names)]
+        return [f"{name}-{count + 1}" if count else name for name, count in zip(names, before, strict=True)]
 
 
 def settle_fused(config: TrainConfig, plan: bool) -> TrainConfig:

@@ -24,15 +24,18 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Position:
     """Where a training is, beside its variables' values.
 
-    `phase` and `epoch` count from 0, `epochs_done` over all phases; `step` of the epoch comes next. `loss_sum`,
-    `hits_sum` and `norm_sum` are over the epoch's steps so far. `scale` is what the head's features are multiplied
-    by. `best` holds the best epoch's measures, `rows` the history; `state` and `best_state` number the checkpoints.
+    `phase` and `epoch` count from 0, `epochs_done` over all phases; `step` of the epoch comes next, and `steps_before`
+    were in the phases before. `loss_sum`, `hits_sum` and `norm_sum` are over the epoch's steps so far. `scale` is what
+    the head's features are multiplied by. `best` holds the best epoch's measures, `rows` the history; `state` and
+    `best_state` number the checkpoints. `gap` is by how much accuracy was higher with batches' statistics than with the
+    kept ones, where a phase moved these.
     """
 
     phase: int = 0
     epoch: int = 0
     step: int = 0
     epochs_done: int = 0
+    steps_before: int = 0
     loss_sum: float = 0.0
     hits_sum: float = 0.0
     norm_sum: float = 0.0
@@ -41,6 +44,7 @@ class Position:
     rows: list[dict[str, Any]] = field(default_factory=list)
     state: int = 0
     best_state: int = 0
+    gap: float | None = None
 
 
 class TrainState:

@@ -34,8 +34,7 @@ class Job:
 
     `initial` holds the assembled model's variables by name, `features` train's and validation's features and labels
     where a phase wants them. `signal()` tells whether one came that ends the work, and which; `folder` is the
-    artifact's. `examples` and `seconds` add up what was trained on in this process, and for how long; `gap` is the
-    last phase's difference between batch and kept statistics, in accuracy.
+    artifact's. `examples` and `seconds` add up what was trained on in this process, and for how long.
     """
 
     config: TrainConfig
@@ -50,7 +49,6 @@ class Job:
     folder: Path
     examples: int = 0
     seconds: float = 0.0
-    gap: float | None = None
     class_weights: NDArray[np.float32] | None = field(init=False)
     networks: list[PhaseNetwork] = field(init=False)
 
@@ -64,16 +62,23 @@ class Job:
         check_scopes(self.config.optimizer, list(self.initial))
         head = [name for name in self.initial if in_scopes(name, [SCOPE])]
         fuse = self.config.fused.batch_norm is Switch.always
-        self.networks = [phase_network(self.card, phase, head, fuse=fuse) for phase in self.config.phases]
+        self.networks = [
+            phase_network(self.card, phase, head, fuse=fuse, on_features=self.config.on_features(number))
+            for number, phase in enumerate(self.config.phases)
+        ]
 
     def steps_left(self, photos: int) -> list[tuple[str, int]]:
         """Return each phase's name and how many steps it has yet to do at most, by the number of training photos."""
-        position, left = self.state.position, []
+        position, names, left = self.state.position, self.config.phase_names(), []
         for number, phase in enumerate(self.config.phases):
             steps = photos // min(phase.batch_size or self.config.batch_size, photos)
             done = position.epoch * steps + position.step if number == position.phase else 0
-            left.append((phase.name, 0 if number < position.phase else phase.epochs * steps - done))
+            left.append((names[number], 0 if number < position.phase else phase.epochs * steps - done))
         return left
+
+    def changed(self, number: int) -> list[str]:
+        """Name the variables that the phases up to one, and that one, change."""
+        return list(dict.fromkeys(name for network in self.networks[: number + 1] for name in network.changing()))
 
     def facts(self) -> dict[str, Any]:
         """Return what is worth knowing of the training."""
@@ -84,8 +89,8 @@ class Job:
             "epochs": len(rows),
             "best_epoch": best["epoch"],
         }
-        if self.gap is not None:
-            facts["batch_norm_gap"] = self.gap
+        if self.state.position.gap is not None:
+            facts["batch_norm_gap"] = self.state.position.gap
         if self.seconds:
             facts["examples_per_second"] = self.examples / self.seconds
         return facts
@@ -123,10 +128,6 @@ def train_phases(job: Job, bar: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             run.train()
             last = {**best, **run.trainer.weights()}
             best = run.finish()
-    return _unscaled(best, state.position.scale), _unscaled(last, state.position.scale)
-
-
-def _unscaled(values: dict[str, Any], scale: float) -> dict[str, Any]:
-    """Put what the head's features were multiplied by into its first weights."""
-    first = next(name for name in values if in_scopes(name, [SCOPE]) and name.endswith("weights"))
-    return {**values, first: (values[first] * np.float32(scale)).astype(np.float32)}
+    first = f"{SCOPE}/{'fc_1' if (job.card.head or {}).get('widths') else 'Logits'}/weights"
+    scale = np.float32(state.position.scale)  # what the head's features were multiplied by goes into its first weights
+    return {**best, first: best[first] * scale}, {**last, first: last[first] * scale}

@@ -24,6 +24,17 @@ LUMA = (0.299, 0.587, 0.114)
 YIQ = (LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
 """Grey and two colour differences, of red, green and blue: NTSC's."""
 ATTEMPTS = 100
+BRIGHTNESS_FIRST, SATURATION_FIRST = ("brightness", "saturation"), ("saturation", "brightness")
+ORDERS = {
+    True: (BRIGHTNESS_FIRST, SATURATION_FIRST, SATURATION_FIRST, SATURATION_FIRST),
+    False: (
+        ("brightness", "saturation", "hue", "contrast"),
+        ("saturation", "brightness", "contrast", "hue"),
+        ("contrast", "hue", "brightness", "saturation"),
+        ("hue", "saturation", "contrast", "brightness"),
+    ),
+}
+"""The zoo's `distort_color`, by `fast`: one order of four is drawn, in fast mode too."""
 
 
 def augment(encoded: Any, wanted: Preprocessing, config: AugmentationConfig, seed: Any) -> Any:
@@ -50,7 +61,8 @@ def augment(encoded: Any, wanted: Preprocessing, config: AugmentationConfig, see
         image = _retrain(encoded, wanted, config, seeds)
     else:
         raise TypeError(f"{type(config).__name__} is no augmentation")
-    offset = np.broadcast_to(np.float32(wanted.offset), (wanted.input_px, 3))  # a row: a third of a pixel's time
+    # Subtracted row by row, three numbers take a quarter of the time that they take pixel by pixel.
+    offset = np.broadcast_to(np.asarray(wanted.offset, np.float32), (wanted.input_px, 3))
     return (image - offset) * (1 / wanted.scale)
 
 
@@ -178,19 +190,6 @@ def _inception(encoded: Any, wanted: Preprocessing, config: InceptionConfig, see
     image = _mirror(tf.ensure_shape(image, [*side_px, 3]) * (1 / 255), flip)
     orders = [lambda order=order: _distort_colours(image, order, colours) for order in ORDERS[config.fast]]
     return tf.clip_by_value(tf.switch_case(_choice(order, len(orders)), orders), 0.0, 1.0) * 255
-
-
-BRIGHTNESS_FIRST, SATURATION_FIRST = ("brightness", "saturation"), ("saturation", "brightness")
-ORDERS = {
-    True: (BRIGHTNESS_FIRST, SATURATION_FIRST, SATURATION_FIRST, SATURATION_FIRST),
-    False: (
-        ("brightness", "saturation", "hue", "contrast"),
-        ("saturation", "brightness", "contrast", "hue"),
-        ("contrast", "hue", "brightness", "saturation"),
-        ("hue", "saturation", "contrast", "brightness"),
-    ),
-}
-"""The zoo's `distort_color`, by `fast`: one order of four is drawn, in fast mode too."""
 
 
 def _choice(draw: Any, count: int) -> Any:

@@ -24,6 +24,7 @@ from stages.data.formats import (
     read_header,
     scaled_down,
 )
+from stages.data.known_photos import Find
 from stages.data.sources.photo import Photo, read_bytes
 from stages.data.twins import perceptual_hash
 from stages.tensorflow import tf
@@ -78,12 +79,12 @@ def in_parallel(work: Callable[[T], Any], items: Iterable[T], threads: int) -> I
             under_way.extend(executor.submit(work, item) for item in islice(waiting, 1))
 
 
-def check_photos(photos: Sequence[Photo], limits: Limits) -> list[Checked]:
-    """Read, hash and decode a few photos, once each."""
+def check_photos(photos: Sequence[Photo], limits: Limits, find: Find = lambda sha256: None) -> list[Checked]:
+    """Read and hash a few photos, and decode those of which `find` knows nothing, once each."""
     checked: dict[int, Checked] = {}
     waiting: list[tuple[int, Checked, Header, bytes]] = []
     for number, photo in enumerate(photos):
-        found, header, encoded = _look(photo, limits)
+        found, header, encoded = _look(photo, limits, find)
         if header is not None and header.plain:
             waiting.append((number, found, header, encoded))
             if sum(len(one) for *_, one in waiting) > MOST_GROUP_BYTES:
@@ -95,14 +96,16 @@ def check_photos(photos: Sequence[Photo], limits: Limits) -> list[Checked]:
     return [checked[number] for number in range(len(photos))]
 
 
-def _look(photo: Photo, limits: Limits) -> tuple[Checked, Header | None, bytes]:
-    """Read a photo and its header; without a header, what was found says why it can't be used."""
+def _look(photo: Photo, limits: Limits, find: Find) -> tuple[Checked, Header | None, bytes]:
+    """Read a photo and its header; without a header nothing is left to do: it is known, or can't be used."""
     found = Checked(photo, reason=photo.problem)
     if photo.problem:
         return found, None, b""
     try:
         encoded = read_bytes(photo.file, photo.offset, photo.size, limits.file_bytes)
         found = found._replace(sha256=hashlib.sha256(encoded).digest(), size_bytes=len(encoded))
+        if known := find(found.sha256):
+            return found._replace(note=_note(photo, known.format), **known._asdict()), None, b""
         header = read_header(encoded, limits.pixels, limits.frames)
     except OSError as error:
         return found._replace(reason=f"can't be read: {error.strerror}"), None, b""
@@ -111,7 +114,7 @@ def _look(photo: Photo, limits: Limits) -> tuple[Checked, Header | None, bytes]:
     except NotUsable as error:
         return found._replace(reason=str(error)), None, b""
     width, height = (header.height, header.width) if header.turned else (header.width, header.height)
-    found = found._replace(format=header.format, note=_note(photo, header), width=width, height=height)
+    found = found._replace(format=header.format, note=_note(photo, header.format), width=width, height=height)
     return found, header, encoded
 
 
@@ -131,10 +134,10 @@ def _or_why_not(found: Checked, judge: Callable[..., Checked], *arguments: Any) 
         return found._replace(reason=str(error))
 
 
-def _note(photo: Photo, header: Header) -> str:
+def _note(photo: Photo, kind: str) -> str:
     extension = PurePosixPath(photo.path).suffix.lower().lstrip(".")
     extension = {"jpg": "jpeg", "jpe": "jpeg", "jfif": "jpeg", "tif": "tiff"}.get(extension, extension)
-    return f"named .{extension}, is {header.format}" if extension in KNOWN and extension != header.format else ""
+    return f"named .{extension}, is {kind}" if extension in KNOWN and extension != kind else ""
 
 
 KNOWN = (*NATIVE, "tiff", "avif")

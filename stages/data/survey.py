@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import fsync
 from stages.data.checks import Checked, Limits, check_photos, in_parallel
+from stages.data.known_photos import Find
 from stages.data.sources.photo import WHOLE, Photo, read_bytes
 from stages.progress import Advance
 
@@ -168,7 +169,13 @@ def _as_bytes(text: str) -> bytes:
 
 
 def survey_photos(
-    photos: Iterable[Photo], root: Path, scratch: Path, limits: Limits, threads: int, advance: Advance
+    photos: Iterable[Photo],
+    root: Path,
+    scratch: Path,
+    limits: Limits,
+    threads: int,
+    advance: Advance,
+    find: Find = lambda sha256: None,
 ) -> Survey:
     """Check all photos of a source, a chunk of rows after the other; chunks that a killed try finished are kept."""
     left: list[int] = []
@@ -188,7 +195,7 @@ def survey_photos(
 
     rows: list[Checked] = []
     done = 0
-    for checked in in_parallel(lambda group: check_photos(group, limits), groups(), threads):
+    for checked in in_parallel(lambda group: check_photos(group, limits, find), groups(), threads):
         rows.extend(checked)
         advance(len(checked))
         if len(rows) == sizes[done]:

@@ -29,11 +29,15 @@ class Symbolic(NamedTuple):
         `values` holds a tensor for each variable that what is wanted depends on. Differentiate by `tf.gradients`:
         a tape doesn't see operations that are imported.
         """
-        feeds = {feed: values[name] for name, feed in self.feeds.items()}
-        outputs: list[Any] = tf.graph_util.import_graph_def(
-            self.graph_def, {**feeds, self.given: inputs}, [self.output, *wanted], name=""
-        )
-        return outputs
+        feeds = {self.given: inputs, **{feed: values[name] for name, feed in self.feeds.items()}}
+        fed = {node_name(feed) for feed in feeds}
+        body = tf.compat.v1.GraphDef(versions=self.graph_def.versions)
+        body.node.extend(node for node in self.graph_def.node if node.name not in fed)  # XLA takes no placeholders
+        read = {node_name(given) for node in body.node for given in node.input}
+        feeds = {feed: value for feed, value in feeds.items() if node_name(feed) in read}
+        names = [name for name in (self.output, *wanted) if name != self.given]
+        made = dict(zip(names, tf.graph_util.import_graph_def(body, feeds, names, name=""), strict=True))
+        return [made.get(name, inputs) for name in (self.output, *wanted)]
 
 
 def trace(network: Network, input_shape: tuple[int, ...]) -> Symbolic:

@@ -14,8 +14,9 @@ class NetworkRow:
     """What is known of a network: how to build it, what it takes, where its ImageNet layer is.
 
     `load()` imports and returns its function `(images, *, is_training, num_classes)`, with `multiplier` too
-    where there are several: the width of its layers, as a part of the full network's. The last layer's
-    variables live under `<scope>/<logits_scope>`. `self_test_rank` is the place that the known photo's name
+    where there are several: the width of its layers, as a part of the full network's. The last layer's variables live
+    under `<scope>/<logits_scope>`, and `upper` is the scope inside `scope` from which on fine-tuning changes layers:
+    below it lie edges and textures, which suit all photos. `self_test_rank` is the place that the known photo's name
     must reach: the first where the published weights could be tried, else one of the first five.
     """
 
@@ -24,6 +25,7 @@ class NetworkRow:
     logits_scope: str
     preprocessing: Preprocessing
     published_top1: float
+    upper: str
     multipliers: tuple[float, ...] = (1.0,)
     self_test_rank: int = 5
 
@@ -110,13 +112,31 @@ FIRST_1X1, SECOND_1X1 = "Logits/Conv2d_0c_1x1", "Logits/Conv2d_1c_1x1"
 
 NETWORKS = {
     "efficientnet_lite0": NetworkRow(
-        _efficientnet_lite0, "EfficientnetLite0", SECOND_1X1, _lite_preprocessing(224), 75.1, self_test_rank=1
+        _efficientnet_lite0,
+        "EfficientnetLite0",
+        SECOND_1X1,
+        _lite_preprocessing(224),
+        75.1,
+        "expanded_conv_5",
+        self_test_rank=1,
     ),
     "efficientnet_lite1": NetworkRow(
-        _efficientnet_lite1, "EfficientnetLite1", SECOND_1X1, _lite_preprocessing(240), 76.7, self_test_rank=1
+        _efficientnet_lite1,
+        "EfficientnetLite1",
+        SECOND_1X1,
+        _lite_preprocessing(240),
+        76.7,
+        "expanded_conv_7",
+        self_test_rank=1,
     ),
     "efficientnet_lite2": NetworkRow(
-        _efficientnet_lite2, "EfficientnetLite2", SECOND_1X1, _lite_preprocessing(260), 77.6, self_test_rank=1
+        _efficientnet_lite2,
+        "EfficientnetLite2",
+        SECOND_1X1,
+        _lite_preprocessing(260),
+        77.6,
+        "expanded_conv_7",
+        self_test_rank=1,
     ),
     "mobilenet_v1": NetworkRow(
         _mobilenet_v1,
@@ -124,6 +144,7 @@ NETWORKS = {
         SECOND_1X1,
         _inception_preprocessing(224),
         70.9,
+        "Conv2d_6_depthwise",
         multipliers=(1.0, 0.75, 0.5, 0.25),
     ),
     "mobilenet_v2": NetworkRow(
@@ -132,18 +153,28 @@ NETWORKS = {
         SECOND_1X1,
         _inception_preprocessing(224),
         71.9,
+        "expanded_conv_6",
         multipliers=(1.4, 1.3, 1.0, 0.75, 0.5, 0.35),
     ),
-    "inception_v1": NetworkRow(_inception_v1, "InceptionV1", FIRST_1X1, _inception_preprocessing(224), 69.8),
-    "inception_v2": NetworkRow(_inception_v2, "InceptionV2", SECOND_1X1, _inception_preprocessing(224), 73.9),
-    "inception_v3": NetworkRow(_inception_v3, "InceptionV3", SECOND_1X1, _inception_preprocessing(299), 78.0),
-    "inception_v4": NetworkRow(_inception_v4, "InceptionV4", "Logits/Logits", _inception_preprocessing(299), 80.2),
+    "inception_v1": NetworkRow(
+        _inception_v1, "InceptionV1", FIRST_1X1, _inception_preprocessing(224), 69.8, "Mixed_4b"
+    ),
+    "inception_v2": NetworkRow(
+        _inception_v2, "InceptionV2", SECOND_1X1, _inception_preprocessing(224), 73.9, "Mixed_4a"
+    ),
+    "inception_v3": NetworkRow(
+        _inception_v3, "InceptionV3", SECOND_1X1, _inception_preprocessing(299), 78.0, "Mixed_6a"
+    ),
+    "inception_v4": NetworkRow(
+        _inception_v4, "InceptionV4", "Logits/Logits", _inception_preprocessing(299), 80.2, "Mixed_6a"
+    ),
     "resnet_v1_50": NetworkRow(
         _resnet_v1_50,
         "resnet_v1_50",
         "logits",
         Preprocessing(input_px=224, crop="vgg", resize="legacy_bilinear", offset=VGG_MEANS, scale=1.0),
         75.2,
+        "block3",
     ),
-    "resnet_v2_50": NetworkRow(_resnet_v2_50, "resnet_v2_50", "logits", _inception_preprocessing(299), 75.6),
+    "resnet_v2_50": NetworkRow(_resnet_v2_50, "resnet_v2_50", "logits", _inception_preprocessing(299), 75.6, "block3"),
 }

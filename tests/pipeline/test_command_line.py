@@ -51,7 +51,9 @@ def test_help_shows_commands_and_choices(run: Callable[..., Told], tmp_path: Pat
     code, output, errors, heavy = run("--help")
     assert (code, errors, heavy) == (0, [], False)
     assert output[0] == "Slimline: photos in, a trained, measured and exported image classifier out."
-    assert any(re.fullmatch(r"\s*experiment:?\s+bases, classify, flowers", line) for line in output)
+    assert any(
+        re.fullmatch(r"\s*experiment:?\s+bases, classify, flowers, flowers_best, fusions", line) for line in output
+    )
     assert max(map(len, output)) <= 110
     assert not list(tmp_path.iterdir())
     assert [line for line in output if "schema" in line] == []  # no choice for a user

@@ -19,6 +19,7 @@ from stages.data.augmentation_config import (
     RandAugmentConfig,
     RetrainConfig,
 )
+from stages.data.batches import without_autotune
 from stages.data.preprocessing import Preprocessing
 from stages.tensorflow import tf
 from tests.stages.data.preparing import prepare
@@ -332,15 +333,6 @@ def test_retrain_multiplies_and_does_not_clip():
     spread_over(factors.mean((1, 2, 3)), 0.6, 1.4)
 
 
-def test_layers_follow_one_another():
-    image = photo(SIDE, SIDE)
-    none = varied(encode(image), RAW, RandAugmentConfig(**STILL, layers=0))
-    assert np.array_equal(none, image)
-    one, two = (many(encode(image), RandAugmentConfig(**STILL, layers=layers), 30) for layers in (1, 2))
-    assert sum(np.array_equal(a, image) for a in two) < sum(np.array_equal(a, image) for a in one) + 3
-    assert np.abs(two - image).mean() > np.abs(one - image).mean()
-
-
 @pytest.mark.parametrize("wanted", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_none_is_preprocessing(kind, wanted):
@@ -356,7 +348,6 @@ def test_formats_and_exif_make_no_difference(option):
     jpeg, turned = encode(noise, "JPEG", subsampling="4:2:0"), encode(noise, "JPEG", exif=exif, subsampling="4:2:0")
     pixels = tf.io.decode_jpeg(jpeg, channels=3).numpy()
     upright = np.rot90(pixels, -1)
-    ignoring = dataclasses.replace(LITE, orientation="ignore")
     for number in range(3):
         seed = (number, 1)
         png = varied(encode(pixels), LITE, OPTIONS[option], seed)
@@ -365,15 +356,22 @@ def test_formats_and_exif_make_no_difference(option):
         assert np.array_equal(
             varied(turned, LITE, OPTIONS[option], seed), varied(encode(upright), LITE, OPTIONS[option], seed)
         )
-        assert np.array_equal(varied(turned, ignoring, OPTIONS[option], seed), png)
     paletted = np.asarray(Image.open(io.BytesIO(encode(pixels, "GIF"))).convert("RGB"))
     assert np.array_equal(
         varied(encode(pixels, "GIF"), LITE, OPTIONS[option]), varied(encode(paletted), LITE, OPTIONS[option])
     )
 
 
+def test_exif_is_ignored_where_the_network_has_it_ignored():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image, ignoring = photo(45, 64), dataclasses.replace(LITE, orientation="ignore")
+    turned = varied(encode(image, "JPEG", exif=exif), ignoring, CropConfig())
+    assert np.array_equal(turned, varied(encode(image, "JPEG"), ignoring, CropConfig()))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1)])
 @pytest.mark.parametrize("option", VARIED)
 def test_no_image_is_too_small_or_too_long(option, size, kind):
     results = [varied(encode(photo(*size), kind), LITE, OPTIONS[option], (number, 3)) for number in range(3)]
@@ -385,37 +383,35 @@ def photos() -> list[bytes]:
     return [encode(photo(40 + number, 60), "JPEG" if number % 3 else "PNG") for number in range(12)]
 
 
-def epoch_of(option: str, order: list[int], epoch: int, calls: int) -> dict[int, bytes]:
-    """Augment photos in this order through tf.data, and give the bytes of each."""
+def through_tf_data(option: str, views: list[tuple[int, int]], calls: int) -> dict[tuple[int, int], bytes]:
+    """Augment these views, (a photo's number, an epoch) each, in this order, and give the bytes of each."""
 
     @tf.autograph.experimental.do_not_convert
-    def prepared(number, encoded):
-        return number, augment(encoded, LITE, OPTIONS[option], image_seed(7, number, tf.constant(epoch)))
+    def prepared(view, encoded):
+        return view, augment(encoded, LITE, OPTIONS[option], image_seed(7, view[0], view[1]))
 
-    records = tf.data.Dataset.from_tensor_slices((np.int64(order), [photos()[number] for number in order]))
-    batches = records.map(prepared, num_parallel_calls=calls, deterministic=False).batch(5)
+    records = tf.data.Dataset.from_tensor_slices((np.int64(views), [photos()[number] for number, _ in views]))
+    images = records.map(prepared, num_parallel_calls=calls, deterministic=False)
     return {
-        int(number): image.numpy().tobytes()
-        for numbers, images in batches
-        for number, image in zip(numbers, images, strict=True)
+        tuple(view): image.tobytes()
+        for some in images.batch(5).with_options(without_autotune()).as_numpy_iterator()
+        for view, image in zip(some[0].tolist(), some[1], strict=True)
     }
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_images_draws_depend_on_its_number_and_the_epoch_alone(option):
-    one = epoch_of(option, list(range(12)), 0, 1)
-    assert epoch_of(option, [7, 3, 11, 0, 5], 0, 2) == {number: one[number] for number in (0, 3, 5, 7, 11)}
-    other = epoch_of(option, list(range(12)), 1, 2)
-    assert sum(one[number] != other[number] for number in one) >= (0 if option == "none" else 10)
-    if option == "none":
-        assert one == other
+    first = through_tf_data(option, [(number, epoch) for epoch in range(2) for number in range(12)], 1)
+    again = through_tf_data(option, [(7, 1), (3, 0), (11, 1), (0, 0), (5, 0), (7, 0)], 2)
+    assert again == {view: first[view] for view in again}
+    changed = sum(first[number, 0] != first[number, 1] for number in range(12))
+    assert changed == 0 if option == "none" else changed >= 10
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_real_photos_come_out_as_a_network_takes_them(option, flower_photos):
-    wanted = Preprocessing(input_px=96, offset=127.0, scale=128.0)
     for path in sorted(flower_photos.glob("*/*.jpg"))[::1500]:
-        image = varied(path.read_bytes(), wanted, OPTIONS[option])
-        assert image.shape == (96, 96, 3)
+        image = varied(path.read_bytes(), LITE, OPTIONS[option])
+        assert image.shape == (SIDE, SIDE, 3)
         assert -1.6 < image.min() < image.max() < 1.6
         assert image.std() > 0.05

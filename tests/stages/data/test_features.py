@@ -1,4 +1,4 @@
-"""Features in files and in training: whole, in order, at the usual spread."""
+"""Features: whole, in order, at the usual spread; tests/stages/test_train.py trains heads on them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import pytest
 from stages.data.batches import run_prepared
 from stages.data.features import SPREAD, feature_scale
 from stages.data.preprocessing import Preprocessing
-from stages.optimizers import MomentumConfig
 from stages.tensorflow import tf
-from stages.train import HeadTrainer, TrainConfig
 
 WANTED = Preprocessing(input_px=4, crop="whole", offset=0.0, scale=1.0)
 
@@ -44,21 +42,3 @@ def test_features_of_any_spread_are_brought_to_the_usual_one():
         scaled = drawn(scale) * feature_scale(drawn(scale))
         assert np.sqrt(np.mean(np.sum(np.square(scaled - scaled.mean(axis=0)), axis=1))) == pytest.approx(SPREAD, 1e-3)
     assert feature_scale(np.ones([5, 3], np.float32)) == 1
-
-
-@pytest.mark.parametrize("head", [{"dropout": 0.0}, {"dropout": 0.0, "widths": [8], "activation": "relu"}])
-def test_a_trained_head_takes_features_as_the_base_gives_them(head):
-    features, targets = drawn(200), np.arange(400) % 3
-    config = TrainConfig(optimizer=MomentumConfig(), seed=0)
-    trainer = HeadTrainer(config, head, ["a", "b", "c"], {}, (features, targets))
-    trainer.run_epoch(0)
-    net, values = features, trainer.values()
-    for layer in [name.removesuffix("/weights") for name in values if name.endswith("/weights")]:
-        net = net if net is features else np.maximum(net, 0)
-        net = net @ values[f"{layer}/weights"] + values[f"{layer}/biases"]
-    right = np.mean(net.argmax(axis=1) == targets)
-    exponents = np.exp(net - net.max(axis=1, keepdims=True))
-    loss = -np.mean(np.log(exponents[np.arange(400), targets] / exponents.sum(axis=1)))
-    scores = trainer.score(features, targets)
-    assert scores["validation_accuracy"] == pytest.approx(right)
-    assert scores["validation_loss"] == pytest.approx(loss, rel=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from stages.data.label_errors import doubt_labels
 
@@ -70,3 +71,12 @@ def test_a_small_class_takes_fewer_folds():
     few = np.flatnonzero(labels != 2).tolist() + np.flatnonzero(labels == 2)[:2].tolist()
     doubts = doubt_labels(features[few], labels[few], 5, 0)
     assert (doubts.named == labels[few]).mean() > 0.9
+
+
+def test_the_number_of_threads_changes_no_bit():
+    features, labels = clouds(1500, classes=5, width=800, spread=4.0)
+    scores = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            scores.append(doubt_labels(features, labels, 3, 0).scores)
+    assert np.array_equal(*scores)

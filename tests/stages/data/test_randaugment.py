@@ -101,3 +101,21 @@ def test_each_operation_is_drawn_about_as_often_and_both_ways():
         assert 25 < count < 80  # 50, and a standard deviation of 7
         if one != other:
             assert 8 < drawn.count(one) < count - 8
+
+
+def test_layers_follow_one_another():
+    image = tf.constant(photo(16, 16, 20, 220), tf.float32)
+    for number in range(20):
+        seed = tf.constant([number, 8])
+        expected = image
+        for choice, way in tf.random.stateless_uniform([3, 2], seed).numpy():
+            operation = list(OPERATIONS.values())[int(choice * 14)]
+            expected = operation(expected, 0.5, tf.constant(-1.0 if way < 0.5 else 1.0))
+        assert np.abs(rand_augment(image, 3, 15.0, seed) - expected).max() == 0
+
+
+def test_no_layers_leave_whole_numbers():
+    image = np.float32([[[-3.0, 0.4, 0.6], [254.7, 255.4, 300.0]]])
+    assert rand_augment(tf.constant(image), 0, 9.0, tf.constant([1, 2])).numpy().tolist() == [
+        [[0, 0, 1], [255, 255, 255]]
+    ]

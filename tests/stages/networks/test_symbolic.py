@@ -143,3 +143,25 @@ def test_batch_norms_that_are_not_trained_keep_their_statistics():
     assert {one.mean.split("/")[1] for one in statistics} == {"Conv2d_13_depthwise", "Conv2d_13_pointwise"}
     training = [node.name for node in changed.graph_def.node if node.attr["is_training"].b]
     assert len(training) == 2
+
+
+def test_a_part_without_anything_in_it_hands_its_input_on():
+    graph = trace(network("mobilenet_v1"), (PX, PX, 3))
+    top = upper_part(graph, graph.output)
+    features = np.ones((2, 1024), np.float32)
+    assert not top.feeds
+    np.testing.assert_array_equal(run(top, features, {})[0], features)
+
+
+def test_xla_takes_a_part():
+    graph = fuse_frozen(trace(network("mobilenet_v1"), (PX, PX, 3)))
+    names = [name for name, declared in graph.variables.items() if declared.trainable and "Conv2d_13_p" in name]
+    top = upper_part(graph, find_cut(graph, names))
+    values = {name: drawn(declared.shape, name) for name, declared in top.variables.items()}
+    maps = np.random.default_rng(2).uniform(0, 1, (2, 2, 2, 1024)).astype(np.float32)
+
+    def build(maps):
+        return top.run(maps, {name: tf.constant(values[name]) for name in top.feeds})[0]
+
+    plain, compiled = (tf.function(build, autograph=False, jit_compile=way)(maps).numpy() for way in (None, True))
+    assert_close(compiled, plain)

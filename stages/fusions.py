@@ -1,0 +1,176 @@
+"""Fusions: which operations TensorFlow fuses in a training step, and what each fusion is worth on this machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import II
+
+from pipeline.artifact import Artifact, Facts
+from pipeline.config import require_range
+from pipeline.stage import stage
+from stages.fusion_tables import (
+    Comparison,
+    compare,
+    notes_on,
+    operation_rows,
+    print_comparisons,
+    print_operations,
+    write_fusions,
+)
+from stages.train_config import ALL, FusedConfig, PhaseConfig, Switch, TrainConfig, settle_fused
+
+if TYPE_CHECKING:
+    from stages.fusion_ways import Model
+    from stages.optimised_graph import Graphs
+
+STEP, UPDATE, LOSS, DECODE, HEAD_STEP = (
+    "a training step",
+    "updating all trained variables",
+    "a batch's loss and gradient",
+    "decoding a drawn photo's middle",
+    "a head's step on features",
+)
+
+
+@dataclass
+class FusionsConfig:
+    """A training step on random images, taken apart.
+
+    `trainable` and `input_px` are as in a phase of train, `fused` is what train would be given: it decides of which
+    step the operations are counted. `steps` is how often each thing is timed. `xla` says whether XLA is timed: `auto`
+    where there is a GPU, since on two cores it took a minute to compile a step that then took 25 to 40 times as long
+    (EfficientNet-Lite0).
+    """
+
+    trainable: list[str] = field(default_factory=lambda: [ALL])
+    batch_size: int = 32
+    input_px: int | None = None
+    classes: int = 5
+    steps: int = 5
+    xla: Switch = Switch.auto
+    fused: FusedConfig = field(default_factory=FusedConfig)
+    network: str = II("base.network")
+    seed: int = II("run.seed")
+
+    def __post_init__(self) -> None:
+        require_range("fusions.batch_size", self.batch_size, 1, 65536)
+        require_range("fusions.classes", self.classes, 2, 100_000)
+        require_range("fusions.steps", self.steps, 1, 10_000)
+        if self.input_px is not None:
+            require_range("fusions.input_px", self.input_px, 32, 4096)
+
+
+def settle_switches(config: FusionsConfig, plan: bool) -> FusionsConfig:
+    """Choose what is `auto` in `fused` as train does."""
+    return replace(
+        config, fused=settle_fused(TrainConfig(fused=config.fused, network=config.network, seed=0), plan).fused
+    )
+
+
+@stage(cache=False, resolve=settle_switches)
+def fusions(config: FusionsConfig, out: Path, *, base: Artifact) -> Facts:
+    """Print both tables; write `fusions.json`, `switches.parquet` and `operations.parquet`.
+
+    Images and labels are random: what is on a picture changes nothing about how long a step takes. Times are of this
+    machine as busy as it is.
+
+    Raises:
+        UserError: a scope names no variable, the base has none to train, or XLA can't compile the step.
+    """
+    from stages.tensorflow import tf
+
+    model = _model(config, base)
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    about = {**_about(config, model), "gpus": gpus}
+    print(f"\n{', '.join(f'{name} {value}' for name, value in about.items())}")
+    print("Images and labels are random: what is on a picture doesn't change what a step costs.")
+    operations = operation_rows(_graphs(config, model))
+    chosen = f"batch_norm {config.fused.batch_norm.value}, bfloat16 {config.fused.bfloat16.value}"
+    print_operations(operations, f"{chosen}, xla {config.fused.xla.value}")
+    rows = _comparisons(config, model, gpus)
+    notes = notes_on(rows, gpus)
+    print_comparisons(rows, config.steps, notes)
+    write_fusions(out, about, rows, operations, notes)
+    return {
+        **{f"{row.switch}_speedup": row.speedup for row in rows if row.speedup is not None},
+        "headline": "fusions   {path}/fusions.json",
+    }
+
+
+def _model(config: FusionsConfig, base: Artifact) -> Model:
+    from stages.fusion_ways import Model
+    from stages.model import build, classifier_network, read_card, read_weights
+
+    labels = [f"class {number}" for number in range(config.classes)]
+    card = replace(read_card(base.path), labels=labels, head={})
+    module = build(card, classifier_network(card), read_weights(base.path / "model.ckpt"), config.seed)
+    values = {name: variable.numpy() for name, variable in module.variables_by_name.items()}
+    phase = PhaseConfig(trainable=config.trainable, input_px=config.input_px or card.preprocessing.input_px)
+    return Model(card, values, phase, config.batch_size)
+
+
+def _about(config: FusionsConfig, model: Model) -> dict[str, str | int | None]:
+    """Say what is measured, and on what: the processors are those that this process may use."""
+    from stages.hardware import has_fast_bfloat16
+
+    return {
+        "network": model.card.network,
+        "input_px": model.phase.input_px,
+        "batch_size": config.batch_size,
+        "classes": config.classes,
+        "trainable": "+".join(config.trainable),
+        "repetitions": config.steps,
+        "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "fast_bfloat16": has_fast_bfloat16(),
+    }
+
+
+def _graphs(config: FusionsConfig, model: Model) -> Graphs:
+    """Run the step as `config.fused` has it once, and count what became of it."""
+    from stages.fusion_ways import compiled, make_trainer, random_examples
+    from stages.hardware import bfloat16_rewriting
+    from stages.optimised_graph import trace_graphs
+
+    always = {name: switch is Switch.always for name, switch in asdict(config.fused).items()}
+    trainer = make_trainer(model, fuse=always["batch_norm"], xla=always["xla"])
+    side = model.phase.input_px or 0
+    examples = random_examples(model, (side, side, 3), model.batch_size)
+    with bfloat16_rewriting(always["bfloat16"]):
+        return trace_graphs(compiled(lambda: trainer.run_step(*examples, 0)))
+
+
+def _comparisons(config: FusionsConfig, model: Model, gpus: int) -> list[Comparison]:
+    """Time everything, and compare it with and without each switch."""
+    from stages.fusion_ways import decode_ways, epoch_ways, loss_ways, make_trainer, step_ways, update_ways
+    from stages.interleaved import time_interleaved
+    from stages.progress import progress
+
+    xla = config.xla is Switch.always or (config.xla is Switch.auto and gpus > 0)
+    trainer = make_trainer(model)
+    groups = {
+        STEP: step_ways(model, trainer, xla=xla, gpu=gpus > 0),
+        UPDATE: update_ways(model, trainer.trained),
+        LOSS: loss_ways(model.batch_size, config.classes),
+        DECODE: decode_ways(),
+        HEAD_STEP: epoch_ways(model),
+    }
+    calls = sum(len(ways) for ways in groups.values()) * (config.steps + 1)
+    with progress("Timing", calls, "calls") as advance:
+        times = {what: time_interleaved(ways, config.steps, advance) for what, ways in groups.items()}
+    auto = settle_fused(TrainConfig(network=model.card.network, seed=0), plan=False).fused
+    step = times[STEP]
+    return [
+        compare("batch_norm", STEP, step["step"], step["plain batch norm"], auto.batch_norm.value),
+        compare("remapping", STEP, step["step"], step["no remapping"], "always"),
+        compare("optimizer", UPDATE, times[UPDATE]["fused"], times[UPDATE]["plain"], "always"),
+        compare("cross_entropy", LOSS, times[LOSS]["fused"], times[LOSS]["plain"], "always"),
+        compare("decode_and_crop", DECODE, times[DECODE]["fused"], times[DECODE]["plain"], "always"),
+        compare("epoch", HEAD_STEP, times[HEAD_STEP]["fused"], times[HEAD_STEP]["plain"], auto.epoch.value),
+        compare("bfloat16", STEP, step["bfloat16"], step["step"], auto.bfloat16.value),
+        compare("mixed_float16", STEP, step.get("float16"), step["step"], "never"),
+        compare("xla", STEP, step.get("xla"), step["step"], auto.xla.value),
+    ]

@@ -1,0 +1,167 @@
+"""Training from the command line: every option end to end, and what a kill, a signal and a wild rate come to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+# An address that the operating system refuses at once stands for every host: nothing reaches the network.
+OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+FLOWERS = ["+experiment=flowers", "ingest.drawn_per_class=14", "run.targets=[train]", "train.checkpoint_seconds=0"]
+SMALL = ["base=mobilenet_v1", "base.multiplier=0.25", "base.size=128", "base.weights=random"]
+# The last phase has a hundred steps: enough for a signal to come upon one of them.
+PHASES = "{trainable: [head], epochs: 3}, {trainable: [upper], epochs: 16, input_px: 96}"
+INTERRUPTED = [
+    *SMALL,
+    "train=fine_tune",
+    f"train.phases=[{PHASES}]",
+    "train.image_px=128",
+    "train.batch_size=8",
+    "train.mixup=0.2",
+    "head.dropout=0.2",
+]
+# A head on features wants features that mean something: those of the weights that are installed with the program.
+OPTIONS = {path.stem: [] for path in sorted((ROOT / "conf/train").glob("*.yaml"))} | {"scratch": SMALL}
+BITS = ("best.ckpt.data-00000-of-00001", "last.ckpt.data-00000-of-00001", "history.parquet")
+LONGEST_SECONDS = 240
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, **OFFLINE, "PYTHONPATH": str(ROOT), "NO_PROXY": "", "no_proxy": ""}
+    command = [sys.executable, "-m", "pipeline", *FLOWERS, *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=folder, env=environment, encoding="utf-8", **pipes)
+
+
+def pipeline(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    process = start(folder, *arguments)
+    out, error = process.communicate(timeout=LONGEST_SECONDS)
+    return process.returncode, out, error
+
+
+def latest(folder: Path) -> Path:
+    return max((folder / "runs/flowers").glob("v*"))
+
+
+def manifest(run: Path) -> dict:
+    return json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+
+
+def bits(run: Path) -> dict[str, bytes]:
+    return {name: (run / "artifacts/train" / name).read_bytes() for name in BITS}
+
+
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory) -> Path:
+    """A folder where the training that will be disturbed elsewhere has run undisturbed."""
+    folder = tmp_path_factory.mktemp("garden")
+    code, out, error = pipeline(folder, *INTERRUPTED)
+    assert code == 0, error + out
+    return folder
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_trains_end_to_end(garden, option):
+    code, out, error = pipeline(garden, *OPTIONS[option], f"train={option}", "train.epochs=2")
+    assert code == 0, error + out
+    run = latest(garden)
+    trained = run / "artifacts/train"
+    rows = pq.read_table(trained / "history.parquet").to_pylist()
+    measures = {"phase", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"}
+    assert {*measures, "learning_rate", "gradient_norm"} <= set(rows[0])
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    facts = manifest(run)["stages"]["train"]["facts"]
+    best = rows[facts["best_epoch"] - 1]
+    assert facts["validation_top1"] == best["validation_accuracy"]
+    assert list((trained / "logs").glob("events.*"))
+    assert list((trained / "logs/hyperparameters").glob("events.*"))
+    assert not (trained / "state").exists()
+    assert re.search(r"^train +ran .* validation_top1 ", out, re.M)
+
+
+def step_of(folder: Path) -> tuple[int, ...]:
+    """Say where a training under way is by its last checkpoint: phase, epoch, step; nothing before the first one."""
+    for path in (folder / "runs/store/train").glob("*/partial/state/position.json"):
+        position = json.loads(path.read_text(encoding="utf-8"))
+        return position["phase"], position["epoch"], position["step"]
+    return ()
+
+
+def disturb(folder: Path, number: signal.Signals, phase: int, more_steps: int) -> tuple[int, str, tuple[int, ...]]:
+    """Start the training, send a signal once it has saved some more steps of a phase, and see how it ends."""
+    process = start(folder, *INTERRUPTED)
+    before, seen, began = step_of(folder), set(), time.monotonic()
+    while len(seen) < more_steps:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - began < LONGEST_SECONDS
+        now = step_of(folder)
+        if now > before and now[0] >= phase:
+            seen.add(now)
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=LONGEST_SECONDS)
+    return process.returncode, error, step_of(folder)
+
+
+def test_killed_and_stopped_again_and_again_it_ends_on_the_same_bits(garden, tmp_path):
+    places = []
+    for number, phase, steps in ((signal.SIGKILL, 0, 3), (signal.SIGKILL, 1, 2), (signal.SIGTERM, 1, 3)):
+        code, error, place = disturb(tmp_path, number, phase, steps)
+        places.append(place)
+        if number is signal.SIGKILL:
+            assert (code, error) == (-signal.SIGKILL, "")
+    assert places == sorted(set(places))
+    check_stopped(tmp_path, code, error, signal.SIGTERM)
+    code, error, _ = disturb(tmp_path, signal.SIGINT, 1, 3)
+    check_stopped(tmp_path, code, error, signal.SIGINT)
+    code, out, error = pipeline(tmp_path, *INTERRUPTED)
+    assert code == 0, error
+    assert re.search(r"^train +goes on in phase 2, epoch \d+$", out, re.M)
+    [undisturbed] = [
+        run for run in (garden / "runs/flowers").glob("v*") if "train.mixup=0.2" in manifest(run)["overrides"]
+    ]
+    assert bits(latest(tmp_path)) == bits(undisturbed)
+    digests = [manifest(run)["stages"]["train"]["digest"] for run in (latest(tmp_path), undisturbed)]
+    assert digests[0] == digests[1]
+
+
+def check_stopped(folder: Path, code: int, error: str, number: signal.Signals) -> None:
+    """Check the exit code, what the user reads, and that the run's manifest says the same."""
+    assert code == 128 + number
+    said = rf"Stopped by {number.name} in phase 2 \(\w+\), epoch \d+, step \d+\. A checkpoint is kept\."
+    first, second = error.splitlines()
+    assert re.fullmatch(said, first)
+    assert second == "The same command goes on from there."
+    found = manifest(latest(folder))
+    assert (found["status"], found["error"].splitlines()) == ("failed", [first, second])
+
+
+def test_a_rate_that_is_far_too_large_is_a_mistake_that_is_explained(garden):
+    code, _, error = pipeline(
+        garden, *SMALL, "train=scratch", "train/optimizer=momentum", "train.optimizer.learning_rate=1e6"
+    )
+    assert code == 2
+    first, second = error.splitlines()
+    assert re.match(r"The (training|validation) loss .* of epoch \d+ of phase 1 \(all\), at a learning rate of ", first)
+    assert "train.optimizer.learning_rate=1e+06" in second
+    assert manifest(latest(garden))["status"] == "failed"
+
+
+def test_a_scope_that_is_not_there_is_a_mistake_that_is_explained(garden):
+    code, _, error = pipeline(
+        garden, *SMALL, "train=scratch", "train.phases=[{trainable: [MobilenetV1/Conv2d_13_pointwize+]}]"
+    )
+    assert code == 2
+    first, second = error.splitlines()
+    assert "'MobilenetV1/Conv2d_13_pointwize+'" in first
+    assert "MobilenetV1/Conv2d_13_pointwise" in second

@@ -1,0 +1,73 @@
+"""Photos by number: the bytes, labels and keys that the shards hold, in any order."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from stages.data.photos import Photos
+from stages.data.records import read_batches
+from stages.data.split_config import SPLITS
+
+
+@pytest.fixture(scope="module", params=SPLITS)
+def split(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def ingest(tmp_path_factory):
+    """Sixty photos, in several shards a split."""
+    from stages.ingest import ingest
+    from stages.ingest_config import IngestConfig, settle_source
+
+    folder, out = tmp_path_factory.mktemp("photos"), tmp_path_factory.mktemp("ingest")
+    for number in range(60):
+        path = folder / ("ant", "bee", "cat")[number % 3] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (16 + number, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    ingest.function(settle_source(IngestConfig(images=str(folder), seed=0), False), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def records(ingest, split):
+    """The split's records as they are read in a stream."""
+    batches = list(read_batches(ingest, split, ("encoded", "label", "sha256")).as_numpy_iterator())
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def test_photos_are_those_of_the_shards_in_their_order(ingest, split, records):
+    photos = Photos(ingest, split)
+    assert len(photos) == len(records["label"]) > 0
+    assert [photos.encoded(number) for number in range(len(photos))] == records["encoded"].tolist()
+    assert photos.labels.tolist() == records["label"].tolist()
+    assert photos.numbers.tolist() == [int(name.decode()[:16], 16) // 2 for name in records["sha256"]]
+    assert photos.keys == [hashlib.sha256(encoded).hexdigest() for encoded in records["encoded"]]
+
+
+def test_numbers_fit_and_tell_photos_apart(ingest):
+    numbers = np.concatenate([Photos(ingest, split).numbers for split in SPLITS])
+    assert numbers.dtype == np.int64
+    assert numbers.min() >= 0
+    assert len(set(numbers.tolist())) == 60
+
+
+def test_a_dataset_follows_any_order(ingest, split, records):
+    photos = Photos(ingest, split)
+    wanted = np.random.default_rng(0).integers(len(photos), size=2 * len(photos))
+    found = list(photos.dataset(wanted).as_numpy_iterator())
+    assert [record["place"] for record in found] == wanted.tolist()
+    assert [record["encoded"] for record in found] == records["encoded"][wanted].tolist()
+    assert [record["label"] for record in found] == records["label"][wanted].tolist()
+    assert [record["number"] for record in found] == photos.numbers[wanted].tolist()
+
+
+def test_several_shards_are_read(ingest):
+    shards = set(pq.read_table(ingest / "index.parquet", columns=["shard"])["shard"].to_pylist())
+    assert len(shards) > 3

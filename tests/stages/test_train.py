@@ -1,0 +1,523 @@
+"""Training as a whole on a toy network: what changes, what is kept, and that a killed one ends on the same bits."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import Stopped, UserError
+from stages import cut_cache, train_state
+from stages.data.augmentation_config import CropConfig
+from stages.data.photos import Photos
+from stages.data.preprocessing import preprocess
+from stages.model import freeze_classifier, read_card
+from stages.networks import checkpoint
+from stages.networks.checkpoint import read_checkpoint
+from stages.phase_trainer import PhaseTrainer, Sums
+from stages.tensorflow import tf
+from stages.train_config import BatchNorm, Keep, Switch
+from tests.stages.toy_training import (
+    CACHE,
+    CLASSES,
+    FUSED,
+    MEASURES,
+    SEEN,
+    changed,
+    checkpoints,
+    config,
+    kept_bytes,
+    phase,
+    rows,
+)
+
+HEAD = {"Head/Logits/weights", "Head/Logits/biases"}
+
+
+def layer(name, kernel="weights"):
+    return {f"Toy/{name}/{inside}" for inside in (kernel, "BatchNorm/gamma", "BatchNorm/beta")}
+
+
+def statistics(*names):
+    return {f"Toy/{name}/BatchNorm/moving_{one}" for name in names for one in ("mean", "variance")}
+
+
+def measured(out, labels, photos):
+    """Score the trained model by itself, from the photos' bytes: the mean cross-entropy and the accuracy."""
+    card = read_card(out)
+    prepare = tf.function(lambda encoded: preprocess(encoded, card.preprocessing), autograph=False)
+    images = tf.stack([prepare(tf.constant(photos.encoded(number))) for number in range(len(photos))])
+    logits = freeze_classifier(card, out / "best.ckpt")(images).numpy().astype(np.float64)
+    chances = np.exp(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
+    return -np.mean(np.log(chances[np.arange(len(labels)), labels])), np.mean(logits.argmax(axis=1) == labels)
+
+
+def check_scores(toys, out, facts):
+    """Check that the trained model scores what training says that it does."""
+    photos = Photos(toys.ingest.path, "validation")
+    loss, accuracy = measured(out, photos.labels, photos)
+    assert facts["validation_loss"] == pytest.approx(loss, rel=5e-3, abs=1e-3)
+    assert facts["validation_top1"] == pytest.approx(accuracy)
+
+
+class Killed(BaseException):
+    """What stands for SIGKILL inside a process: nothing in the code handles it."""
+
+
+def kill(patch, calls, message="killed"):
+    """Have the training killed at so many calls of what moves it: a step, a checkpoint written, a position noted."""
+    left = [calls]
+
+    def counted(function, before):
+        def call(*arguments, **options):
+            left[0] -= 1
+            if left[0] == 0 and before:
+                raise Killed(message)
+            found = function(*arguments, **options)
+            if left[0] == 0:
+                raise Killed(message)
+            return found
+
+        return call
+
+    for owner, name, before in (
+        (PhaseTrainer, "run_step", True),
+        (PhaseTrainer, "run_steps", True),
+        (train_state, "write_checkpoint", False),
+        (train_state, "write_json", True),
+    ):
+        patch.setattr(owner, name, counted(getattr(owner, name), before))
+    return left
+
+
+@pytest.mark.parametrize(
+    ("trainable", "wanted"),
+    [
+        (["head"], set()),
+        (["Toy/Conv_2"], layer("Conv_2")),
+        (["Toy/Conv_1_depthwise"], layer("Conv_1_depthwise", "depthwise_weights")),
+        (["Toy/Conv_1_pointwise+"], layer("Conv_1_pointwise") | layer("Conv_2")),
+    ],
+)
+def test_only_what_a_phase_names_changes(toys, trainable, wanted):
+    out = toys.out()
+    facts = toys.train(config(phase(*trainable, epochs=1)), out)
+    initial = read_checkpoint(toys.head.path / "model.ckpt")
+    for found in checkpoints(out).values():
+        assert changed(initial, found) == wanted | HEAD
+    check_scores(toys, out, facts)
+
+
+@pytest.mark.parametrize("batch_norm", [BatchNorm.update, BatchNorm.recalibrate])
+def test_batch_norms_that_follow_the_batches_move_their_statistics_and_no_others(toys, batch_norm):
+    out = toys.out()
+    facts = toys.train(config(phase("Toy/Conv_1_pointwise+", epochs=1, batch_norm=batch_norm)), out)
+    initial = read_checkpoint(toys.head.path / "model.ckpt")
+    wanted = layer("Conv_1_pointwise") | layer("Conv_2") | statistics("Conv_1_pointwise", "Conv_2") | HEAD
+    assert changed(initial, checkpoints(out)["best"]) == wanted
+    assert -1 <= facts["batch_norm_gap"] <= 1
+    check_scores(toys, out, facts)
+
+
+def test_a_gap_between_batch_and_kept_statistics_is_told(toys, caplog, monkeypatch):
+    accuracies = {False: 2, True: 9}  # of eleven photos
+
+    def logits(self, batches, batch_size, *, batch_mode=False):
+        labels = Photos(toys.ingest.path, "validation").labels
+        right = np.arange(len(labels)) < accuracies[batch_mode]
+        return np.eye(len(CLASSES), dtype=np.float32)[np.where(right, labels, (labels + 1) % len(CLASSES))]
+
+    monkeypatch.setattr(PhaseTrainer, "logits", logits)
+    wanted = config(phase("Toy/Conv_2", epochs=1, batch_norm=BatchNorm.update))
+    with caplog.at_level(logging.WARNING, "stages.phase_run"):
+        facts = toys.train(wanted, toys.out())
+    assert facts["batch_norm_gap"] == pytest.approx(7 / 11)
+    [line] = [record.getMessage() for record in caplog.records]
+    assert "Conv_2: validation accuracy is 18.2% with the batch norms' kept statistics, 81.8% with each" in line
+    caplog.clear()
+    accuracies[True] = 2
+    assert toys.train(wanted, toys.out())["batch_norm_gap"] == 0
+    assert not caplog.records
+
+
+def test_a_scope_that_is_not_there_is_refused_before_anything_is_computed(toys, monkeypatch):
+    monkeypatch.setattr(cut_cache, "cached_views", None)
+    with pytest.raises(UserError, match=r"train.phases names 'Toy/Conv_9'"):
+        toys.train(config(phase("Toy/Conv_2"), phase("Toy/Conv_9")), toys.out())
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_a_head_trained_on_features_takes_them_as_the_base_gives_them(toys, kind):
+    out = toys.out()
+    head = toys.make_mlp() if kind == "mlp" else toys.head
+    facts = toys.train(config(phase("head", epochs=4)), out, head=head)
+    assert facts["epochs"] == 4
+    check_scores(toys, out, facts)
+
+
+def test_a_head_after_a_changed_base_is_trained_on_that_base(toys):
+    out = toys.out()
+    phases = phase("Toy/Conv_2", epochs=2, learning_rate_factor=10.0), phase("head", epochs=2)
+    facts = toys.train(config(*phases), out)
+    assert [row["phase"] for row in rows(out)] == ["Conv_2", "Conv_2", "head", "head"]
+    assert layer("Conv_2") <= changed(read_checkpoint(toys.head.path / "model.ckpt"), checkpoints(out)["best"])
+    check_scores(toys, out, facts)
+
+
+def test_a_cut_training_is_the_whole_one(toys):
+    found = {}
+    for name, cache in (("cut", CACHE), ("whole", replace(CACHE, budget_mb=0))):
+        out = toys.out()
+        toys.train(config(phase("Toy/Conv_2", epochs=3), cache=cache), out)
+        found[name] = np.array([[row[measure] for measure in ("loss", "validation_loss")] for row in rows(out)])
+    assert found["cut"] == pytest.approx(found["whole"], rel=2e-3)
+    assert not np.array_equal(found["cut"], found["whole"])  # float16 is at work: one of them was cut
+
+
+def test_what_lies_below_the_cut_is_computed_once_for_several_trainings(toys, monkeypatch):
+    wanted = config(phase("Toy/Conv_2", epochs=1, augment=True), augmentation=CropConfig(hue=0.02))
+    toys.train(wanted, toys.out())
+
+    def refuse(*_):
+        raise AssertionError("something was computed")
+
+    monkeypatch.setattr(cut_cache, "run_prepared", refuse)
+    other = replace(wanted, optimizer=replace(wanted.optimizer, learning_rate=0.001), batch_size=8)
+    assert toys.train(other, toys.out())["epochs"] == 1
+
+
+def test_beyond_the_budget_it_is_computed_anew_and_a_line_says_so(toys, caplog):
+    wanted = config(phase("Toy/Conv_2", epochs=1, augment=True), augmentation=CropConfig())
+    with caplog.at_level(logging.INFO, "stages.cut_cache"):
+        toys.train(replace(wanted, cache=replace(CACHE, budget_mb=0)), toys.out())
+    assert any("train.cache.budget_mb=0: not kept" in record.getMessage() for record in caplog.records)
+
+
+def test_an_augmented_head_sees_another_view_in_each_epoch(toys, monkeypatch):
+    seen = []
+    run = PhaseTrainer.run_step
+
+    def noted(self, inputs, targets, step):
+        seen.append(inputs.numpy())
+        return run(self, inputs, targets, step)
+
+    monkeypatch.setattr(PhaseTrainer, "run_step", noted)
+    out = toys.out()
+    facts = toys.train(config(phase("head", epochs=6, augment=True), augmentation=CropConfig()), out)
+    steps = len(seen) // 6
+    epochs = [np.concatenate(seen[epoch * steps : (epoch + 1) * steps]) for epoch in range(6)]
+    assert epochs[0].shape == (steps * 16, 12)
+    views = {row.tobytes() for epoch in epochs for row in epoch}
+    photos = toys.ingest.facts["train"]
+    assert 2 * photos < len(views) <= 3 * photos  # of three views each photo was drawn for nearly all epochs
+    assert not {row.tobytes() for row in epochs[0]} & {row.tobytes() for row in epochs[1]}
+    check_scores(toys, out, facts)
+
+
+def test_an_epoch_in_one_call_is_its_steps(toys):
+    found = []
+    for switch in (Switch.always, Switch.never):
+        out = toys.out()
+        toys.train(config(phase("head", epochs=2), fused=replace(FUSED, epoch=switch)), out)
+        found.append(np.array([[row[measure] for measure in MEASURES] for row in rows(out)]))
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_a_phase_begins_where_the_best_epoch_before_it_ended(toys):
+    out = toys.out()
+    wild = config(
+        phase("head", epochs=8, learning_rate_factor=8.0),
+        phase("head", epochs=1, learning_rate_factor=1e-9),
+    )
+    toys.train(wild, out)
+    *first, second = [row["validation_loss"] for row in rows(out)]
+    assert second == pytest.approx(min(first), rel=1e-4)
+    assert min(first) < 0.99 * first[-1]  # so that this tells the best from the last
+    assert [row["phase"] for row in rows(out)] == ["head"] * 8 + ["head-2"]
+
+
+def test_the_last_epoch_may_be_kept_instead_of_the_best(toys):
+    out = toys.out()
+    wild = config(phase("head", epochs=8, learning_rate_factor=8.0), keep=Keep.last)
+    facts = toys.train(wild, out)
+    assert facts["best_epoch"] == 8
+    assert (
+        facts["validation_loss"] == rows(out)[-1]["validation_loss"] > min(row["validation_loss"] for row in rows(out))
+    )
+    found = checkpoints(out)
+    assert changed(found["best"], found["last"]) == set()
+    check_scores(toys, out, facts)
+
+
+def test_images_may_be_smaller_in_training_than_the_model_takes_in_the_end(toys):
+    out = toys.out()
+    small = phase("Toy/Conv_2", epochs=1, augment=True, input_px=32)
+    facts = toys.train(config(small, augmentation=CropConfig(), image_px=40), out)
+    assert read_card(out).preprocessing.input_px == 40
+    check_scores(toys, out, facts)
+
+
+def test_a_phase_ends_early_when_it_gets_no_better(toys):
+    out = toys.out()
+    wanted = config(phase("head", epochs=30, learning_rate_factor=8.0), phase("head", epochs=1), patience_epochs=2)
+    toys.train(wanted, out)
+    first = [row["validation_loss"] for row in rows(out) if row["phase"] == "head"]
+    assert len(first) < 30
+    assert len(first) - 1 - int(np.argmin(first)) == 2
+    assert rows(out)[-1]["phase"] == "head-2"
+
+
+def test_steps_are_counted_over_all_phases(toys):
+    out = toys.out()
+    phases = phase("head", epochs=2, batch_size=8), phase("head", epochs=1, batch_size=32)
+    toys.train(config(*phases), out)
+    steps = []
+    for path in sorted((out / "logs").glob("events.*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            steps += [event.step for value in event.summary.value if value.tag == "step/loss"]
+    photos = toys.ingest.facts["train"]
+    assert steps == [photos // 8, 2 * (photos // 8), 2 * (photos // 8) + photos // 32]
+
+
+def test_an_unknown_class_has_no_weight(toys):
+    with pytest.raises(UserError, match=r"train\.class_weights names 'dog'") as caught:
+        toys.train(config(phase("head"), class_weights={"ant": 2.0, "dog": 3.0}), toys.out())
+    assert "The classes are: ant, bee, cat." in str(caught.value)
+
+
+def test_what_a_class_of_no_weight_would_teach_is_not_learnt(toys):
+    out = toys.out()
+    toys.train(config(phase("head", epochs=4, learning_rate_factor=0.1), class_weights={"ant": 0.0}), out)
+    last = checkpoints(out)["last"]
+    initial = read_checkpoint(toys.head.path / "model.ckpt")
+    moved = last["Head/Logits/biases"] - initial["Head/Logits/biases"]
+    assert moved[0] == moved.min() < 0  # its photos push nothing, and all others push it down
+
+
+def test_balanced_classes_are_drawn_equally_often(toys, monkeypatch):
+    targets = []
+    run = PhaseTrainer.run_step
+
+    def noted(self, inputs, wanted, step):
+        targets.extend(wanted.numpy().tolist())
+        return run(self, inputs, wanted, step)
+
+    monkeypatch.setattr(PhaseTrainer, "run_step", noted)
+    never = replace(FUSED, epoch=Switch.never)
+    toys.train(config(phase("head", epochs=1, batch_size=65), balance=True, fused=never), toys.out())
+    counts = np.bincount(targets, minlength=len(CLASSES))
+    labels = Photos(toys.ingest.path, "train").labels
+    assert counts.max() - counts.min() <= 1
+    assert np.ptp(np.bincount(labels)) > 1
+
+
+AUGMENTED = {"augmentation": CropConfig(), "mixup": 0.2, "label_smoothing": 0.1, "optimizer": {"ema_decay": 0.9}}
+TRAININGS = {
+    "head": config(phase("head", epochs=5), phase("head", epochs=2), mixup=0.2),
+    "pixels": config(
+        phase("head", epochs=1), phase("all", epochs=2, augment=True, batch_norm=BatchNorm.update), **AUGMENTED
+    ),
+    "cut": config(
+        phase("Toy/Conv_2", epochs=2, augment=True, batch_norm=BatchNorm.recalibrate),
+        phase("head", epochs=2, batch_size=32),
+        **AUGMENTED,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(toys):
+    """What each training comes to when nothing disturbs it, and the calls that it takes."""
+    found = {}
+    for name, wanted in TRAININGS.items():
+        out = toys.out()
+        with pytest.MonkeyPatch.context() as patch:
+            left = kill(patch, 10**6)
+            facts = toys.train(replace(wanted, checkpoint_seconds=0.0), out)
+        found[name] = kept_bytes(out), facts, 10**6 - left[0]
+    return found
+
+
+def lasting(facts):
+    return {name: value for name, value in facts.items() if not name.endswith("_per_second")}
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_killed_anywhere_it_ends_on_the_same_bits(toys, undisturbed, name):
+    wanted, facts, calls = undisturbed[name]
+    out, kills = toys.out(), 0
+    draw = np.random.default_rng(len(name))
+    while kills < 30:
+        with pytest.MonkeyPatch.context() as patch:
+            kill(patch, int(draw.integers(calls // 4, calls // 2)))
+            try:
+                ended = toys.train(replace(TRAININGS[name], checkpoint_seconds=0.0), out)
+            except Killed:
+                kills += 1
+                continue
+        break
+    assert kills >= 2
+    assert kept_bytes(out) == wanted
+    assert lasting(ended) == lasting(facts)
+    assert not (out / "state").exists()
+
+
+@pytest.mark.parametrize("name", ["head", "cut"])
+def test_killed_where_only_phases_ends_were_kept_it_ends_on_the_same_bits(toys, undisturbed, name):
+    wanted, facts, calls = undisturbed[name]
+    out = toys.out()
+    rare = replace(TRAININGS[name], checkpoint_seconds=1e9)
+    with pytest.MonkeyPatch.context() as patch:
+        kill(patch, calls // 3)
+        with pytest.raises(Killed):
+            toys.train(rare, out)
+    ended = toys.train(rare, out)
+    assert kept_bytes(out) == wanted
+    assert lasting(ended) == lasting(facts)
+
+
+def test_killed_after_its_last_step_it_ends_on_the_same_bits(toys, undisturbed, monkeypatch):
+    wanted, facts, _ = undisturbed["cut"]
+    write, out = checkpoint.write_checkpoint, toys.out()
+
+    def killed(prefix, values):
+        if prefix.name == "last.ckpt":
+            raise Killed
+        write(prefix, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_checkpoint", killed)
+        with pytest.raises(Killed):
+            toys.train(TRAININGS["cut"], out)
+    ended = toys.train(TRAININGS["cut"], out)
+    assert kept_bytes(out) == wanted
+    assert lasting(ended) == lasting(facts)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", ["head", "cut"])
+def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(toys, undisturbed, monkeypatch, name, number):
+    out = toys.out()
+    method = "run_steps" if name == "head" else "run_step"
+    run, calls = getattr(PhaseTrainer, method), []
+
+    def signalled(self, *arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), number)
+        return run(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PhaseTrainer, method, signalled)
+        with pytest.raises(Stopped) as caught:
+            toys.train(TRAININGS[name], out)
+    assert caught.value.signal == number
+    first, second = str(caught.value).splitlines()
+    where = r"phase 1 \(head\), epoch 3, step 5" if name == "head" else r"phase 1 \(Conv_2\), epoch 1, step 4"
+    assert re.fullmatch(rf"Stopped by {number.name} in {where}\. A checkpoint is kept\.", first)
+    assert second == "The same command goes on from there."
+    assert len(calls) == 3
+    toys.train(TRAININGS[name], out)
+    assert kept_bytes(out) == undisturbed[name][0]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(toys, undisturbed):
+    out = toys.out()
+    toys.train(TRAININGS["cut"], out, memory="another")
+    assert kept_bytes(out) == undisturbed["cut"][0]
+    out = toys.out()
+    toys.train(replace(TRAININGS["head"], seed=1), out)
+    assert kept_bytes(out)["best.ckpt.data-00000-of-00001"] != undisturbed["head"][0]["best.ckpt.data-00000-of-00001"]
+
+
+def test_the_learning_rate_test_leaves_the_training_as_it_is(toys, undisturbed):
+    out = toys.out()
+    toys.train(replace(TRAININGS["head"], find_learning_rate=True), out)
+    assert kept_bytes(out) == undisturbed["head"][0]
+    for name in ("head", "head-2"):
+        table = pq.read_table(out / f"learning_rate_{name}.parquet").to_pydict()
+        assert table["learning_rate"][0] == 1e-6
+        assert len(table["loss"]) == len(table["learning_rate"]) > 10
+        assert "<svg" in (out / f"learning_rate_{name}.svg").read_text(encoding="utf-8")
+
+
+def test_a_loss_that_grows_without_bounds_ends_the_training(toys):
+    wild = config(phase("Toy/Conv_2", epochs=20))
+    wild = replace(wild, optimizer=replace(wild.optimizer, learning_rate=10.0))
+    with pytest.raises(UserError) as caught:
+        toys.train(wild, toys.out())
+    problem, advice = str(caught.value).splitlines()
+    assert re.search(r"The (training|validation) loss (is no number|grew from .* to .*) .*phase 1 \(Conv_2\)", problem)
+    assert "at a learning rate of 10." in problem
+    assert "learning_rate_factor is too large" in advice
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(toys, undisturbed, monkeypatch):
+    out = toys.out()
+    run, calls = PhaseTrainer.run_step, []
+
+    def poisoned(self, inputs, targets, step):
+        calls.append(step)
+        if len(calls) == 6:
+            run(self, inputs * np.float32(np.nan), targets, step)
+            return Sums(float("nan"), 0.0, float("nan"), step)
+        return run(self, inputs, targets, step)
+
+    wanted = replace(TRAININGS["cut"], checkpoint_seconds=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(PhaseTrainer, "run_step", poisoned)
+        with pytest.raises(
+            UserError, match=r"no number in step 2 of epoch 2 of phase 1 \(Conv_2\), at a learning rate"
+        ):
+            toys.train(wanted, out)
+    toys.train(wanted, out)
+    assert kept_bytes(out) == undisturbed["cut"][0]
+
+
+def test_a_last_step_that_spoils_the_weights_is_noticed(toys, monkeypatch):
+    nothing = np.full([toys.ingest.facts["validation"], len(CLASSES)], np.nan, np.float32)
+    monkeypatch.setattr(PhaseTrainer, "logits", lambda *_, **__: nothing)
+    with pytest.raises(UserError, match=r"The validation loss is no number at the end of epoch 1 of phase 1 \(head\)"):
+        toys.train(config(phase("head", epochs=1)), toys.out())
+
+
+FULL = [
+    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    tf.errors.ResourceExhaustedError(None, None, "No space left on device"),
+]
+
+
+@pytest.mark.parametrize("error", FULL)
+@pytest.mark.parametrize("at", ["state", "best.ckpt"])
+def test_a_full_disk_is_said_and_once_there_is_room_it_goes_on(toys, undisturbed, monkeypatch, error, at):
+    out, calls = toys.out(), []
+    owner = train_state if at == "state" else checkpoint
+    write = checkpoint.write_checkpoint
+
+    def full(prefix, values):
+        calls.append(prefix)
+        if len(calls) > (4 if at == "state" else 0):
+            raise error
+        write(prefix, values)
+
+    wanted = replace(TRAININGS["head"], checkpoint_seconds=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "write_checkpoint", full)
+        with pytest.raises(UserError, match="can't take another checkpoint: no space left on device"):
+            toys.train(wanted, out)
+    toys.train(wanted, out)
+    assert kept_bytes(out) == undisturbed["head"][0]
+
+
+def test_the_card_is_the_models(toys):
+    out = toys.out()
+    toys.train(config(phase("head", epochs=1)), out)
+    card = read_card(out)
+    assert (card.labels, card.preprocessing, card.network) == (list(CLASSES), SEEN, "toy")

@@ -1,0 +1,171 @@
+"""A toy network and toy photos to train it on, in milliseconds a step, by the stages as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pipeline.artifact import Artifact, Facts
+from pipeline.memo import Memo
+from stages.data.preprocessing import Preprocessing
+from stages.features import FeaturesConfig, Precision, features
+from stages.head import HeadConfig, MlpConfig, head
+from stages.ingest import ingest
+from stages.ingest_config import IngestConfig, settle_source
+from stages.model import Card, base_network, build, write_card
+from stages.networks.checkpoint import read_checkpoint, write_checkpoint
+from stages.networks.mobile import mobile_scope
+from stages.networks.slim import slim
+from stages.networks.table import NETWORKS
+from stages.networks.top import add_top
+from stages.optimizers import MomentumConfig
+from stages.schedules import Schedule
+from stages.train import train
+from stages.train_config import CacheConfig, FusedConfig, PhaseConfig, Switch, TrainConfig
+
+SIDE, WIDTH = 32, 12
+CLASSES = {"ant": (190, 80, 80), "bee": (80, 190, 80), "cat": (80, 80, 190)}
+SEEN = Preprocessing(input_px=SIDE, crop="whole", offset=128.0, scale=64.0)
+FUSED = FusedConfig(batch_norm=Switch.always, bfloat16=Switch.never, xla=Switch.never, epoch=Switch.always)
+CACHE = CacheConfig(views=3, bfloat16=Switch.never, batch_size=8)
+MEASURES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "gradient_norm", "learning_rate")
+
+
+def toy_network(images: Any, *, is_training: bool = False, num_classes: int | None = None) -> tuple[Any, Any]:
+    """Three blocks of a MobileNet's layers, `Toy/Conv_0` to `Toy/Conv_2`."""
+    end_points: dict[str, Any] = {}
+    with mobile_scope("Toy", is_training=is_training, decay=0.9):
+        net = slim.conv2d(images, 8, [3, 3], stride=2, scope="Conv_0")
+        net = slim.separable_conv2d(net, None, [3, 3], 1, stride=2, scope="Conv_1_depthwise")
+        net = slim.conv2d(net, 8, [1, 1], scope="Conv_1_pointwise")
+        net = slim.conv2d(net, WIDTH, [3, 3], scope="Conv_2")
+        net = add_top(net, end_points, num_classes=num_classes, is_training=is_training)
+    return net, end_points
+
+
+TOY = replace(
+    NETWORKS["mobilenet_v1"],
+    load=lambda: toy_network,
+    scope="Toy",
+    upper="Conv_1_pointwise",
+    preprocessing=SEEN,
+    multipliers=(1.0,),
+)
+
+
+def draw_photos(folder: Path, count: int) -> None:
+    """Draw photos of noise about each class's colour, which small networks tell apart in a few epochs."""
+    for number in range(count):
+        draw = np.random.default_rng(number)
+        name = list(CLASSES)[number % len(CLASSES)]
+        pixels = draw.normal(CLASSES[name], 75, (SIDE, SIDE, 3)) + draw.normal(0, 40, 3)
+        path = folder / name / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path)
+
+
+def ingested(folder: Path, count: int = 84) -> Artifact:
+    """Ingest toy photos: about 67 for training, 8 each for validation and test."""
+    draw_photos(folder / "photos", count)
+    out = folder / "ingest"
+    out.mkdir()
+    config = settle_source(IngestConfig(images=str(folder / "photos"), seed=0), False)
+    return Artifact("ingest", "k", 1, out, "ingest", 0.0, ingest(config, out), {})
+
+
+def with_a_life(name: str, value: np.ndarray) -> np.ndarray:
+    """Draw a value as a trained network could have it: outputs neither die away nor grow."""
+    draw = np.random.default_rng(sum(name.encode()))
+    if name.endswith("weights"):
+        return (draw.normal(0, 1, value.shape) * (2 / max(9, np.prod(value.shape[:-1]))) ** 0.5).astype(np.float32)
+    if name.endswith("moving_variance"):
+        return draw.uniform(0.5, 1.5, value.shape).astype(np.float32)
+    return draw.normal(0, 0.2, value.shape).astype(np.float32) if name.endswith("moving_mean") else value
+
+
+class Toys:
+    """The artifacts that train wants, and trainings on them that share a memory of what was computed."""
+
+    def __init__(self, folder: Path, ingest: Artifact) -> None:
+        self.folder, self.ingest, self.count = folder, ingest, 0
+        self.initial: dict[str, Any] = {}
+        base_path = self._new("base")
+        card = Card("toy", SEEN, [], None, "random", "")
+        module = build(card, base_network(card), None, 1)
+        values = {name: with_a_life(name, variable.numpy()) for name, variable in module.variables_by_name.items()}
+        write_checkpoint(base_path / "model.ckpt", values)
+        write_card(base_path, card)
+        self.base = Artifact("base", "k", 1, base_path, "base", 0.0, {"feature_width": WIDTH}, {})
+        self.head = self.make_head(HeadConfig(dropout=0.2, seed=0))
+        self.features = self.make_features()
+
+    def _new(self, name: str) -> Path:
+        self.count += 1
+        path = self.folder / f"{self.count}-{name}"
+        path.mkdir(parents=True)
+        return path
+
+    def make_head(self, config: HeadConfig) -> Artifact:
+        out = self._new("head")
+        return Artifact("head", "k", 1, out, "h", 0.0, head(config, out, base=self.base, ingest=self.ingest), {})
+
+    def make_mlp(self) -> Artifact:
+        return self.make_head(MlpConfig(widths=[16], seed=0))
+
+    def make_features(self) -> Artifact:
+        out = self._new("features")
+        config = FeaturesConfig(precision=Precision.float32, batch_size=8)
+        memo = Memo(self.folder / "features-memory", {}, {})
+        facts = features(config, out, ingest=self.ingest, base=self.base, memo=memo)
+        return Artifact("features", "k", 1, out, "f", 0.0, facts, {})
+
+    def out(self) -> Path:
+        """Return a new folder to train into."""
+        return self._new("out")
+
+    def memo(self, name: str = "memory") -> Memo:
+        return Memo(self.folder / name, {}, {})
+
+    def train(self, config: TrainConfig, out: Path, *, memory: str = "memory", head: Artifact | None = None) -> Facts:
+        """Run the stage into a folder; again into the same one, it goes on where it was."""
+        wanted = self.features if config.reads_features() else None
+        return train(config, out, ingest=self.ingest, head=head or self.head, features=wanted, memo=self.memo(memory))
+
+
+def phase(*trainable: str, **settings: Any) -> PhaseConfig:
+    return PhaseConfig(**{"trainable": list(trainable), "epochs": 2, "augment": False, **settings})
+
+
+def config(*phases: PhaseConfig, **settings: Any) -> TrainConfig:
+    """Return a small training's config, nothing in it left to be settled."""
+    optimizer = settings.pop("optimizer", {})
+    given = {"network": "toy", "seed": 0, "batch_size": 16, "fused": FUSED, "cache": CACHE, "patience_epochs": 50}
+    made = MomentumConfig(**{"learning_rate": 0.005, "schedule": Schedule.constant, **optimizer})
+    return TrainConfig(**{**given, "optimizer": made, "phases": list(phases), **settings})
+
+
+def checkpoints(out: Path) -> dict[str, dict[str, Any]]:
+    return {name: read_checkpoint(out / f"{name}.ckpt") for name in ("best", "last")}
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(out / "history.parquet").to_pylist()
+    return found
+
+
+def kept_bytes(out: Path) -> dict[str, bytes]:
+    """Return the files of a finished training that must be the same, to the last bit, each time it is run."""
+    names = ("best.ckpt.index", "best.ckpt.data-00000-of-00001", "last.ckpt.index", "last.ckpt.data-00000-of-00001")
+    return {name: (out / name).read_bytes() for name in (*names, "history.parquet", "card.json")}
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """Name the variables that differ in any bit."""
+    assert set(before) == set(after)
+    return {name for name in before if before[name].tobytes() != after[name].tobytes()}
