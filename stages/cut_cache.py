@@ -44,10 +44,10 @@ def cached_views(
     config: CacheConfig,
     signal: Callable[[], int | None],
 ) -> tuple[PhotoCache, list[list[str]]] | None:
-    """Return the lower part's outputs, and the keys of each photo's views [count][views]; None where the disk budget
-    doesn't allow them.
+    """Return the lower part's outputs, and the keys of each photo's views [count][views].
 
-    What is remembered from another training isn't computed again. `values` holds the lower part's variables.
+    It is None where the disk budget doesn't allow them, or float16 doesn't hold them. What is remembered from another
+    training isn't computed again. `values` holds the lower part's variables.
 
     Raises:
         Stopped: a `signal` came; what was computed until then is kept.
@@ -73,17 +73,20 @@ def cached_views(
         batch_size=config.batch_size,
     )
     cache = PhotoCache(folder, shape, KEPT_AS)
-    keys = [[f"{key}-{view}" for view in range(views)] for key in photos.keys]
+    named = [f"{key}-{number:x}" for key, number in zip(photos.keys, photos.numbers.tolist(), strict=True)]
+    keys = [[f"{name}-{view}" for view in range(views)] for name in named]
     missing = [(place, view) for view in range(views) for place in range(len(photos)) if keys[place][view] not in cache]
+    records, prepare = _with_views(photos, missing), view_of(wanted, augmentation, seed)
     with (
         bfloat16_rewriting(config.bfloat16 is Switch.always),
         progress("computing what lies below the cut", len(missing), "views") as advance,
         cache.writing() as add,
     ):
-        records = _with_views(photos, missing)
-        prepare = view_of(wanted, augmentation, seed)
         for outputs, others in run_prepared(run, records, prepare, config.batch_size) if missing else ():
             places = zip(others["place"].numpy(), others["epoch"].numpy(), strict=True)
+            if np.abs(outputs).max() > np.finfo(KEPT_AS).max:
+                log.warning("train     outputs at the cut are too large for %s: not kept", KEPT_AS)
+                return None
             add([keys[place][view] for place, view in places], outputs)
             advance(len(outputs))
             if number := signal():

@@ -30,8 +30,8 @@ from stages.training import Job
 log = logging.getLogger(__name__)
 
 WARNED_GAP = 0.02
-DIVERGED = 4.0
-"""So many times the best epoch's loss, and more than naming classes at random costs, is a training that diverges."""
+DIVERGED, HOPELESS = 4.0, 100.0
+"""A loss diverges that is 4 times the best epoch's and that of naming classes at random, or 100 times this one."""
 EVALUATION_BATCH = 32
 
 
@@ -214,8 +214,10 @@ class PhaseRun:
         steps = len(order)
         loss, last_step = position.loss_sum / steps, (position.epoch + 1) * self._steps - 1
         usual = min((row["loss"] for row in position.rows if row["phase"] == self.name), default=loss)
-        if loss > DIVERGED * usual and loss > math.log(len(job.card.labels)):
-            self._refuse(f"The training loss grew from {usual:.3g} to {loss:.3g} by the end", last_step)
+        weights = job.class_weights
+        by_chance = math.log(len(job.card.labels)) * (1.0 if weights is None else max(1.0, float(weights.max())))
+        if loss > HOPELESS * by_chance or loss > DIVERGED * max(usual, by_chance):
+            self._refuse(f"The training loss is {loss:.3g}, after {usual:.3g} at best, by the end", last_step)
         logits = self._validation_logits()
         measures = {
             "loss": loss,

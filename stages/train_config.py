@@ -186,9 +186,13 @@ class TrainConfig:
         return phase.augment and type(self.augmentation) is not AugmentationConfig
 
     def on_features(self, number: int) -> bool:
-        """Say whether a phase trains on the features of the photos as they are: those of the base as it was given."""
-        phase = self.phases[number]
-        return not self.augments(phase) and all(one.head_alone for one in self.phases[: number + 1])
+        """Say whether a phase trains on the features of the photos as they are: those of the base as it was given.
+
+        The last phase's validation is that of the trained model, so where this takes images of another size it doesn't.
+        """
+        phase, last = self.phases[number], number + 1 == len(self.phases)
+        as_given = all(one.head_alone for one in self.phases[: number + 1]) and not (last and self.image_px)
+        return as_given and not self.augments(phase)
 
     def reads_features(self) -> bool:
         """Say whether a phase trains on features."""
