@@ -40,7 +40,6 @@ KERAS: dict[str, dict[str, Any]] = {
     "frozen batch norm, mixed_bfloat16": {"policy": "mixed_bfloat16"},
     "frozen batch norm, mixed_bfloat16, jit_compile=True": {"policy": "mixed_bfloat16", "jit": True},
     "batch norm in training mode": {"training": True},
-    "batch norm in training mode, jit_compile=True": {"training": True, "jit": True},
 }
 SLIMLINE: dict[str, dict[str, bool]] = {
     "float32": {},
@@ -181,9 +180,10 @@ def step(*networks: str) -> None:
         }
         ways = [("keras", way) for way in KERAS] + [("slimline", way) for way in SLIMLINE]
         seconds: dict[tuple[str, str], list[float]] = {key: [] for key in ways}
-        for _ in range(TURNS):
+        for turn in range(TURNS):
             for side, way in ways:
                 seconds[side, way] += ask(workers[side], network, way)
+            note(f"{network}: turn {turn + 1} of {TURNS} is over")
         for worker in workers.values():
             worker.communicate()
         report(network, {key: BATCH / statistics.median(found) for key, found in seconds.items()}, seconds)

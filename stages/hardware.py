@@ -18,6 +18,12 @@ def has_fast_bfloat16() -> bool:
     return bool(FAST_BFLOAT16_FLAGS & set(flags.split()))
 
 
+def has_gpu() -> bool:
+    """Say whether there is a GPU of the kind that TensorFlow runs on, by its driver (Linux)."""
+    folder = Path("/proc/driver/nvidia/gpus")
+    return folder.is_dir() and any(folder.iterdir())
+
+
 @contextmanager
 def bfloat16_rewriting(enabled: bool) -> Iterator[None]:
     """Have graphs that run inside the block rewritten to bfloat16 where it is safe; sums stay float32.

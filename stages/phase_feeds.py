@@ -11,7 +11,7 @@ import numpy as np
 from stages.cut_cache import cached_views, view_of
 from stages.data.augmentation_config import AugmentationConfig
 from stages.data.photos import Photos
-from stages.data.preprocessing import preprocess
+from stages.data.preprocessing import Preprocessing, preprocess
 from stages.feeds import FeaturesFeed, Feed, PhotosFeed, ViewsFeed
 from stages.networks.heads import SCOPE
 from stages.networks.restore import in_scopes
@@ -33,8 +33,7 @@ def phase_feeds(
         return training, validation, network
     photos, checked = (Photos(job.ingest, split) for split in ("train", "validation"))
     wanted = job.card.preprocessing
-    seen = replace(wanted, input_px=phase.input_px or wanted.input_px)
-    augmentation = job.config.augmentation if augments else AugmentationConfig()
+    seen, augmentation = _seen(job, phase)
     views = job.config.cache.views if augments else 1
     if network.lower is not None and views:
         settings = (job.config.seed, job.config.cache, job.signal)
@@ -52,3 +51,18 @@ def phase_feeds(
         whole = phase_network(job.card, phase, head, fuse=job.config.fused.batch_norm is Switch.always, cut=False)
     validation_feed = PhotosFeed(checked, lambda record: preprocess(record["encoded"], wanted))
     return PhotosFeed(photos, view_of(seen, augmentation, job.config.seed)), validation_feed, whole
+
+
+def example_images(job: Job, phase: PhaseConfig, count: int) -> Any:
+    """Return the first training photos as a phase's first epoch sees them: [count, side, side, 3] float32 in [0, 1]."""
+    wanted, augmentation = _seen(job, phase)
+    feed = PhotosFeed(Photos(job.ingest, "train"), view_of(wanted, augmentation, job.config.seed))
+    [images] = feed.batches([np.arange(min(count, len(feed.labels)))], 0)
+    return np.clip((images.numpy() * wanted.scale + np.asarray(wanted.offset)) / 255, 0, 1).astype(np.float32)
+
+
+def _seen(job: Job, phase: PhaseConfig) -> tuple[Preprocessing, AugmentationConfig]:
+    """Return how a phase's training photos are prepared, and varied."""
+    wanted = job.card.preprocessing
+    varied = job.config.augmentation if job.config.augments(phase) else AugmentationConfig()
+    return replace(wanted, input_px=phase.input_px or wanted.input_px), varied

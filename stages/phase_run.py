@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from stages.data.epochs import epoch_order
 from stages.data.features import feature_scale
-from stages.feeds import FeaturesFeed, PhotosFeed, in_order
+from stages.feeds import FeaturesFeed, in_order
 from stages.interruption import stopped
 from stages.optimizers import Optimizer
-from stages.phase_feeds import phase_feeds
+from stages.phase_feeds import example_images, phase_feeds
 from stages.phase_trainer import PhaseTrainer, Settings, Sums
 from stages.phase_view import PhaseView
 from stages.predict import probabilities
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 WARNED_GAP = 0.02
 DIVERGED, HOPELESS = 4.0, 100.0
 """A loss diverges that is 4 times the best epoch's and that of naming classes at random, or 100 times this one."""
-EVALUATION_BATCH = 32
+EVALUATION_BATCH, EXAMPLES = 32, 8
 
 
 class PhaseRun:
@@ -48,7 +48,6 @@ class PhaseRun:
         self._training, self._validation, self._network = phase_feeds(job, self._phase, network, values)
         if number == 0 and position.epochs_done == 0 and isinstance(self._training, FeaturesFeed):
             position.scale = float(feature_scale(self._training.features))
-        self._shown = job.card.preprocessing if isinstance(self._training, PhotosFeed) else None
         self._batch = self._phase.batch_size or job.config.batch_size
         self._steps = self._order(0).shape[0]
         self.trainer = PhaseTrainer(self._network, values, self._make_optimizer, self._settings(), position.scale)
@@ -66,6 +65,8 @@ class PhaseRun:
 
             find_learning_rate(self, self._job.folder)
         position, patience = self._position, self._job.config.patience_epochs
+        if self._job.config.augments(self._phase):
+            self._job.history.images(position.epochs_done, example_images(self._job, self._phase, EXAMPLES))
         while position.epoch < self._phase.epochs and not self._job.signal():
             if position.best and position.epochs_done - position.best["epoch"] >= patience:
                 break
@@ -171,6 +172,7 @@ class PhaseRun:
         first = self._position.epoch * self._steps + self._position.step
         if len(left):
             inputs, targets = self._training.constants()
+            self._view.inputs(inputs[: order.shape[1]])
             yield self.trainer.run_steps(inputs, targets, left, first), len(left)
 
     def _single_steps(self, order: NDArray[np.int64]) -> Iterator[tuple[Sums, int]]:
@@ -180,7 +182,7 @@ class PhaseRun:
             return
         batches = self._training.batches(left, position.epoch)
         for row, inputs in zip(left, batches, strict=True):
-            self._view.inputs(inputs, self._shown)
+            self._view.inputs(inputs)
             step = position.epoch * self._steps + position.step
             yield self.trainer.run_step(inputs, tf.constant(self._training.labels[row]), step), 1
 

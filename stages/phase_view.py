@@ -6,15 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from stages.data.preprocessing import Preprocessing
 from stages.history import History
 from stages.phase_trainer import PhaseTrainer, Sums
 from stages.tensorflow import tf
 
 STEPS_A_SCALAR = 10
-EXAMPLES = 8
 WARM_STEPS = 2
 """Steps that a profile leaves out: tracing and the preparation of layers."""
 
@@ -29,13 +25,9 @@ class PhaseView:
         self._last = time.perf_counter()
         self._inputs: Any = None
 
-    def inputs(self, inputs: Any, wanted: Preprocessing | None) -> None:
-        """Keep a batch to look at the activations of; show its images where these are what it holds."""
-        if self._inputs is None:
-            self._inputs = inputs
-            if wanted is not None:
-                images = (inputs[:EXAMPLES].numpy() * wanted.scale + np.asarray(wanted.offset)) / 255
-                self._history.images(1, np.clip(images, 0, 1).astype(np.float32))
+    def inputs(self, inputs: Any) -> None:
+        """Keep the phase's first batch, to look at its activations."""
+        self._inputs = inputs if self._inputs is None else self._inputs
 
     def steps(self, number: int, count: int, images: int, sums: Sums, rate: float) -> None:
         """Note `count` steps just done, the last of them the `number`th over all phases."""

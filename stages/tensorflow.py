@@ -56,6 +56,8 @@ with hidden("keras", "tf_keras"), _quiet_stderr():
     from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 gc.freeze()  # a million objects that stay: the collector need not look at them again and again
+# By default at each 700 new ones, of which tracing makes millions: that takes 0.3 of a run's 10 s of Python.
+gc.set_threshold(10_000)
 tf.get_logger().setLevel("ERROR")  # what goes wrong raises; the rest is chatter
 logging.getLogger("absl").setLevel("ERROR")
 
