@@ -54,8 +54,8 @@ def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact
     write_saved_model(out / SAVED_MODEL, card, evaluate.path / "frozen.pb", values)
     write_text(out / "labels.txt", "".join(f"{label}\n" for label in card.labels))
     classify = SavedModel(out / SAVED_MODEL)
+    latency_seconds = _latency_seconds(classify, ingest.path)  # first: the graph is optimised for one caller, not two
     said = _best_names(classify, ingest.path, config.batch_size)
-    latency_seconds = _latency_seconds(classify, ingest.path)
     flips = find_flips(evaluate.path / "predictions.parquet", said)
     if flips:
         raise UserError(

@@ -57,11 +57,9 @@ class FusionsConfig:
     seed: int = II("run.seed")
 
     def __post_init__(self) -> None:
-        require_range("fusions.batch_size", self.batch_size, 1, 65536)
+        PhaseConfig(trainable=self.trainable, batch_size=self.batch_size, input_px=self.input_px).check("fusions")
         require_range("fusions.classes", self.classes, 2, 100_000)
         require_range("fusions.steps", self.steps, 1, 10_000)
-        if self.input_px is not None:
-            require_range("fusions.input_px", self.input_px, 32, 4096)
 
 
 def settle_switches(config: FusionsConfig, plan: bool) -> FusionsConfig:

@@ -30,8 +30,8 @@ from stages.training import Job
 log = logging.getLogger(__name__)
 
 WARNED_GAP = 0.02
-DIVERGED, HOPELESS = 4.0, 100.0
-"""A loss diverges that is 4 times the best epoch's and that of naming classes at random, or 100 times this one."""
+DIVERGED, HOPELESS = 20.0, 100.0
+"""A loss diverges that is 20 times the best epoch's and that of naming classes at random, or 100 times this one."""
 EVALUATION_BATCH, EXAMPLES = 32, 8
 
 

@@ -51,23 +51,29 @@ class PhaseConfig:
     weight_decay: float | None = None
     batch_size: int | None = None
 
-    def __post_init__(self) -> None:
-        require_range("train.phases.epochs", self.epochs, 1, MOST_EPOCHS)
-        require_range("train.phases.learning_rate_factor", self.learning_rate_factor, 1e-9, 1e6)
+    def check(self, key: str) -> None:
+        """Check every value; `key` is the phase's own.
+
+        Raises:
+            UserError: one is out of range, or `trainable` says nothing, or too much.
+        """
+        require_range(f"{key}.epochs", self.epochs, 1, MOST_EPOCHS)
+        require_range(f"{key}.learning_rate_factor", self.learning_rate_factor, 1e-9, 1e6)
         for name, value, low, high in (
             ("input_px", self.input_px, 32, 4096),
             ("weight_decay", self.weight_decay, 0, 1e6),
             ("batch_size", self.batch_size, 1, 65536),
         ):
             if value is not None:
-                require_range(f"train.phases.{name}", value, low, high)
+                require_range(f"{key}.{name}", value, low, high)
         if not self.trainable:
             raise UserError(
-                "train.phases has a phase with trainable=[], which trains nothing.",
-                "Name head, all, or variable scopes, as in trainable=[InceptionV3/Mixed_7c].",
+                f"{key}.trainable=[] trains nothing.",
+                "Name head, upper, all, or variable scopes, as in trainable=[InceptionV3/Mixed_7c].",
             )
         if ALL in self.trainable and len(self.trainable) > 1:
-            raise UserError(f"trainable={self.trainable} names all, and more.", "all stands alone: trainable=[all].")
+            named = ", ".join(self.trainable)
+            raise UserError(f"{key}.trainable=[{named}] names all, and more.", "all stands alone: trainable=[all].")
 
     @property
     def head_alone(self) -> bool:
@@ -180,6 +186,8 @@ class TrainConfig:
             require_range(f"train.class_weights.{name}", weight, 0, 1e6)
         if not self.phases:
             raise UserError("train.phases=[] trains nothing.", "Give one phase at least, or choose train=head.")
+        for number, phase in enumerate(self.phases):
+            phase.check(f"train.phases.{number}")
 
     def augments(self, phase: PhaseConfig) -> bool:
         """Say whether a phase sees its images augmented."""

@@ -128,7 +128,7 @@ def test_a_refusal_is_not_led_by_hydras_own_line(run: Callable[..., Told]) -> No
 def test_importing_the_table_of_stages_imports_no_tensorflow(run: Callable[..., Told]) -> None:
     code, output, errors, heavy = run(program=("-c", "import stages.table; print(*stages.table.STAGES)"))
     assert (code, errors, heavy) == (0, [], False)
-    assert output == ["ingest base features review head train evaluate export report classify"]
+    assert output == ["ingest base features review head train evaluate export report classify fusions"]
 
 
 # The whole of a command with toy stages: `pipeline.__main__` with another table and another conf/.

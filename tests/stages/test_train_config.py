@@ -85,13 +85,16 @@ def test_an_augmented_head_reads_photos(augment, augmentation, augmented):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: PhaseConfig(trainable=[]), "trains nothing"),
-        (lambda: PhaseConfig(trainable=["all", "head"]), "names all, and more"),
-        (lambda: PhaseConfig(epochs=0), "train.phases.epochs=0"),
-        (lambda: PhaseConfig(learning_rate_factor=0.0), "train.phases.learning_rate_factor=0"),
-        (lambda: PhaseConfig(input_px=8), "train.phases.input_px=8"),
-        (lambda: PhaseConfig(weight_decay=-1.0), "train.phases.weight_decay=-1"),
-        (lambda: PhaseConfig(batch_size=0), "train.phases.batch_size=0"),
+        (lambda: PhaseConfig(trainable=[]).check("train.phases.1"), "trains nothing"),
+        (lambda: PhaseConfig(trainable=["all", "head"]).check("train.phases.1"), "names all, and more"),
+        (lambda: PhaseConfig(epochs=0).check("train.phases.1"), "train.phases.1.epochs=0"),
+        (
+            lambda: PhaseConfig(learning_rate_factor=0.0).check("train.phases.1"),
+            "train.phases.1.learning_rate_factor=0",
+        ),
+        (lambda: PhaseConfig(input_px=8).check("train.phases.1"), "train.phases.1.input_px=8"),
+        (lambda: PhaseConfig(weight_decay=-1.0).check("train.phases.1"), "train.phases.1.weight_decay=-1"),
+        (lambda: PhaseConfig(batch_size=0).check("train.phases.1"), "train.phases.1.batch_size=0"),
         (lambda: TrainConfig(phases=[]), "train.phases=[] trains nothing"),
         (lambda: TrainConfig(label_smoothing=1.0), "train.label_smoothing=1"),
         (lambda: TrainConfig(mixup=-0.1), "train.mixup=-0.1"),
