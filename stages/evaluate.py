@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from pipeline.artifact import Artifact, Facts, write_json
@@ -31,14 +31,12 @@ def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact, train: Arti
 
     card = read_card(train.path)
     frozen = freeze_classifier(card, train.path / "best.ckpt")
-    predictor = Predictor(card, frozen)
-    with ThreadPoolExecutor(1) as executor:  # what computes in C goes on beside what is Python: reading the records
-        meanwhile = [executor.submit(predictor.prepare), executor.submit(_import_metrics)]
-        write_frozen(out / "frozen.pb", frozen)
-        logits, columns = predictor.logits(read_records(ingest.path, "test"))
-        for one in meanwhile:
-            one.result()
+    write_frozen(out / "frozen.pb", frozen)
+    meanwhile = Thread(target=_import_metrics)
+    meanwhile.start()
+    logits, columns = Predictor(card, frozen).logits(read_records(ingest.path, "test"))
     scores, targets = probabilities(logits), np.asarray(columns["label"])
+    meanwhile.join()
     from stages.metrics import classification_metrics
 
     metrics = classification_metrics(targets, scores, card.labels)

@@ -56,23 +56,23 @@ class MlpConfig(HeadConfig):
 @stage(schemas={"linear": HeadConfig, "mlp": MlpConfig})
 def head(config: HeadConfig, out: Path, *, base: Artifact, ingest: Artifact) -> Facts:
     """Write the assembled model's `model.ckpt`, `card.json` and `restore.json`, which names each variable once."""
-    from stages.model import build, classifier_network, read_card, read_weights, write_card
+    from stages.model import classifier_network, initial_values, read_card, read_weights, write_card
     from stages.networks.checkpoint import write_checkpoint
     from stages.networks.restore import restore_report
 
     labels = (ingest.path / "labels.txt").read_text(encoding="utf-8").splitlines()
     card = replace(read_card(base.path), labels=labels, head=_arguments(config))
     given = read_weights(base.path / "model.ckpt")
-    module = build(card, classifier_network(card), given, config.seed)
-    write_checkpoint(out / "model.ckpt", module.variables_by_name)
+    values = initial_values(card, classifier_network(card), given, config.seed)
+    write_checkpoint(out / "model.ckpt", values)
     write_card(out, card)
-    shapes = {name: tuple(variable.shape) for name, variable in module.variables_by_name.items()}
+    shapes = {name: value.shape for name, value in values.items()}
     report = restore_report(shapes, {name: value.shape for name, value in given.items()})
     write_json(out / "restore.json", report)
     return {
         "kind": "mlp" if isinstance(config, MlpConfig) else "linear",
         **{state: len(names) for state, names in report.items()},
-        "new_parameters": int(sum(module.variables_by_name[name].shape.num_elements() for name in report["new"])),
+        "new_parameters": sum(values[name].size for name in report["new"]),
     }
 
 

@@ -134,6 +134,20 @@ def build(
     return SlimModule(network, input_shape(card), values, seed)
 
 
+def initial_values(card: Card, network: Callable[..., Any], values: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
+    """Return a network's variables by name, in order of construction: from `values`, else drawn from (seed, name).
+
+    They are those of `build`, which traces the network twice to make them.
+    """
+    from stages.networks.module import outline
+
+    declared = outline(network, input_shape(card)).variables
+    return {
+        name: values[name] if name in values else one.initial_value(name, seed).numpy()
+        for name, one in declared.items()
+    }
+
+
 def with_input(card: Card, input_px: int | None) -> Card:
     """Return the model for images of another side; None leaves it as it is.
 

@@ -36,11 +36,6 @@ class Predictor:
         """Wrap `logits`, a function from images [batch, side, side, 3] float32 to [batch, classes]."""
         self._logits, self._preprocessing, self.labels = logits, card.preprocessing, card.labels
 
-    def prepare(self) -> None:
-        """Run on one image of nothing, so that the graph is optimised once, before several batches ask for it."""
-        side_px = self._preprocessing.input_px
-        self._logits(tf.zeros([1, side_px, side_px, 3]))
-
     def logits(self, records: Any) -> tuple[NDArray[Any], dict[str, list[Any]]]:
         """Run over a dataset of records with `encoded`: logits [count, classes] and the records' other columns."""
         outputs, columns = [], []
