@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from stages.data.orientation import may_hold_exif, read_orientation, upright
-
-CHROMA_MARGIN_PX = 2
+from stages.data.decoding import Box, decode_part
 
 
 class Crop(Enum):
@@ -86,34 +84,10 @@ class Preprocessing:
 def preprocess(encoded: Any, wanted: Preprocessing) -> Any:
     """Decode one image and make it ready: [input_px, input_px, 3] float32.
 
-    `encoded` is a scalar string: JPEG, PNG, GIF (its first frame) or BMP. JPEGs that are upright are decoded and
-    cropped in one operation.
+    `encoded` is a scalar string: JPEG, PNG, GIF (its first frame) or BMP.
     """
-    from stages.tensorflow import tf
-
-    heeded = wanted.orientation == "exif"
-    is_jpeg = tf.io.is_jpeg(encoded)
-
-    def cropped_jpeg() -> tuple[Any, Any]:
-        size = tf.io.extract_jpeg_shape(encoded)[:2]
-        return _decode_box(encoded, size, wanted), size
-
-    def turned(orientation: Any) -> tuple[Any, Any]:
-        image = upright(tf.io.decode_image(encoded, channels=3, expand_animations=False), orientation)
-        size = tf.shape(image)[:2]
-        top, left, height, width = _crop_box(size, wanted)
-        return image[top : top + height, left : left + width], size
-
-    # TensorFlow visits every operation of a branch that isn't taken, unless it is a function that is kept whole.
-    @tf.function(autograph=False, experimental_attributes={"_noinline": True})  # type: ignore[untyped-decorator]
-    def otherwise() -> tuple[Any, Any]:
-        orientation = read_orientation(encoded) if heeded else tf.constant(1)
-        result: tuple[Any, Any] = tf.cond(is_jpeg & (orientation == 1), cropped_jpeg, lambda: turned(orientation))
-        return result
-
-    plain = is_jpeg & ~may_hold_exif(encoded) if heeded else is_jpeg
-    image, size = tf.cond(plain, cropped_jpeg, otherwise)
-    image = _resize(tf.ensure_shape(image, [None, None, 3]), size, wanted)
+    image, size = decode_part(encoded, lambda size: _crop_box(size, wanted), exif=wanted.orientation == "exif")
+    image = _resize(image, size, wanted)
     return (image - wanted.offset) * (1 / wanted.scale)  # a division would be rewritten so, in some graphs only
 
 
@@ -135,7 +109,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _crop_box(size: Any, wanted: Preprocessing) -> tuple[Any, Any, Any, Any]:
+def _crop_box(size: Any, wanted: Preprocessing) -> Box:
     """Return what is needed of an image of `size` (height, width): top, left, height, width."""
     from stages.tensorflow import tf
 
@@ -152,19 +126,6 @@ def _crop_box(size: Any, wanted: Preprocessing) -> tuple[Any, Any, Any, Any]:
         return start[0], start[1], kept[0], kept[1]
     (top, bottom, _), (left, right, _) = (_vgg_samples(size, axis, wanted) for axis in (0, 1))
     return top[0], left[0], bottom[-1] + 1 - top[0], right[-1] + 1 - left[0]
-
-
-def _decode_box(encoded: Any, size: Any, wanted: Preprocessing) -> Any:
-    """Decode what `_crop_box` keeps of a JPEG of `size`, and no more of it than that takes."""
-    from stages.tensorflow import tf
-
-    top, left, height, width = _crop_box(size, wanted)
-    # Where colour has fewer columns than brightness, its outermost pixels want a neighbour on either side: without,
-    # they are up to 30 of 255 off.
-    first = tf.maximum(left - CHROMA_MARGIN_PX, 0)
-    end = tf.minimum(left + width + CHROMA_MARGIN_PX, size[1])
-    image = tf.io.decode_and_crop_jpeg(encoded, tf.stack([top, first, height, end - first]), channels=3)
-    return image[:, left - first : left - first + width]
 
 
 def _resize(image: Any, size: Any, wanted: Preprocessing) -> Any:
