@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.errors import UserError
 from stages.data.garden import SPECIES, draw_flower
-from stages.hardware import bfloat16_rewriting
+from stages.hardware import bfloat16_rewriting, graph_option
 from stages.interleaved import Way
 from stages.model import Card
 from stages.networks.heads import SCOPE
 from stages.networks.restore import in_scopes
-from stages.optimizers import APPLY, MomentumConfig, Optimizer
+from stages.optimizer_config import MomentumConfig
+from stages.optimizers import APPLY, Optimizer
 from stages.phase_network import phase_network
 from stages.phase_trainer import PhaseTrainer, Settings
 from stages.tensorflow import tf
@@ -100,17 +100,6 @@ def compiled(step: Callable[[], Any]) -> Callable[[], Any]:
             ) from error
 
     return run
-
-
-@contextmanager
-def graph_option(name: str, value: bool, *, usual: bool) -> Iterator[None]:
-    """Set an option of TensorFlow's graph optimizer for the calls inside the block; `usual` is its own default."""
-    before = tf.config.optimizer.get_experimental_options().get(name, usual)
-    tf.config.optimizer.set_experimental_options({name: value})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({name: before})
 
 
 def update_ways(model: Model, trained: Mapping[str, Any]) -> dict[str, Way]:

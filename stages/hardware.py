@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 FAST_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -24,18 +24,24 @@ def has_gpu() -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-@contextmanager
-def bfloat16_rewriting(enabled: bool) -> Iterator[None]:
+def bfloat16_rewriting(enabled: bool) -> AbstractContextManager[None]:
     """Have graphs that run inside the block rewritten to bfloat16 where it is safe; sums stay float32.
 
-    TensorFlow's switch is global and counts at each call, so the block has to hold the calls; it is
-    set back at the end. Source: grappler's auto_mixed_precision_onednn_bfloat16.
+    Source: grappler's auto_mixed_precision_onednn_bfloat16.
+    """
+    return graph_option("auto_mixed_precision_onednn_bfloat16", enabled, usual=False)
+
+
+@contextmanager
+def graph_option(name: str, value: bool, *, usual: bool) -> Iterator[None]:
+    """Set an option of TensorFlow's graph optimizer for the calls inside the block; `usual` is its own default.
+
+    The options are global and count at each call, so the block has to hold the calls; it is set back at the end.
     """
     from stages.tensorflow import tf
 
-    name = "auto_mixed_precision_onednn_bfloat16"
-    before = tf.config.optimizer.get_experimental_options().get(name, False)
-    tf.config.optimizer.set_experimental_options({name: enabled})
+    before = tf.config.optimizer.get_experimental_options().get(name, usual)
+    tf.config.optimizer.set_experimental_options({name: value})
     try:
         yield
     finally:

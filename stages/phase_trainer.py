@@ -117,7 +117,7 @@ class PhaseTrainer:
         """Set the kept statistics to the mean of those of many batches."""
         totals: Sequence[NDArray[Any]] = []
         count = 0
-        measure = tf.function(lambda inputs: self._measured(inputs), autograph=False)
+        measure = tf.function(self._measured, autograph=False)
         for inputs in batches:
             found = [tensor.numpy().astype(np.float64) for tensor in measure(inputs)]
             totals = [total + one for total, one in zip(totals, found, strict=True)] if count else found

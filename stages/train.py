@@ -10,7 +10,7 @@ from pipeline.artifact import Artifact, Facts
 from pipeline.memo import Memo
 from pipeline.stage import stage
 from stages.data.augmentation_config import AUGMENTATIONS
-from stages.optimizers import OPTIMIZERS
+from stages.optimizer_config import OPTIMIZERS
 from stages.train_config import TrainConfig, hyperparameters, settle_fused
 
 MEASURED = ("validation_top1", "validation_loss", "best_epoch")

@@ -12,7 +12,7 @@ from pipeline.config import require_range
 from pipeline.errors import UserError
 from pipeline.stage import untracked
 from stages.data.augmentation_config import AugmentationConfig
-from stages.optimizers import OptimizerConfig
+from stages.optimizer_config import OptimizerConfig
 
 HEAD, UPPER, ALL, UPWARDS = "head", "upper", "all", "+"
 MOST_EPOCHS = 100_000

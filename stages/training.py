@@ -18,7 +18,7 @@ from stages.history import History
 from stages.model import Card
 from stages.networks.heads import SCOPE
 from stages.networks.restore import in_scopes
-from stages.optimizers import check_scopes
+from stages.optimizer_config import check_scopes
 from stages.phase_network import PhaseNetwork, phase_network
 from stages.train_config import Switch, TrainConfig
 from stages.train_state import TrainState

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages.data.records import FOOTER_BYTES, HEADER_BYTES
+from stages.data.records import parse_record
 from stages.tensorflow import tf
 
 COLUMNS = ["label", "sha256", "shard", "offset", "length"]
@@ -47,10 +47,9 @@ class Photos:
 
     def encoded(self, number: int) -> bytes:
         """Read one photo's bytes."""
-        begin = int(self._offsets[number]) + HEADER_BYTES
-        end = begin + int(self._lengths[number]) - HEADER_BYTES - FOOTER_BYTES
-        example = tf.train.Example.FromString(self._map(self._shards[number])[begin:end])
-        encoded: bytes = example.features.feature["image/encoded"].bytes_list.value[0]
+        begin = int(self._offsets[number])
+        record = parse_record(self._map(self._shards[number])[begin : begin + int(self._lengths[number])])
+        encoded: bytes = record["image/encoded"].bytes_list.value[0]
         return encoded
 
     @cached_property

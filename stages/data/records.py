@@ -105,9 +105,13 @@ def write_shard(path: Path, examples: Iterable[bytes]) -> None:
 def read_record(folder: Path, shard: str, offset: int, length: int) -> Any:
     """Read one record by its place, as `index.parquet` states it: its features by name."""
     with (folder / shard).open("rb") as file:
-        file.seek(offset + HEADER_BYTES)
-        record = file.read(length - HEADER_BYTES - FOOTER_BYTES)
-    return tf.train.Example.FromString(record).features.feature
+        file.seek(offset)
+        return parse_record(file.read(length))
+
+
+def parse_record(framed: bytes) -> Any:
+    """Return the features by name of one record, as a shard holds it between its length and its checksum."""
+    return tf.train.Example.FromString(framed[HEADER_BYTES:-FOOTER_BYTES]).features.feature
 
 
 def shard_paths(folder: Path, split: str) -> list[Path]:

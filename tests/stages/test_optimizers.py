@@ -12,15 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from pipeline.errors import UserError
-from stages.optimizers import (
-    OPTIMIZERS,
-    AdamConfig,
-    AdamwConfig,
-    MomentumConfig,
-    Optimizer,
-    RmspropConfig,
-    check_scopes,
-)
+from stages.optimizer_config import OPTIMIZERS, AdamConfig, AdamwConfig, MomentumConfig, RmspropConfig, check_scopes
+from stages.optimizers import Optimizer
 from stages.schedules import Schedule
 from stages.tensorflow import tf
 

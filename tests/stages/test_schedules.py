@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from stages.optimizers import MomentumConfig, Optimizer
+from stages.optimizer_config import MomentumConfig
+from stages.optimizers import Optimizer
 from stages.schedules import Schedule
 from stages.tensorflow import tf
 

@@ -24,7 +24,7 @@ from stages.networks.mobile import mobile_scope
 from stages.networks.slim import slim
 from stages.networks.table import NETWORKS
 from stages.networks.top import add_top
-from stages.optimizers import MomentumConfig
+from stages.optimizer_config import MomentumConfig
 from stages.schedules import Schedule
 from stages.train import train
 from stages.train_config import CacheConfig, FusedConfig, PhaseConfig, Switch, TrainConfig
