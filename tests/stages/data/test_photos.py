@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -71,3 +74,30 @@ def test_a_dataset_follows_any_order(ingest, split, records):
 def test_several_shards_are_read(ingest):
     shards = set(pq.read_table(ingest / "index.parquet", columns=["shard"])["shard"].to_pylist())
     assert len(shards) > 3
+
+
+FAULTS = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from stages.data.photos import Photos
+
+def pages_mapped():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.full(1 << 20, 1.0)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+pages_mapped()
+assert len(list(Photos(Path(sys.argv[1]), "train").dataset([0, 1]))) == 2
+print(pages_mapped())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's malloc")
+def test_reading_leaves_large_blocks_to_be_used_again(ingest):
+    """TensorFlow's datasets from generators have malloc map each block of 8 MB anew, 2,048 pages, from there on."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, str(ingest)], capture_output=True, encoding="utf-8", check=True
+    )
+    assert int(done.stdout) < 20 * 2048 / 4
