@@ -1,39 +1,54 @@
-"""Classify: photos in, the likeliest names out; by a base's ImageNet names, or by a trained run's."""
+"""Classify: photos in, the likeliest names out; by a base's ImageNet names, or by a trained model's."""
 
 from __future__ import annotations
 
 import glob
-import json
 import logging
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import Artifact, Facts, write_text
+from pipeline.artifact import Artifact, Facts
 from pipeline.config import require_range
 from pipeline.content import files_below
 from pipeline.errors import UserError
 from pipeline.stage import stage
+from stages.answers import FAILURES, Answers, Kind
 from stages.data.sources.photo import EXTENSIONS
+
+if TYPE_CHECKING:
+    from stages.opened_model import OpenedModel
 
 log = logging.getLogger(__name__)
 
-WINDOW = 64
+PARQUET = ".parquet"
+UNKNOWN = "unknown"
 
 
 @dataclass
 class ClassifyConfig:
-    """Photos, folders and globs; without any, one bundled photo. `model` is a run or a SavedModel's folder."""
+    """Photos, folders, globs and Parquet files; without any, one bundled photo.
+
+    `model` is a run or an exported model. A photo whose best score is below `threshold` (by default the model's own) is
+    unknown. Of so many as `shown` photos the names are printed; those of all are written, as each kind of `write`.
+    """
 
     images: Any = field(default_factory=list)
     model: str | None = None
     top: int = 5
     full_names: bool = False
+    threshold: float | None = None
+    shown: int = 100
+    write: list[Kind] = field(default_factory=lambda: [Kind.parquet, Kind.jsonl])
+    batch_size: int = 16
 
     def __post_init__(self) -> None:
         require_range("classify.top", self.top, 1, 100_000)
+        require_range("classify.shown", self.shown, 0, 10_000_000)
+        require_range("classify.batch_size", self.batch_size, 1, 4096)
+        if self.threshold is not None:
+            require_range("classify.threshold", self.threshold, 0.0, 1.0)
         self.images = [self.images] if isinstance(self.images, str) else self.images
         if not isinstance(self.images, list) or not all(isinstance(path, str) for path in self.images):
             raise UserError(
@@ -47,7 +62,9 @@ def settle_images(config: ClassifyConfig, plan: bool) -> ClassifyConfig:
     from stages.imagenet import photo_path
 
     if config.model is not None:
-        find_saved_model(config.model)
+        from stages.model_places import find_model
+
+        find_model(config.model, "classify.model")
     paths = [str(path) for path in _expand(config.images)] if config.images else [str(photo_path())]
     return replace(config, images=paths)
 
@@ -61,124 +78,80 @@ def _expand(patterns: list[str]) -> Iterator[Path]:
             what = "holds no photos" if path.exists() else "isn't there, and matches nothing"
             raise UserError(
                 f"classify.images: {pattern} {what}.",
-                f"Give photos ({', '.join(EXTENSIONS)}), folders or globs: classify.images=[photo.jpg,folder/]",
+                f"Give photos ({', '.join(EXTENSIONS)}), Parquet files with photos inside, folders or globs:"
+                " classify.images=[photo.jpg,folder/]",
             )
         yield from photos
 
 
 def _photos_below(folder: Path) -> list[Path]:
-    return [path for path in files_below(folder) if path.suffix.lower() in EXTENSIONS]
-
-
-def find_saved_model(model: str) -> Path:
-    """Return the SavedModel's folder of a run (`runs/flowers/latest`), or the folder itself.
-
-    Raises:
-        UserError: there is none.
-    """
-    root = Path(model).expanduser()
-    for candidate in (root / "artifacts/export/saved_model", root / "saved_model", root):
-        if (candidate / "saved_model.pb").is_file():
-            return candidate
-    raise UserError(
-        f"classify.model={model} holds no exported model.",
-        "Give a run that exported one, such as runs/flowers/latest, or a SavedModel's folder.",
-    )
+    return [path for path in files_below(folder) if path.suffix.lower() in (*EXTENSIONS, PARQUET)]
 
 
 @stage(cache=False, resolve=settle_images, optional={"base": lambda config: config.model is None})
 def classify(config: ClassifyConfig, out: Path, *, base: Artifact | None) -> Facts:
-    """Print each photo's `top` names and scores; write `predictions.parquet` and `predictions.json`.
+    """Print photos' `top` names and scores; write `predictions.*`, and `failures.jsonl`: what can't be used, and why.
 
-    A photo that can't be read or decoded is reported, and the others are classified all the same.
+    Raises:
+        UserError: at the end, when all others are classified: photos couldn't be used.
     """
-    names, score = _base_scorer(base) if base else _model_scorer(config.model or "")
-    if config.full_names and base:
-        from stages.imagenet import full_names
+    from stages.opened_model import open_base, open_model
+    from stages.progress import progress
+    from stages.scored_photos import scored_photos
+    from stages.usable_photos import count_photos, usable_photos
 
-        names = full_names(names)
-    rows: list[dict[str, str | int | float]] = []
-    failures: dict[str, str] = {}
+    model = open_base(base.path, config.batch_size) if base else open_model(_model_path(config), config.batch_size)
+    if not model.trained:
+        log.warning("classify: this model stands on an UNTRAINED base (base.weights=random)")
+    names = _shown_names(model, config.full_names and base is not None)
+    threshold = model.threshold if config.threshold is None else config.threshold
     paths = [Path(path) for path in config.images]
-    for start in range(0, len(paths), WINDOW):
-        readable = _readable(paths[start : start + WINDOW], failures)
-        scores = score(list(readable.values())) if readable else []
-        for path, one in zip(readable, scores, strict=True):
-            print(f"\n{path}")
-            for rank, number in enumerate(sorted(range(len(one)), key=lambda index: -one[index])[: config.top], 1):
-                print(f"{names[number]} (score = {one[number]:.5f})")
-                rows.append({"path": path, "rank": rank, "name": names[number], "score": float(one[number])})
-    for path, reason in failures.items():
-        print(f"\n{path}\nnot classified: {reason}")
-    print()
-    _write(out, rows, failures)
+    total, done, unknown = count_photos(paths), 0, 0
+    with progress("classifying", total, "photos") as advance, Answers(out, config.write) as answers:
+        for photo, scores in scored_photos(model, usable_photos(paths), config.batch_size):
+            show = done < config.shown
+            done += 1
+            advance()
+            if scores is None:
+                answers.fail(photo.name, photo.reason)
+                if show:
+                    print(f"\n{photo.name}\nnot classified: {photo.reason}")
+                continue
+            best = (-scores).argsort(kind="stable")[: config.top]
+            guesses = [(names[number], float(scores[number])) for number in best]
+            rejected = guesses[0][1] < threshold
+            unknown += rejected
+            answers.add(photo.name, guesses, rejected)
+            if show:
+                print(f"\n{photo.name}")
+                if rejected:
+                    print(f"{UNKNOWN}: no score reaches {threshold:.5f}")
+                print("\n".join(f"{name} (score = {score:.5f})" for name, score in guesses))
+    print(f"\nand {done - config.shown:,} more" if done > config.shown else "")
+    written = " and ".join(f"predictions.{one.value}" for one in config.write)
+    if answers.failed:
+        raise UserError(
+            f"{answers.failed:,} of {done:,} photos couldn't be classified; {out / FAILURES} says why.",
+            f"The others are in {written} beside it.",
+        )
+    first = config.write[0].value if config.write else "jsonl"
     return {
-        "images": len(paths) - len(failures),
-        "failed": len(failures),
-        "headline": "scores    {path}/predictions.parquet",
+        "images": done,
+        "unknown": int(unknown),
+        "threshold": threshold,
+        **({"headline": f"scores    {{path}}/predictions.{first}"} if config.write else {}),
     }
 
 
-def _readable(paths: list[Path], failures: dict[str, str]) -> dict[str, bytes]:
-    """Read the photos that decode; note why the others don't."""
-    from stages.tensorflow import tf
+def _model_path(config: ClassifyConfig) -> Path:
+    from stages.model_places import find_model
 
-    readable = {}
-    for path in paths:
-        try:
-            encoded = path.read_bytes()
-            tf.io.decode_image(encoded, channels=3, expand_animations=False)
-            readable[os.fspath(path)] = encoded
-        except OSError as error:
-            failures[os.fspath(path)] = f"it can't be read ({error.strerror})"
-        except tf.errors.InvalidArgumentError:
-            failures[os.fspath(path)] = "it is no whole JPEG, PNG, GIF or BMP" if encoded else "the file is empty"
-    return readable
+    return find_model(str(config.model), "classify.model")
 
 
-Scorer = Callable[[list[bytes]], list[list[float]]]
+def _shown_names(model: OpenedModel, full: bool) -> list[str]:
+    if not full:
+        return model.labels
+    from stages.imagenet import full_names
 
-
-def _base_scorer(base: Artifact) -> tuple[list[str], Scorer]:
-    from stages.model import freeze_classifier, read_card
-    from stages.predict import Predictor, probabilities
-    from stages.tensorflow import tf
-
-    card = read_card(base.path)
-    if not card.labels:
-        raise UserError(
-            f"The base {card.network} with weights {card.weights} has no ImageNet layer to classify by.",
-            "Choose base.weights=imagenet, or classify with a trained run: classify.model=runs/flowers/latest",
-        )
-    predictor = Predictor(card, freeze_classifier(card, base.path / "model.ckpt"))
-
-    def score(encoded: list[bytes]) -> list[list[float]]:
-        logits, _ = predictor.logits(tf.data.Dataset.from_tensor_slices({"encoded": encoded}))
-        return probabilities(logits).tolist()  # type: ignore[no-any-return]
-
-    return card.labels, score
-
-
-def _model_scorer(model: str) -> tuple[list[str], Scorer]:
-    from stages.saved_model import SavedModel
-
-    loaded = SavedModel(find_saved_model(model))
-    if not loaded.trained:
-        log.warning("classify: this model stands on an UNTRAINED base (base.weights=random)")
-    return loaded.labels, lambda encoded: loaded(encoded).tolist()
-
-
-def _write(out: Path, rows: list[dict[str, str | int | float]], failures: dict[str, str]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema([("path", pa.string()), ("rank", pa.int64()), ("name", pa.string()), ("score", pa.float64())])
-    safe = [
-        {
-            **row,
-            "path": str(row["path"]).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
-        }
-        for row in rows
-    ]
-    pq.write_table(pa.Table.from_pylist(safe, schema), out / "predictions.parquet")
-    write_text(out / "predictions.json", json.dumps({"predictions": safe, "failures": failures}, indent=2) + "\n")
+    return full_names(model.labels)

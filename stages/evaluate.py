@@ -1,30 +1,32 @@
-"""Evaluate: the trained model in float32, from encoded bytes, on the test split."""
+"""Evaluate: the trained model in float32, from encoded bytes, on photos that training never saw."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from pipeline.artifact import Artifact, Facts, write_json
 from pipeline.stage import stage
-
-
-@dataclass
-class EvaluateConfig:
-    """Nothing to choose yet: the test split, the best checkpoint."""
+from stages.evaluate_config import EvaluateConfig, Split
 
 
 @stage()
 def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact, train: Artifact) -> Facts:
-    """Write `metrics.json`, and `predictions.parquet`: one row a test photo, with every class's probability.
+    """Write `metrics.json`, `curves.parquet`, and `predictions.parquet`: a row a photo, with every class's probability.
 
-    `frozen.pb` is the model that was measured: exports start from it.
+    Probabilities are those of the calibrated model: its logits are divided by the temperature that fits the validation
+    photos. `calibration.json` holds it, and the score below which a name isn't to be trusted. `frozen.pb` is the model
+    that was measured, as images to logits: exports start from it.
+
+    Raises:
+        UserError: a metric falls short of `at_least`.
     """
     import numpy as np
 
+    from stages.calibration import calibrate, write_calibration
     from stages.data.records import read_records
+    from stages.logits_file import read_logits
     from stages.model import freeze_classifier, read_card
     from stages.networks.folding import write_frozen
     from stages.predict import Predictor, probabilities
@@ -34,24 +36,45 @@ def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact, train: Arti
     write_frozen(out / "frozen.pb", frozen)
     meanwhile = Thread(target=_import_metrics)
     meanwhile.start()
-    logits, columns = Predictor(card, frozen).logits(read_records(ingest.path, "test"))
-    scores, targets = probabilities(logits), np.asarray(columns["label"])
+    logits, columns = Predictor(card, frozen).logits(read_records(ingest.path, config.split.value))
     meanwhile.join()
-    from stages.metrics import classification_metrics
+    from stages.curves import write_curves
+    from stages.metrics import classification_metrics, confidence_intervals, proper_scores
 
-    metrics = classification_metrics(targets, scores, card.labels)
-    write_json(out / "metrics.json", {**metrics, "base_weights": card.weights})
+    calibration = calibrate(*read_logits(train.path / "validation.parquet", card.labels), config.reject_precision)
+    write_calibration(out, calibration)
+    targets = np.asarray(columns["label"])
+    scores = probabilities(logits / calibration.temperature)
+    metrics = {
+        **classification_metrics(targets, scores, card.labels, config.top),
+        "intervals": confidence_intervals(targets, scores, config.seed, config.resamples),
+        "uncalibrated": proper_scores(targets, probabilities(logits)),
+        **calibration.measured(targets, scores),
+        "split": config.split.value,
+        "base_weights": card.weights,
+    }
+    config.at_least.check(metrics)
+    write_json(out / "metrics.json", metrics)
+    write_curves(targets, scores, card.labels, out / "curves.parquet")
     _write_predictions(out / "predictions.parquet", columns, scores, card.labels)
-    drawn = " of DRAWN flowers, not photos" if ingest.facts["origin"] != "photos" else ""
-    untrained = "" if card.trained else ", by an UNTRAINED base"
-    count = f"{metrics['count']:,} images that training never saw"
-    headline = f"test      top-1 {metrics['top1']:.1%}{drawn}, {count}{untrained}"
     plain = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-    return {**plain, "base_weights": card.weights, "headline": headline}
+    headline = _headline(config.split, metrics, ingest.facts["origin"] != "photos", card.trained)
+    return {**plain, "split": config.split.value, "base_weights": card.weights, "headline": headline}
+
+
+def _headline(split: Split, metrics: dict[str, Any], drawn: bool, trained: bool) -> str:
+    low, high = metrics["intervals"]["top1"]
+    of_drawn = " of DRAWN flowers, not photos" if drawn else ""
+    seen = "" if split is Split.train else " that training never saw"
+    return (
+        f"{split.value:<10}top-1 {metrics['top1']:.1%}{of_drawn} ({low:.1%} to {high:.1%}),"
+        f" {metrics['count']:,} images{seen}{'' if trained else ', by an UNTRAINED base'}"
+    )
 
 
 def _import_metrics() -> None:
     """Import scikit-learn (0.6 s) while the network computes."""
+    import scipy.optimize  # noqa: F401
     import sklearn.metrics  # noqa: F401
 
 

@@ -2,118 +2,149 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import Artifact, Facts, write_text
-from pipeline.config import require_range
+from pipeline.artifact import Artifact, Facts, write_json, write_text
 from pipeline.errors import UserError
 from pipeline.stage import stage
+from stages.export_config import EIGHT_BITS, ExportConfig, Format
 
 if TYPE_CHECKING:
-    from stages.saved_model import SavedModel
+    from stages.model import Card
+    from stages.parity import Parity
 
-SAVED_MODEL = "saved_model"
 MOST_SHOWN = 3
 TIMED_PHOTOS = 20
-WINDOW = 16
-"""How many batches of encoded photos are held at once."""
-
-
-@dataclass
-class ExportConfig:
-    """How many photos a check reads at once."""
-
-    batch_size: int = 16
-
-    def __post_init__(self) -> None:
-        require_range("export.batch_size", self.batch_size, 1, 4096)
 
 
 @stage()
 def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact, evaluate: Artifact) -> Facts:
-    """Write `saved_model/` and `labels.txt`; the SavedModel is loaded back and must agree on every test photo.
+    """Write each of `formats`, `model.json`, `labels.txt` and `formats.json`: what was measured of each.
 
-    Its signature takes `image_bytes` [batch] strings (JPEG, PNG, GIF or BMP) and returns `names`
-    [batch, classes] strings and `probabilities` [batch, classes] float32, in the labels' order.
+    Every format is loaded back by its own runtime and names all evaluated photos: the SavedModel from encoded bytes,
+    the others from the images that it prepares.
 
     Raises:
-        UserError: the loaded model's best class differs from the evaluated one's on any test photo.
+        UserError: a format differs from the evaluated model on more photos than it may, or can't be written.
     """
+    from stages.calibration import read_calibration
+    from stages.exporters import Material, write_format
     from stages.model import read_card, read_weights
-    from stages.saved_model import SavedModel, write_saved_model
+    from stages.model_file import describe, write_description
+    from stages.model_places import FILES
 
     card = read_card(train.path)
-    values = read_weights(train.path / "best.ckpt")
-    write_saved_model(out / SAVED_MODEL, card, evaluate.path / "frozen.pb", values)
+    description = describe(card, read_calibration(evaluate.path))
+    write_description(out, description)
     write_text(out / "labels.txt", "".join(f"{label}\n" for label in card.labels))
-    classify = SavedModel(out / SAVED_MODEL)
-    latency_seconds = _latency_seconds(classify, ingest.path)  # first: the graph is optimised for one caller, not two
-    said = _best_names(classify, ingest.path, config.batch_size)
-    flips = find_flips(evaluate.path / "predictions.parquet", said)
-    if flips:
-        raise UserError(
-            f"The SavedModel names {len(flips)} test photos otherwise than the model that was evaluated.",
-            f"For example: {'; '.join(flips[:MOST_SHOWN])}",
-            "It was not kept.",
-        )
-    size = sum(path.stat().st_size for path in (out / SAVED_MODEL).rglob("*") if path.is_file())
+    material = Material(
+        card,
+        description,
+        evaluate.path / "frozen.pb",
+        read_weights(train.path / "best.ckpt"),
+        lambda: _samples(card, ingest.path, config.calibration_photos),
+    )
+    rows = _evaluated(evaluate.path, card.labels)
+    measured = {}
+    for one in config.formats:
+        path = write_format(one, material, out)
+        parity = _parity(one, path, card, ingest.path, evaluate.facts["split"], config.batch_size, rows)
+        _require_parity(one, parity, config.most_flips(one), evaluate.path, card.labels)
+        measured[one.name] = {
+            "file": FILES[one],
+            "size_mb": _size_bytes(path) / 1e6,
+            "top1": parity.right / len(parity.names),
+            "flips": len(parity.flips),
+            "checked": len(parity.names),
+            "latency_seconds": parity.median_seconds,
+            "latency_p95_seconds": parity.slowest_seconds,
+            "images_per_second": parity.rate,
+        }
+    write_json(out / "formats.json", measured)
+    first = measured[config.formats[0].name]
     return {
-        "size_mb": size / 1e6,
-        "checked": len(said),
-        "flips": 0,
-        "latency_seconds": latency_seconds,
-        "headline": f"model     {{path}}/{SAVED_MODEL}",
+        **{name: first[name] for name in ("size_mb", "checked", "flips", "latency_seconds")},
+        "formats": [one.name for one in config.formats],
+        "headline": f"model     {{path}}/{first['file']}",
     }
 
 
-def _best_names(classify: SavedModel, ingest: Path, batch_size: int) -> dict[str, str]:
-    """Return each test photo's likeliest class by the photo's sha256; two batches at once keep all cores at work."""
-    from stages.data.batches import AT_ONCE, run_padded, without_autotune
-    from stages.data.records import read_records
-
-    def best(batch: dict[str, Any]) -> list[tuple[str, str]]:
-        numbers = run_padded(classify, batch["encoded"], batch_size).argmax(axis=1)
-        names = [classify.labels[number] for number in numbers]
-        return list(zip((sha256.decode() for sha256 in batch["sha256"].numpy()), names, strict=True))
-
-    said: dict[str, str] = {}
-    batches = iter(read_records(ingest, "test").batch(batch_size).with_options(without_autotune()))
-    with ThreadPoolExecutor(AT_ONCE) as executor:
-        while window := list(islice(batches, WINDOW)):
-            said.update(pair for pairs in executor.map(best, window) for pair in pairs)
-    return said
-
-
-def _latency_seconds(classify: Callable[[list[bytes]], Any], ingest: Path) -> float:
-    """Return the median time of one photo's way from its bytes to its names, over the first test photos."""
-    from stages.data.batches import without_autotune
-    from stages.data.records import read_records
-
-    photos = read_records(ingest, "test").take(TIMED_PHOTOS).with_options(without_autotune())
-    encoded = [[record["encoded"].numpy()] for record in photos]
-    classify(encoded[0])  # the first call of a batch size prepares its layers
-    seconds = []
-    for one in encoded:
-        started = time.perf_counter()
-        classify(one)
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
-
-
-def find_flips(predictions: Path, said: dict[str, Any]) -> list[str]:
-    """List the test photos whose best class in `said` (by sha256) differs from the evaluated one."""
+def _evaluated(evaluate: Path, labels: list[str]) -> dict[str, int]:
+    """Return each evaluated photo's best class by its sha256."""
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(predictions, columns=["filename", "sha256", "predicted"]).to_pylist()
+    places = {label: number for number, label in enumerate(labels)}
+    table = pq.read_table(evaluate / "predictions.parquet", columns=["sha256", "predicted"])
+    return {row["sha256"]: places[row["predicted"]] for row in table.to_pylist()}
+
+
+def _parity(
+    one: Format, path: Path, card: Card, ingest: Path, split: str, batch_size: int, evaluated: dict[str, int]
+) -> Parity:
+    """Run a format over a split's photos: from their bytes where it takes these, else from prepared images."""
+    from stages.data.batches import AT_ONCE
+    from stages.data.records import read_records
+    from stages.parity import encoded_photos, measure, padded, prepared_photos
+    from stages.runtimes import open_runtime
+    from stages.saved_model import SavedModel
+
+    records = read_records(ingest, split)
+    some = records.take(TIMED_PHOTOS)
+    if one is Format.saved_model:
+        run = padded(SavedModel(path), batch_size)
+        singles, batches = encoded_photos(some, 1), encoded_photos(records, batch_size)
+    else:
+        run = open_runtime(one, path)
+        run = padded(run, batch_size) if one is Format.frozen_graph else run
+        singles, batches = (
+            prepared_photos(chosen, card.preprocessing, size) for chosen, size in ((some, 1), (records, batch_size))
+        )
+    at_once = AT_ONCE if one in (Format.saved_model, Format.frozen_graph) else 1
+    return measure(run, batches, [given for given, *_ in singles], evaluated, at_once)
+
+
+def _require_parity(one: Format, parity: Parity, most: float, evaluate: Path, labels: list[str]) -> None:
+    if parity.flipped <= most:
+        return
+    shown = "; ".join(flipped_photos(evaluate, parity, labels)[:MOST_SHOWN])
+    raise UserError(
+        f"{one.name} names {len(parity.flips)} of {len(parity.names)} photos otherwise than the model that was"
+        f" evaluated, {parity.flipped:.2%}: more than {most:.2%}.",
+        f"For example: {shown}",
+        "Nothing was kept. Leave it out of export.formats, or allow more by export."
+        f"{'max_flips_int8' if one in EIGHT_BITS else 'max_flips'}.",
+    )
+
+
+def flipped_photos(evaluate: Path, parity: Parity, labels: list[str]) -> list[str]:
+    """List the photos whose best class differs from the evaluated one."""
+    import pyarrow.parquet as pq
+
+    flips = set(parity.flips)
+    rows = pq.read_table(evaluate / "predictions.parquet", columns=["filename", "sha256", "predicted"]).to_pylist()
+    said = {sha256: labels[number] for sha256, number in parity.names.items()}
     return [
         f"{row['filename']}: {said.get(row['sha256'])!r}, was {row['predicted']!r}"
         for row in rows
-        if said.get(row["sha256"]) != row["predicted"]
+        if row["sha256"] in flips
     ]
+
+
+def _samples(card: Card, ingest: Path, count: int) -> Iterator[Any]:
+    """Yield training photos as the model wants them [side, side, 3] float32, evenly spread over the shards."""
+    import numpy as np
+
+    from stages.data.batches import prepared_batches
+    from stages.data.photos import Photos
+
+    photos = Photos(ingest, "train")
+    chosen = np.linspace(0, len(photos) - 1, min(count, len(photos))).astype(np.int64)
+    for images, _ in prepared_batches(photos.dataset(chosen), card.preprocessing, 1):
+        yield images.numpy()[0]
+
+
+def _size_bytes(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 CALIBRATION_BINS = 15
+AVERAGES = ("macro", "weighted")
+CONFIDENCE = 0.95
+RESAMPLES_AT_ONCE = 1 << 24
+"""How many drawn photos are held at once while resampling: 128 MB."""
 
 
-def classification_metrics(targets: NDArray[Any], scores: NDArray[Any], labels: list[str]) -> dict[str, Any]:
+def classification_metrics(
+    targets: NDArray[Any], scores: NDArray[Any], labels: list[str], top: Sequence[int] = (5,)
+) -> dict[str, Any]:
     """Measure probabilities [count, classes] against targets [count]: JSON values by name.
 
-    `top1`, `top5` (1.0 by definition with five classes or fewer), `balanced_accuracy` (mean recall),
-    `log_loss` (nats), `calibration_error` (expected, 15 equal bins), `per_class` and `confusion_matrix`
-    (rows true, columns predicted).
+    `top1` and `top<k>` of each k in `top` (1.0 by definition with k classes or fewer), `balanced_accuracy` (mean
+    recall), `macro` and `weighted` means of precision, recall and F1, `log_loss` (nats), `brier` (0 to 2), `roc_auc`
+    and `average_precision` (one class against the others, their mean), `calibration_error` (expected, 15 equal bins)
+    and the `calibration` bins, `per_class` and `confusion_matrix` (rows true, columns predicted). What isn't defined,
+    such as the area under the curve of a class without photos, is None.
     """
     from sklearn import metrics
 
@@ -25,18 +34,34 @@ def classification_metrics(targets: NDArray[Any], scores: NDArray[Any], labels: 
         targets, guessed, labels=numbers, zero_division=0.0
     )
     rank = np.sum(scores > scores[np.arange(len(targets)), targets][:, None], axis=1)
+    areas, averages = zip(*(_areas(targets == number, scores[:, number]) for number in numbers), strict=True)
+    bins = calibration_bins(targets, scores)
     return {
         "count": len(targets),
         "top1": float(metrics.accuracy_score(targets, guessed)),
-        "top5": float(np.mean(rank < 5)),
-        "balanced_accuracy": float(metrics.balanced_accuracy_score(targets, guessed)),
-        "log_loss": float(metrics.log_loss(targets, scores, labels=numbers)),
-        "calibration_error": expected_calibration_error(targets, scores),
+        **{f"top{k}": float(np.mean(rank < k)) for k in top},
+        "balanced_accuracy": float(np.mean(recall[support > 0])),
+        **{f"{kind}_f1": _averages(targets, guessed, numbers, kind)["f1"] for kind in AVERAGES},
+        **proper_scores(targets, scores),
+        "roc_auc": _mean(areas),
+        "average_precision": _mean(averages),
+        "calibration_error": float(sum(abs(row["hits"] - row["confidences"]) for row in bins) / len(targets)),
+        **{kind: _averages(targets, guessed, numbers, kind) for kind in AVERAGES},
+        "calibration": [
+            {
+                "count": row["count"],
+                "confidence": row["confidences"] / row["count"],
+                "accuracy": row["hits"] / row["count"],
+            }
+            for row in bins
+        ],
         "per_class": {
             label: {
                 "precision": float(precision[n]),
                 "recall": float(recall[n]),
                 "f1": float(f1[n]),
+                "roc_auc": areas[n],
+                "average_precision": averages[n],
                 "support": int(support[n]),
             }
             for n, label in enumerate(labels)
@@ -45,12 +70,88 @@ def classification_metrics(targets: NDArray[Any], scores: NDArray[Any], labels: 
     }
 
 
-def expected_calibration_error(targets: NDArray[Any], scores: NDArray[Any]) -> float:
-    """Return the mean gap between confidence and accuracy over equal bins of confidence, weighted by count.
+def proper_scores(targets: NDArray[Any], scores: NDArray[Any]) -> dict[str, float]:
+    """Return the mean negative log-likelihood, in nats, and the Brier score of probabilities [count, classes].
+
+    Source: Brier 1950, Verification of forecasts expressed in terms of probability: the sum over the classes.
+    """
+    own = scores[np.arange(len(targets)), targets]
+    brier = np.sum(np.square(scores), axis=1) - 2 * own + 1
+    least = np.finfo(scores.dtype).tiny
+    return {"log_loss": float(-np.mean(np.log(np.maximum(own, least)))), "brier": float(np.mean(brier))}
+
+
+def _averages(targets: NDArray[Any], guessed: NDArray[Any], numbers: list[int], kind: str) -> dict[str, float]:
+    """Average precision, recall and F1 over the classes that have photos, each class alike or by its photos."""
+    from sklearn import metrics
+
+    there = [number for number in numbers if np.any(targets == number)]
+    found = metrics.precision_recall_fscore_support(targets, guessed, labels=there, average=kind, zero_division=0.0)
+    return dict(zip(("precision", "recall", "f1"), map(float, found[:3]), strict=True))
+
+
+def _areas(positive: NDArray[np.bool_], score: NDArray[Any]) -> tuple[float | None, float | None]:
+    """Return the area under a class's ROC curve and its average precision; None where it has no photos, or all."""
+    from sklearn import metrics
+
+    if positive.all() or not positive.any():
+        return None, None
+    return float(metrics.roc_auc_score(positive, score)), float(metrics.average_precision_score(positive, score))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def calibration_bins(targets: NDArray[Any], scores: NDArray[Any]) -> list[dict[str, Any]]:
+    """Sum up confidences and hits in 15 equal bins of confidence, the lowest first; a bin without photos is left out.
 
     Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3.
     """
     confidence, right = scores.max(axis=1), scores.argmax(axis=1) == targets
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    gaps = [abs(np.sum(right[bins == n]) - np.sum(confidence[bins == n])) for n in range(CALIBRATION_BINS)]
-    return float(sum(gaps) / len(targets))
+    return [
+        {
+            "count": int(np.sum(bins == n)),
+            "confidences": float(np.sum(confidence[bins == n])),
+            "hits": int(np.sum(right[bins == n])),
+        }
+        for n in np.unique(bins)
+    ]
+
+
+def confidence_intervals(
+    targets: NDArray[Any], scores: NDArray[Any], seed: int, resamples: int
+) -> dict[str, tuple[float, float]]:
+    """Return the 95% intervals of `top1`, `balanced_accuracy` and `log_loss`, by the bootstrap's percentiles.
+
+    Photos are drawn with replacement, as many as there are. Source: Efron and Tibshirani 1993, chapter 13.
+    """
+    hits = (scores.argmax(axis=1) == targets).astype(np.float64)
+    own = np.maximum(scores[np.arange(len(targets)), targets], np.finfo(scores.dtype).tiny)
+    classes = np.unique(targets)
+    of_class = (targets[:, None] == classes).astype(np.float64)
+    columns = np.column_stack([hits, -np.log(own), of_class, of_class * hits[:, None]])
+    found = []
+    for counts in _resampled(len(targets), seed, resamples):
+        sums = counts @ columns
+        support, right = np.split(sums[:, 2:], 2, axis=1)
+        recall = np.divide(right, support, out=np.full_like(right, np.nan), where=support > 0)
+        balanced = np.nanmean(recall, axis=1)  # a class that isn't drawn doesn't count, as one that isn't there
+        found.append(np.column_stack([sums[:, 0] / len(targets), balanced, sums[:, 1] / len(targets)]))
+    drawn = np.concatenate(found)
+    tail = 50 * (1 - CONFIDENCE)
+    names = ("top1", "balanced_accuracy", "log_loss")
+    low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
+    return {name: (float(low[n]), float(high[n])) for n, name in enumerate(names)}
+
+
+def _resampled(count: int, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
+    """Yield how often each photo was drawn [some, count], until there are so many resamples."""
+    draw = np.random.default_rng(seed)
+    some = max(1, RESAMPLES_AT_ONCE // count)
+    for start in range(0, resamples, some):
+        rows = min(some, resamples - start)
+        drawn = draw.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
 from stages.html import cell, document, numbers, pictures, rows, table
 
+TOP = re.compile(r"top\d+")
 DATA_SHOWN = ("origin", "photos", "train", "validation", "test", "quarantined", "duplicates", "near_twins", "skipped")
 
 DRAWN = """<p class="drawn">The flowers are drawn by the program, not photos:
@@ -73,11 +75,14 @@ def page(
 
 
 def _numbers(metrics: Mapping[str, Any]) -> str:
+    low, high = metrics["intervals"]["top1"]
+    tops = {f"top-{name[3:]}": f"{metrics[name]:.1%}" for name in metrics if TOP.fullmatch(name)}
     return numbers(
         {
-            "top-1": f"{metrics['top1']:.1%}",
-            "top-5": f"{metrics['top5']:.1%}",
+            "top-1, 95% interval": f"{low:.1%} to {high:.1%}",
+            **tops,
             "balanced accuracy": f"{metrics['balanced_accuracy']:.1%}",
+            "macro F1": f"{metrics['macro_f1']:.1%}",
             "log loss": f"{metrics['log_loss']:.3f}",
             "calibration error": f"{metrics['calibration_error']:.3f}",
         }

@@ -107,7 +107,10 @@ class PhaseRun:
             best = {**best, **self._settle_statistics(best)}
             self._save_best(best)
         self._view.end(position.epochs_done)
-        if self._number + 1 < len(self._job.config.phases):
+        if self._number + 1 == len(self._job.config.phases):
+            self.trainer.set_weights(best)
+            self._job.validated = self._validation_logits(), self._validation.labels
+        else:
             position.steps_before += position.epoch * self._steps
             position.phase, position.epoch, position.step = self._number + 1, 0, 0
             state.save(self.trainer.state())

@@ -11,15 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from stages.calibration import Calibration
 from stages.data.preprocessing import preprocess_batch
-from stages.model import Card
+from stages.model import Card, input_shape
 from stages.networks.folding import folded_kernels, read_frozen, read_frozen_constants
 from stages.networks.given import RANDOM
 from stages.tensorflow import tf
 
 
-def write_saved_model(folder: Path, card: Card, frozen: Path, values: Mapping[str, Any]) -> None:
+def write_saved_model(
+    folder: Path, card: Card, frozen: Path, values: Mapping[str, Any], calibration: Calibration
+) -> None:
     """Write a frozen model with its preprocessing before it; the default signature takes `image_bytes`.
+
+    Its probabilities are calibrated; the reject threshold goes along. The signature `image` takes images that are
+    prepared already [batch, side, side, 3] float32 and gives `logits` [batch, classes], not calibrated.
 
     `values` are the variables that it was frozen from: those of the batch norms, which are folded into the
     convolutions, go along, so that `read_saved_weights` can take them out again.
@@ -28,8 +34,11 @@ def write_saved_model(folder: Path, card: Card, frozen: Path, values: Mapping[st
     names = tf.Variable(card.labels, trainable=False)
 
     def serve(image_bytes: Any) -> dict[str, Any]:
-        scores = tf.nn.softmax(logits(preprocess_batch(image_bytes, card.preprocessing)))
+        scores = tf.nn.softmax(logits(preprocess_batch(image_bytes, card.preprocessing)) / calibration.temperature)
         return {"names": tf.tile(names[None], [tf.shape(scores)[0], 1]), "probabilities": scores}
+
+    def serve_image(image: Any) -> dict[str, Any]:
+        return {"logits": logits(image)}
 
     module = tf.Module()
     module.labels = names
@@ -40,7 +49,10 @@ def write_saved_model(folder: Path, card: Card, frozen: Path, values: Mapping[st
     module.packed_scales = tf.Variable(_packed(scales), trainable=False)
     specification = tf.TensorSpec([None], tf.string, name="image_bytes")
     module.serve = tf.function(serve, input_signature=[specification], autograph=False)
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    image = tf.TensorSpec([None, *input_shape(card)], tf.float32, name="image")
+    module.serve_image = tf.function(serve_image, input_signature=[image], autograph=False)
+    module.reject_threshold = tf.Variable(calibration.threshold or 0.0, trainable=False, dtype=tf.float64)
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve, "image": module.serve_image})
 
 
 def _batch_norms(
@@ -113,6 +125,8 @@ class SavedModel:
         self._signature = self._loaded.signatures["serving_default"]
         self.labels: list[str] = [name.decode() for name in self._loaded.labels.numpy()]
         self.trained = self._loaded.base_weights.numpy().decode() != RANDOM
+        kept = getattr(self._loaded, "reject_threshold", None)  # what was exported by older versions has none
+        self.reject_threshold = 0.0 if kept is None else float(kept.numpy())
 
     def __call__(self, encoded: Any) -> NDArray[Any]:
         scores: NDArray[Any] = self._signature(image_bytes=tf.convert_to_tensor(encoded))["probabilities"].numpy()

@@ -27,7 +27,8 @@ def train(
 ) -> Facts:
     """Write `best.ckpt` and `last.ckpt` (the assembled model's), `history.parquet`, and TensorBoard's files in `logs`.
 
-    The best epoch is the one of the last phase's with the lowest validation loss.
+    The best epoch is the one of the last phase's with the lowest validation loss. `validation.parquet` holds what its
+    weights make of the validation photos, a row each: label and logits.
 
     Raises:
         UserError: a scope or a class isn't there, the loss is no number or grows without bounds, the disk is full.
@@ -36,6 +37,7 @@ def train(
     from stages.data.features import read_features
     from stages.history import History
     from stages.interruption import heeding_signals
+    from stages.logits_file import write_logits
     from stages.model import read_card, with_input, write_card
     from stages.networks.checkpoint import read_checkpoint, write_checkpoint
     from stages.train_state import TrainState, clear_when_full
@@ -55,6 +57,7 @@ def train(
                 best, last = train_phases(job, bar)
         history.hyperparameters(hyperparameters(config), {name: job.facts()[name] for name in MEASURED})
         history.write(out / "history.parquet")
+        write_logits(out / "validation.parquet", *job.validated, card.labels)
         write_checkpoint(out / "best.ckpt", {**initial, **best})
         write_checkpoint(out / "last.ckpt", {**initial, **last})
         write_card(out, card)

@@ -34,7 +34,8 @@ class Job:
 
     `initial` holds the assembled model's variables by name, `features` train's and validation's features and labels
     where a phase wants them. `signal()` tells whether one came that ends the work, and which; `folder` is the
-    artifact's. `examples` and `seconds` add up what was trained on in this process, and for how long.
+    artifact's. `examples` and `seconds` add up what was trained on in this process, and for how long; `validated` is in
+    the end what the best weights make of the validation photos: logits [count, classes] and labels [count].
     """
 
     config: TrainConfig
@@ -49,6 +50,7 @@ class Job:
     folder: Path
     examples: int = 0
     seconds: float = 0.0
+    validated: tuple[NDArray[np.float32], NDArray[np.int64]] = field(init=False)
     class_weights: NDArray[np.float32] | None = field(init=False)
     networks: list[PhaseNetwork] = field(init=False)
 

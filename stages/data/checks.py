@@ -37,6 +37,7 @@ THUMBNAIL_PX = 16
 MOST_DIFFERENCE = 6.0
 """How far apart two decoders' pixels may be, on average, of 255: rounding is below 1, wrong colours are above 10."""
 
+NO_PHOTO = Photo("", "")
 T = TypeVar("T")
 
 
@@ -94,6 +95,21 @@ def check_photos(photos: Sequence[Photo], limits: Limits, find: Find = lambda sh
             checked[number] = found if header is None else _or_why_not(found, _judge, header, encoded, limits)
     checked.update(_decode(waiting, limits))
     return [checked[number] for number in range(len(photos))]
+
+
+def usable_bytes(encoded: bytes, limits: Limits) -> bytes:
+    """Return the bytes of a photo that isn't kept: its own, or others where TensorFlow can't decode these.
+
+    Raises:
+        NotUsable: it is damaged, too large, or no photo.
+    """
+    header = read_header(encoded, limits.pixels, limits.frames)
+    if header.plain:
+        [thumbnail] = decode_small([encoded], _ratio(header))
+        judged = _judge_jpeg(Checked(NO_PHOTO), header, encoded, limits, thumbnail)
+    else:
+        judged = _judge(Checked(NO_PHOTO), header, encoded, limits)
+    return encoded if judged.encoded is None else judged.encoded
 
 
 def _look(photo: Photo, limits: Limits, find: Find) -> tuple[Checked, Header | None, bytes]:

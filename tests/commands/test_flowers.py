@@ -124,15 +124,17 @@ def test_classify_by_the_runs_model(garden, tmp_path):
         "classify.model=runs/flowers/latest",
         "classify.top=2",
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 2
+    assert done.stderr.startswith("1 of 3 photos couldn't be classified; ")
     assert re.search(r"bad\.jpg\nnot classified: ", done.stdout)
     rows = pq.read_table(folder / "runs/classify/v001/predictions.parquet").to_pylist()
-    assert list(rows[0]) == ["path", "rank", "name", "score"]
+    assert list(rows[0]) == ["path", "rank", "name", "score", "rejected"]
     assert [row["rank"] for row in rows] == [1, 2, 1, 2]
     assert {row["name"] for row in rows} <= {"daisy", "dandelion", "roses", "sunflowers", "tulips"}
-    found = json.loads((folder / "runs/classify/v001/predictions.json").read_text(encoding="utf-8"))
-    assert [Path(path).name for path in found["failures"]] == ["bad.jpg"]
-    assert found["predictions"] == rows
+    lines = (folder / "runs/classify/v001/predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    failures = (folder / "runs/classify/v001/failures.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [Path(json.loads(line)["path"]).name for line in failures] == ["bad.jpg"]
 
 
 def test_classify_knows_a_palace_without_being_given_anything(garden):

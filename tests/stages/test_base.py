@@ -125,6 +125,7 @@ def test_a_checkpoint_of_tensorflow_2_is_read_by_its_variables_names(small, tmp_
     ],
 )
 def test_a_saved_model_of_ours_gives_its_weights_back(network, options, tmp_path):
+    from stages.calibration import Calibration
     from stages.model import Card, classifier_network, freeze_classifier, read_weights
     from stages.networks.checkpoint import write_checkpoint
     from stages.networks.folding import write_frozen
@@ -144,8 +145,13 @@ def test_a_saved_model_of_ours_gives_its_weights_back(network, options, tmp_path
     }
     write_checkpoint(tmp_path / "best.ckpt", values)
     write_frozen(tmp_path / "frozen.pb", freeze_classifier(card, tmp_path / "best.ckpt"))
-    write_saved_model(tmp_path / "model", card, tmp_path / "frozen.pb", read_weights(tmp_path / "best.ckpt"))
-    assert not SavedModel(tmp_path / "model").trained
+    calibration = Calibration(2.0, 0.6)
+    write_saved_model(
+        tmp_path / "model", card, tmp_path / "frozen.pb", read_weights(tmp_path / "best.ckpt"), calibration
+    )
+    loaded = SavedModel(tmp_path / "model")
+    assert not loaded.trained
+    assert loaded.reject_threshold == 0.6
     written = sum(path.stat().st_size for path in (tmp_path / "model").rglob("*") if path.is_file())
     assert written < 1.1 * sum(value.nbytes for value in values.values()) + 1_000_000  # no kernel is there twice
     kind = MobilenetConfig if "multiplier" in options else BaseConfig

@@ -1,62 +1,153 @@
-"""Export: every test photo's name is asked for, whatever the batches, and one that differs is found."""
+"""Export: every format is written, loaded back by its own runtime, and refused where it says something else."""
 
 from __future__ import annotations
 
-import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages import export
-from stages.data.records import Record, serialize, write_shard
+from pipeline.artifact import Artifact
+from pipeline.errors import UserError
+from stages import exporters
+from stages.evaluate import evaluate
+from stages.evaluate_config import EvaluateConfig
+from stages.export import export
+from stages.export_config import ExportConfig, Format
+from stages.exporters import write_format
+from stages.model_file import FILE, parse_description, read_description
+from stages.model_places import FILES, format_of
+from stages.runtimes import onnx_description, open_runtime
+from stages.saved_model import SavedModel
+from tests.stages.toy_training import CLASSES, SIDE, config, phase
 
-LABELS = ["ant", "bee", "cow"]
-
-
-class Classifier:
-    """Says of bytes what their first one is, modulo the classes; notes how many it gets at once."""
-
-    labels = LABELS
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-
-    def __call__(self, encoded):
-        self.sizes.append(len(encoded))
-        return np.eye(len(LABELS))[[one[0] % len(LABELS) for one in encoded.numpy()]]
+FLOAT = (Format.saved_model, Format.frozen_graph, Format.litert, Format.onnx)
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> dict[str, str]:
-    """Write test photos, and return the name that each one's bytes ask for, by sha256."""
-    names = {}
-    for shard in range(2):
-        examples = []
-        for number in range(shard, 75, 2):
-            encoded = bytes([number, shard])
-            sha256 = hashlib.sha256(encoded).hexdigest()
-            names[sha256] = LABELS[number % 3]
-            examples.append(serialize(Record(encoded, "jpeg", 0, "ant", 1, 1, b"a.jpg", sha256)))
-        write_shard(tmp_path / f"test-{shard:05d}-of-00002.tfrecord", examples)
-    return names
+@pytest.fixture(scope="module")
+def trained(toys) -> dict[str, Artifact]:
+    out = toys.out()
+    facts = toys.train(config(phase("all", epochs=6)), out)
+    made = {"ingest": toys.ingest, "train": Artifact("train", "k", 1, out, "t", 0.0, facts, {})}
+    out = toys.out()
+    facts = evaluate(EvaluateConfig(seed=0), out, **made)
+    return {**made, "evaluate": Artifact("evaluate", "k", 1, out, "e", 0.0, facts, {})}
 
 
-@pytest.mark.parametrize(("batch_size", "window"), [(16, 16), (7, 2), (100, 1)])
-def test_each_photo_is_named_whatever_the_batches(photos, tmp_path, monkeypatch, batch_size, window):
-    monkeypatch.setattr(export, "WINDOW", window)
-    classify = Classifier()
-    assert export._best_names(classify, tmp_path, batch_size) == photos
-    assert set(classify.sizes) == {batch_size}
+@pytest.fixture(scope="module")
+def exported(toys, trained) -> Path:
+    out = toys.out()
+    facts = export(ExportConfig(list(Format), calibration_photos=30, max_flips_int8=0.2), out, **trained)
+    assert facts["formats"] == [one.name for one in Format]
+    return out
 
 
-def test_photos_that_are_named_otherwise_or_not_at_all_are_listed(tmp_path):
-    rows = [{"filename": f"{name}.jpg", "sha256": name, "predicted": "ant"} for name in "abc"]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "predictions.parquet")
-    said = {"a": "ant", "b": "bee"}
-    assert export.find_flips(tmp_path / "predictions.parquet", said) == [
-        "b.jpg: 'bee', was 'ant'",
-        "c.jpg: None, was 'ant'",
-    ]
+def images() -> np.ndarray:
+    return np.random.default_rng(0).uniform(-2, 2, (5, SIDE, SIDE, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("one", list(Format))
+def test_every_format_says_what_the_evaluated_model_says(trained, exported, one):
+    logits = open_runtime(Format.frozen_graph, trained["evaluate"].path / "frozen.pb")(images())
+    found = open_runtime(one, exported / FILES[one])(images())
+    assert found.shape == logits.shape == (5, len(CLASSES))
+    spread = np.ptp(logits)
+    assert np.abs(found - logits).max() < spread * (1e-5 if one in FLOAT else 2e-3 if "16" in one.name else 0.1)
+
+
+def test_what_was_measured_of_each_format(trained, exported):
+    found = json.loads((exported / "formats.json").read_text(encoding="utf-8"))
+    assert list(found) == [one.name for one in Format]
+    photos = trained["evaluate"].facts["count"]
+    for one in Format:
+        row = found[one.name]
+        assert row["checked"] == photos
+        assert 0 < row["latency_seconds"] <= row["latency_p95_seconds"]
+        assert row["images_per_second"] > 0
+        path = exported / row["file"]
+        assert path.exists()
+        if path.is_file():
+            assert row["size_mb"] == path.stat().st_size / 1e6
+        if one in FLOAT:
+            assert row["flips"] == 0
+            assert row["top1"] == trained["evaluate"].facts["top1"]
+    assert found["litert_int8"]["size_mb"] < found["litert"]["size_mb"]
+
+
+def test_the_description_travels_with_every_model(trained, exported):
+    beside = read_description(exported / FILES[Format.litert])
+    assert beside.labels == list(CLASSES)
+    assert beside.preprocessing.input_px == SIDE
+    assert beside.calibration.temperature == trained["evaluate"].facts["temperature"]
+    assert not beside.trained
+    inside = onnx_description(exported / FILES[Format.onnx])
+    assert inside
+    assert parse_description(inside, exported) == beside
+    loaded = SavedModel(exported / FILES[Format.saved_model])
+    assert loaded.labels == beside.labels
+    assert loaded.reject_threshold == (beside.calibration.threshold or 0.0)
+
+
+def test_the_saved_models_probabilities_are_the_evaluated_ones(trained, exported, toys):
+    from stages.data.photos import Photos
+
+    classify, photos = SavedModel(exported / FILES[Format.saved_model]), Photos(toys.ingest.path, "test")
+    rows = pq.read_table(trained["evaluate"].path / "predictions.parquet").to_pylist()
+    said = {row["sha256"]: row["probabilities"] for row in rows}
+    assert len(said) == len(photos)
+    for number, key in enumerate(photos.keys):
+        assert classify([photos.encoded(number)])[0] == pytest.approx(said[key], abs=1e-5)
+
+
+@pytest.mark.parametrize("one", list(Format))
+def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
+    from stages.networks.folding import read_frozen, write_frozen
+    from stages.tensorflow import tf
+
+    def spoiled(one, material, folder):
+        """Write a model whose logits are in the wrong order."""
+        logits = read_frozen(material.frozen)
+        image = tf.TensorSpec([None, SIDE, SIDE, 3], tf.float32)
+        turned = tf.function(lambda inputs: tf.reverse(logits(inputs), [1]), autograph=False)
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+        frozen = folder / "spoiled.pb"
+        write_frozen(frozen, convert_variables_to_constants_v2(turned.get_concrete_function(image)))
+        return write_format(one, material._replace(frozen=frozen), folder)
+
+    monkeypatch.setattr(exporters, "write_format", spoiled)
+    with pytest.raises(UserError, match=rf"{one.name} names \d+ of \d+ photos otherwise") as caught:
+        export(ExportConfig([one], calibration_photos=30), toys.out(), **trained)
+    assert "For example: " in str(caught.value)
+    assert ".png: " in str(caught.value)
+    assert ("max_flips_int8" in str(caught.value)) == (one in (Format.litert_dynamic, Format.litert_int8))
+
+
+def test_formats_are_told_by_their_files(exported, tmp_path):
+    for one in FLOAT:
+        assert format_of(exported / FILES[one]) is one
+    with pytest.raises(UserError, match=r"labels\.txt is no exported model"):
+        format_of(exported / "labels.txt")
+    with pytest.raises(UserError, match=r"gone\.onnx is no exported model"):
+        format_of(tmp_path / "gone.onnx")
+
+
+def test_a_model_without_its_description_says_what_to_copy(exported, tmp_path):
+    alone = tmp_path / "model.tflite"
+    alone.write_bytes((exported / FILES[Format.litert]).read_bytes())
+    with pytest.raises(UserError, match=r"has no model\.json beside it"):
+        read_description(alone)
+    (tmp_path / FILE).write_text('{"version": 2}', encoding="utf-8")
+    with pytest.raises(UserError, match="version 2, and 1 is known"):
+        read_description(alone)
+    (tmp_path / FILE).write_text("[]", encoding="utf-8")
+    with pytest.raises(UserError, match="doesn't describe a model"):
+        read_description(alone)
+
+
+@pytest.mark.parametrize("formats", [[], [Format.onnx, Format.onnx]])
+def test_formats_are_named_once_each(formats):
+    with pytest.raises(UserError, match=r"export\.formats="):
+        ExportConfig(formats)

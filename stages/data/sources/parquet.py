@@ -60,6 +60,36 @@ def open_table(path: Path) -> Iterator[Any]:
         ) from error
 
 
+def count_images(path: Path) -> int:
+    """Count a Parquet file's rows."""
+    with open_table(path) as file:
+        rows: int = file.metadata.num_rows
+        return rows
+
+
+def read_images(path: Path) -> Iterator[bytes | None]:
+    """Yield the bytes of each row's image, None where it has none: of the column `image`, or the first of images.
+
+    Raises:
+        UserError: there is no column of images.
+    """
+    with open_table(path) as file:
+        names = _image_columns(file.schema_arrow)
+        if not names:
+            raise UserError(
+                f"{path} has no column of images' bytes; it has: {', '.join(file.schema_arrow.names)}.",
+                "Give photos, or a Parquet file with a column of bytes, or of {bytes, path}.",
+            )
+        column = "image" if "image" in names else names[0]
+        for batch in file.iter_batches(BATCH_ROWS, columns=[column]):
+            yield from (_bytes_of(image) for image in batch.column(0).to_pylist())
+
+
+def _bytes_of(image: Any) -> bytes | None:
+    encoded: bytes | None = image.get("bytes") if isinstance(image, dict) else image
+    return encoded
+
+
 def parquet_files(root: Path) -> list[Path]:
     """List a Parquet file, or those below a folder."""
     return [root] if root.is_file() else [path for path in files_below(root) if path.suffix.lower() == ".parquet"]
@@ -122,7 +152,7 @@ def _placed(photo: Photo, image: Any, asked: Listing) -> Photo:
         return photo._replace(problem="its row has no label")
     if asked.spool is None:
         return photo
-    encoded = image.get("bytes") if isinstance(image, dict) else image
+    encoded = _bytes_of(image)
     if isinstance(image, dict) and image.get("path"):
         photo = photo._replace(path=f"{photo.path} {image['path']}")
     if encoded is None:

@@ -1,0 +1,91 @@
+"""What a model said of photos, written as it comes: Parquet, CSV, JSON Lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from enum import Enum
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("rank", pa.int64()),
+        ("name", pa.string()),
+        ("score", pa.float64()),
+        ("rejected", pa.bool_()),
+    ]
+)
+FAILURES = "failures.jsonl"
+ROWS_AT_ONCE = 5_000
+
+
+class Kind(Enum):
+    """What answers are written as."""
+
+    parquet = "parquet"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+class Answers:
+    """Files `predictions.<kind>` under way; `failures.jsonl` has a line for each photo that couldn't be used."""
+
+    def __init__(self, folder: Path, kinds: Sequence[Kind]) -> None:
+        self._folder, self._kinds = folder, kinds
+        self._stack = ExitStack()
+        self._rows: list[dict[str, Any]] = []
+        self.failed = 0
+
+    def __enter__(self) -> Self:
+        opened = {one: self._folder / f"predictions.{one.value}" for one in self._kinds}
+        self._parquet = self._csv = self._jsonl = None
+        if Kind.parquet in opened:
+            self._parquet = self._stack.enter_context(pq.ParquetWriter(opened[Kind.parquet], SCHEMA))
+        if Kind.csv in opened:
+            file = self._stack.enter_context(opened[Kind.csv].open("w", encoding="utf-8", newline=""))
+            self._csv = csv.DictWriter(file, SCHEMA.names)
+            self._csv.writeheader()
+        if Kind.jsonl in opened:
+            self._jsonl = self._stack.enter_context(opened[Kind.jsonl].open("w", encoding="utf-8"))
+        self._failures = self._stack.enter_context((self._folder / FAILURES).open("w", encoding="utf-8"))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._flush()
+        self._stack.close()
+
+    def add(self, path: str, guesses: Sequence[tuple[str, float]], rejected: bool) -> None:
+        """Note a photo's likeliest names and their scores, best first."""
+        shown = printable(path)
+        self._rows += [
+            {"path": shown, "rank": rank, "name": name, "score": score, "rejected": rejected}
+            for rank, (name, score) in enumerate(guesses, 1)
+        ]
+        if len(self._rows) >= ROWS_AT_ONCE:
+            self._flush()
+
+    def fail(self, path: str, reason: str) -> None:
+        """Note why a photo has no names."""
+        self.failed += 1
+        self._failures.write(json.dumps({"path": printable(path), "reason": reason}, ensure_ascii=False) + "\n")
+
+    def _flush(self) -> None:
+        if self._parquet and self._rows:
+            self._parquet.write_table(pa.Table.from_pylist(self._rows, SCHEMA))
+        if self._csv:
+            self._csv.writerows(self._rows)
+        if self._jsonl:
+            self._jsonl.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in self._rows)
+        self._rows = []
+
+
+def printable(path: str) -> str:
+    """Return a path as text that can be written down; bytes that are no UTF-8 as escapes."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,94 @@
+"""A trained model, whatever it was exported as, ready to say what encoded photos show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from stages.export_config import Format
+from stages.model_places import format_of
+
+
+class OpenedModel(NamedTuple):
+    """Its classes' names, the score below which nothing is named, and where it came from.
+
+    `score` takes encoded photos that can be decoded, [batch] bytes, to probabilities [batch, classes]; several threads
+    may call it, `at_once` of them with gain.
+    """
+
+    labels: list[str]
+    threshold: float
+    trained: bool
+    score: Callable[[Sequence[bytes]], NDArray[Any]]
+    at_once: int
+
+
+def open_model(path: Path, batch_size: int) -> OpenedModel:
+    """Open an exported model with the runtime that is made for its format.
+
+    Raises:
+        UserError: it can't be told what it is, its description is missing, or its runtime isn't installed.
+    """
+    from stages.data.batches import AT_ONCE
+    from stages.model_file import parse_description, read_description
+    from stages.parity import padded
+    from stages.predict import probabilities
+    from stages.runtimes import onnx_description, open_runtime
+    from stages.saved_model import SavedModel
+
+    kind = format_of(path)
+    if kind is Format.saved_model:
+        loaded = SavedModel(path)
+        return OpenedModel(loaded.labels, loaded.reject_threshold, loaded.trained, padded(loaded, batch_size), AT_ONCE)
+    inside = onnx_description(path) if kind is Format.onnx else None
+    about = parse_description(inside, path) if inside else read_description(path)
+    run = open_runtime(kind, path)
+    if kind is Format.frozen_graph:
+        run = padded(run, batch_size)
+    prepare = _preparer(about.preprocessing)
+
+    def score(encoded: Sequence[bytes]) -> NDArray[Any]:
+        return probabilities(run(prepare(encoded)) / about.calibration.temperature)
+
+    at_once = AT_ONCE if kind is Format.frozen_graph else 1
+    return OpenedModel(about.labels, about.calibration.threshold or 0.0, about.trained, score, at_once)
+
+
+def open_base(base: Path, batch_size: int) -> OpenedModel:
+    """Open a base by its own ImageNet layer, from its artifact's folder.
+
+    Raises:
+        UserError: it has none.
+    """
+    from stages.data.batches import AT_ONCE
+    from stages.model import freeze_classifier, read_card
+    from stages.parity import padded
+    from stages.predict import probabilities
+    from stages.tensorflow import tf
+
+    card = read_card(base)
+    if not card.labels:
+        raise UserError(
+            f"The base {card.network} with weights {card.weights} has no ImageNet layer to classify by.",
+            "Choose base.weights=imagenet, or classify with a trained run: classify.model=runs/flowers/latest",
+        )
+    frozen = freeze_classifier(card, base / "model.ckpt")
+    run = padded(lambda images: frozen(tf.constant(images)).numpy(), batch_size)
+    prepare = _preparer(card.preprocessing)
+    return OpenedModel(card.labels, 0.0, card.trained, lambda encoded: probabilities(run(prepare(encoded))), AT_ONCE)
+
+
+def _preparer(wanted: Any) -> Callable[[Sequence[bytes]], NDArray[np.float32]]:
+    """Return what makes encoded photos ready: [batch, side, side, 3] float32."""
+    from stages.data.preprocessing import preprocess_batch
+    from stages.tensorflow import tf
+
+    prepare = tf.function(lambda encoded: preprocess_batch(encoded, wanted), autograph=False)
+    specification = tf.TensorSpec([None], tf.string)
+    prepare = prepare.get_concrete_function(specification)
+    return lambda encoded: prepare(tf.constant(list(encoded), tf.string)).numpy()

@@ -1,0 +1,114 @@
+"""Evaluate: what is written is what can be worked out from the photos' bytes again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.artifact import Artifact
+from pipeline.errors import UserError
+from stages.calibration import read_calibration
+from stages.data.photos import Photos
+from stages.data.preprocessing import preprocess
+from stages.evaluate import evaluate
+from stages.evaluate_config import AtLeast, EvaluateConfig, Split
+from stages.logits_file import read_logits
+from stages.metrics import proper_scores
+from stages.model import freeze_classifier, read_card
+from stages.predict import probabilities
+from stages.tensorflow import tf
+from tests.stages.toy_training import CLASSES, config, phase
+
+ASKED = EvaluateConfig(seed=0, top=[2], reject_precision=0.9)
+
+
+@pytest.fixture(scope="module")
+def trained(toys) -> Artifact:
+    out = toys.out()
+    facts = toys.train(config(phase("head", epochs=8), label_smoothing=0.2), out)
+    return Artifact("train", "k", 1, out, "t", 0.0, facts, {})
+
+
+def logits_of(photos: Photos, trained: Artifact) -> np.ndarray:
+    card = read_card(trained.path)
+    images = tf.stack([preprocess(tf.constant(photos.encoded(n)), card.preprocessing) for n in range(len(photos))])
+    return freeze_classifier(card, trained.path / "best.ckpt")(images).numpy()
+
+
+def test_training_leaves_what_its_best_weights_make_of_validation(toys, trained):
+    photos = Photos(toys.ingest.path, "validation")
+    logits, labels = read_logits(trained.path / "validation.parquet", list(CLASSES))
+    assert labels.tolist() == photos.labels.tolist()
+    assert logits == pytest.approx(logits_of(photos, trained), abs=1e-4)
+    assert np.mean(logits.argmax(axis=1) == labels) == trained.facts["validation_top1"]
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_metrics_are_those_of_the_calibrated_model(toys, trained, split):
+    out = toys.out()
+    facts = evaluate(replace(ASKED, split=split), out, ingest=toys.ingest, train=trained)
+    photos = Photos(toys.ingest.path, split.value)
+    logits, calibration = logits_of(photos, trained), read_calibration(out)
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    scores = probabilities(logits / calibration.temperature)
+    assert metrics["count"] == len(photos)
+    assert metrics["split"] == split.value
+    assert metrics["top1"] == facts["top1"] == np.mean(logits.argmax(axis=1) == photos.labels)
+    assert "top2" in metrics
+    assert {name: metrics[name] for name in ("log_loss", "brier")} == pytest.approx(
+        proper_scores(photos.labels, scores), rel=1e-3
+    )
+    assert metrics["uncalibrated"] == pytest.approx(proper_scores(photos.labels, probabilities(logits)), rel=1e-3)
+    low, high = metrics["intervals"]["top1"]
+    assert low <= metrics["top1"] <= high
+    assert facts["headline"].startswith(f"{split.value:<10}top-1 {metrics['top1']:.1%} ({low:.1%} to {high:.1%}), ")
+    assert ("that training never saw" in facts["headline"]) == (split is not Split.train)
+    rows = pq.read_table(out / "predictions.parquet").to_pylist()
+    assert [row["sha256"] for row in rows] == photos.keys
+    assert np.array([row["probabilities"] for row in rows]) == pytest.approx(scores, abs=1e-4)
+    assert set(pq.read_table(out / "curves.parquet")["class"].to_pylist()) == set(CLASSES)
+
+
+def test_calibration_is_fitted_on_validation_alone(toys, trained):
+    out = toys.out()
+    evaluate(replace(ASKED, split=Split.train), out, ingest=toys.ingest, train=trained)
+    found = read_calibration(out)
+    logits, labels = read_logits(trained.path / "validation.parquet", list(CLASSES))
+    losses = [
+        proper_scores(labels, probabilities(logits / found.temperature / factor))["log_loss"]
+        for factor in (0.9, 1, 1.1)
+    ]
+    assert losses[1] == min(losses)
+    other = toys.out()
+    evaluate(replace(ASKED, split=Split.test, reject_precision=None), other, ingest=toys.ingest, train=trained)
+    assert read_calibration(other) == (found.temperature, None)
+
+
+def test_a_model_that_falls_short_fails_and_says_by_how_much(toys, trained):
+    asked = replace(ASKED, at_least=AtLeast(top1=1.0, balanced_accuracy=0.01, roc_auc=1.0))
+    with pytest.raises(
+        UserError, match=r"falls short of evaluate\.at_least on \d+ photos: top1 0\.\d{4} of 1"
+    ) as caught:
+        evaluate(replace(asked, split=Split.train), toys.out(), ingest=toys.ingest, train=trained)
+    assert "roc_auc 0." in str(caught.value)
+    assert "balanced_accuracy" not in str(caught.value)
+    enough = replace(ASKED, at_least=AtLeast(top1=0.01, macro_f1=0.01))
+    assert evaluate(enough, toys.out(), ingest=toys.ingest, train=trained)["top1"] > 0.01
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"top": [1]}, {"reject_precision": 1.5}, {"resamples": 5}],
+)
+def test_what_is_not_allowed_is_refused(wrong):
+    with pytest.raises(UserError, match=f"evaluate.{next(iter(wrong))}"):
+        EvaluateConfig(**wrong)
+
+
+def test_a_share_is_at_most_one():
+    with pytest.raises(UserError, match=r"evaluate\.at_least\.top1"):
+        AtLeast(top1=90)
