@@ -13,9 +13,10 @@ from stages.head import head
 from stages.ingest import ingest
 from stages.report import report
 from stages.review import review
+from stages.serve import serve
 from stages.train import train
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
-    for stage in (ingest, base, features, review, head, train, evaluate, export, report, classify, fusions)
+    for stage in (ingest, base, features, review, head, train, evaluate, export, report, classify, serve, fusions)
 }

@@ -110,7 +110,8 @@ def test_real_mobilenet_names_all_ten_photos(how, imagenet_photos, tmp_path):
         choice = ["base=mobilenet_v1_frozen", f"base.graph={folder}/mobilenet_v1_1.0_224_frozen.pb"]
     done = pipeline(tmp_path, "+experiment=classify", f'classify.images="{imagenet_photos}"', "classify.top=1", *choice)
     assert done.returncode == 0, done.stderr
-    rows = json.loads((tmp_path / "runs/classify/latest/predictions.json").read_text())["predictions"]
+    lines = (tmp_path / "runs/classify/latest/predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
     assert len(rows) == 10
     assert {row["name"] for row in rows} == {Path(row["path"]).stem.replace("_", " ") for row in rows}
 

@@ -1,0 +1,93 @@
+"""Requests of many clients, brought together into the batches that a network likes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+class Full(Exception):
+    """So many photos are under way already that another would wait too long."""
+
+
+class Batcher:
+    """Collects photos until there are `batch_size`, or the first has waited long enough, and scores them together."""
+
+    def __init__(
+        self,
+        score: Callable[[Sequence[bytes]], NDArray[Any]],
+        *,
+        batch_size: int,
+        wait_seconds: float,
+        most_waiting: int,
+        at_once: int,
+    ) -> None:
+        """`score` takes [batch] encoded photos to [batch, classes]; `at_once` threads call it."""
+        self._score, self._batch_size, self._wait_seconds = score, batch_size, wait_seconds
+        self._most_waiting, self._at_once = most_waiting, at_once
+        self._under_way = 0
+        self.answered = 0
+
+    async def __aenter__(self) -> Batcher:
+        """Begin to collect, on the running loop."""
+        self._queue: asyncio.Queue[tuple[bytes, asyncio.Future[NDArray[Any]]]] = asyncio.Queue()
+        self._executor = ThreadPoolExecutor(self._at_once)
+        self._workers = [asyncio.create_task(self._work()) for _ in range(self._at_once)]
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        self._executor.shutdown()
+
+    async def scores(self, encoded: bytes) -> NDArray[Any]:
+        """Return one photo's probabilities [classes].
+
+        Raises:
+            Full: `most_waiting` photos are under way.
+        """
+        if self._under_way >= self._most_waiting:
+            raise Full
+        self._under_way += 1
+        try:
+            future: asyncio.Future[NDArray[Any]] = asyncio.get_running_loop().create_future()
+            self._queue.put_nowait((encoded, future))
+            found = await future
+            self.answered += 1
+            return found
+        finally:
+            self._under_way -= 1
+
+    async def _work(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            until = asyncio.get_running_loop().time() + self._wait_seconds
+            while len(batch) < self._batch_size:
+                left = until - asyncio.get_running_loop().time()
+                try:
+                    batch.append(
+                        self._queue.get_nowait() if left <= 0 else await asyncio.wait_for(self._queue.get(), left)
+                    )
+                except (TimeoutError, asyncio.QueueEmpty):
+                    break
+            wanted = [(encoded, future) for encoded, future in batch if not future.done()]  # who left waits no more
+            if wanted:
+                await self._answer(wanted)
+
+    async def _answer(self, batch: list[tuple[bytes, asyncio.Future[NDArray[Any]]]]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            scores = await loop.run_in_executor(self._executor, self._score, [encoded for encoded, _ in batch])
+        except Exception as error:  # it is each client's, and the next batch may do better
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), row in zip(batch, scores, strict=True):
+            if not future.done():
+                future.set_result(row)
