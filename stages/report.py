@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import Artifact, Facts, write_text
 from pipeline.config import require_range
 from pipeline.stage import RunRecord, stage
 
+if TYPE_CHECKING:
+    from stages.page import Look, Shown
+
+MOST_DOUBTED = 50
+
 
 @dataclass
 class ReportConfig:
-    """How many of the most confident mistakes to show."""
+    """How many photos to show: mistakes, least certain ones, behind a number of the confusion matrix, looked into."""
 
     mistakes: int = 24
+    uncertain: int = 12
+    per_cell: int = 12
+    looks: int = 4
 
     def __post_init__(self) -> None:
-        require_range("report.mistakes", self.mistakes, 0, 1000)
+        for name in ("mistakes", "uncertain", "per_cell", "looks"):
+            require_range(f"report.{name}", getattr(self, name), 0, 1000)
 
 
 @stage(cache=False)
@@ -38,48 +50,114 @@ def report(
     import pyarrow.parquet as pq
 
     from stages.model import read_card
-    from stages.page import Mistake, page
-    from stages.thumbnails import thumbnails
+    from stages.page import Report, page
 
     metrics: dict[str, Any] = json.loads((evaluate.path / "metrics.json").read_text(encoding="utf-8"))
     card = read_card(train.path)
-    wrong = [
-        row
-        for row in pq.read_table(evaluate.path / "predictions.parquet").to_pylist()
-        if row["label"] != row["predicted"]
-    ]
-    wrong.sort(key=lambda row: (-row["score"], row["filename"]))
-    shown = wrong[: config.mistakes]
-    with ThreadPoolExecutor(1) as executor:  # pictures are made in C, and charts in Python
-        making = executor.submit(thumbnails, ingest.path, "test", {row["sha256"] for row in shown})
-        charts = _charts(metrics, card.labels, train.path)
+    predictions = pq.read_table(evaluate.path / "predictions.parquet").to_pylist()
+    wrong = [row for row in predictions if row["label"] != row["predicted"]]
+    mistakes = sorted(wrong, key=lambda row: (-row["score"], row["filename"]))[: config.mistakes]
+    uncertain = sorted(predictions, key=lambda row: (row["score"], row["filename"]))[: config.uncertain]
+    behind = _behind_cells(predictions, card.labels, config.per_cell)
+    looked = (mistakes + uncertain)[: config.looks]
+    with ThreadPoolExecutor(1) as executor:  # pictures are made in C, and the network's graph in Python
+        making = executor.submit(
+            _pictures, ingest.path, metrics["split"], [mistakes, uncertain, *(rows for rows, _ in behind.values())]
+        )
+        looks = _looks(evaluate.path, ingest.path, metrics["split"], card, looked)
         pictures = making.result()
+    shown = {row["sha256"] for row in mistakes + uncertain}
+    review = run.artifacts.get("review")
     text = page(
-        drawn=ingest.facts["origin"] != "photos",
-        untrained=not card.trained,
-        metrics=metrics,
-        facts={name: artifact.facts for name, artifact in run.artifacts.items()},
-        network=card.network,
-        charts=charts,
-        mistakes=[
-            Mistake(pictures[row["sha256"]], row["filename"], row["label"], row["predicted"], row["score"])
-            for row in shown
-        ],
-        total_mistakes=len(wrong),
-        manifest=run.manifest,
-        config_yaml=(run.path / "config.yaml").read_text(encoding="utf-8"),
-        environment=json.loads((run.path / "environment.json").read_text(encoding="utf-8")),
+        Report(
+            metrics=metrics,
+            facts={name: artifact.facts for name, artifact in run.artifacts.items()},
+            labels=card.labels,
+            network=card.network,
+            trained=card.trained,
+            history=pq.read_table(train.path / "history.parquet").to_pydict(),
+            curves=pq.read_table(evaluate.path / "curves.parquet").to_pylist(),
+            cells={place: _cell(rows, more, pictures, shown) for place, (rows, more) in behind.items()},
+            mistakes=_shown(mistakes, pictures),
+            uncertain=_shown(uncertain, pictures),
+            looks=looks,
+            doubted=_doubted(review.path) if review else [],
+            formats=json.loads((export.path / "formats.json").read_text(encoding="utf-8")),
+            manifest=run.manifest,
+            cpu_seconds=time.process_time(),
+            config_yaml=(run.path / "config.yaml").read_text(encoding="utf-8"),
+            environment=json.loads((run.path / "environment.json").read_text(encoding="utf-8")),
+        )
     )
     write_text(out / "report.html", text)
-    return {"headline": "report    {path}/report.html"}
+    return {"size_mb": len(text.encode()) / 1e6, "headline": "report    {path}/report.html"}
 
 
-def _charts(metrics: dict[str, Any], labels: list[str], train: Path) -> dict[str, str]:
+Rows = Sequence[dict[str, Any]]
+
+
+def _behind_cells(predictions: Rows, labels: list[str], most: int) -> dict[tuple[int, int], tuple[Rows, int]]:
+    """Return for each (true, named) some photos, the surest first, and how many more there are."""
+    places = {label: number for number, label in enumerate(labels)}
+    cells: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    for row in sorted(predictions, key=lambda row: (-row["score"], row["filename"])):
+        cells[places[row["label"]], places[row["predicted"]]].append(row)
+    return {place: (rows[:most], len(rows) - len(rows[:most])) for place, rows in cells.items() if most}
+
+
+def _pictures(ingest: Path, split: str, groups: Iterable[Rows]) -> dict[str, str]:
+    from stages.thumbnails import thumbnails
+
+    return thumbnails(ingest, split, {row["sha256"] for rows in groups for row in rows})
+
+
+def _shown(rows: Rows, pictures: dict[str, str]) -> list[Shown]:
+    from stages.page import Shown
+
+    return [
+        Shown(row["sha256"], pictures[row["sha256"]], row["filename"], row["label"], row["predicted"], row["score"])
+        for row in rows
+    ]
+
+
+def _cell(rows: Rows, more: int, pictures: dict[str, str], shown: set[str]) -> dict[str, Any]:
+    """Return what a click on a cell shows; pictures that the page holds elsewhere aren't there twice."""
+    photos = []
+    for row in rows:
+        photo = {"key": row["sha256"], "name": row["filename"], "score": round(row["score"], 4)}
+        photos.append(photo if row["sha256"] in shown else {**photo, "picture": pictures[row["sha256"]]})
+    return {"photos": photos, "more": more}
+
+
+def _looks(evaluate: Path, ingest: Path, split: str, card: Any, rows: Rows) -> list[Look]:
+    """Cover some photos part by part, and light up what their names rest on."""
+    import numpy as np
+
+    from stages.data.photos import Photos
+    from stages.networks.folding import read_frozen
+    from stages.occlusion import covered, overlay, score_drops
+    from stages.page import Look
+    from stages.predict import Predictor, probabilities
+    from stages.tensorflow import tf
+    from stages.thumbnails import address
+
+    if not rows:
+        return []
+    photos = Photos(ingest, split)
+    places = {key: number for number, key in enumerate(photos.sources)}
+    encoded = [photos.encoded(places[row["sha256"]]) for row in rows]
+    copies = [covered(one) for one in encoded]
+    records = tf.data.Dataset.from_tensor_slices({"encoded": [one for some in copies for one in some]})
+    logits, _ = Predictor(card, read_frozen(evaluate / "frozen.pb")).logits(records)
+    scores = np.split(probabilities(logits), len(rows))
+    drops = [score_drops(one, card.labels.index(row["predicted"])) for one, row in zip(scores, rows, strict=True)]
+    found = [address(overlay(one, drop)) for one, drop in zip(encoded, drops, strict=True)]
+    shown = _shown(rows, {row["sha256"]: "" for row in rows})
+    return [Look(photo, picture) for photo, picture in zip(shown, found, strict=True)]
+
+
+def _doubted(review: Path) -> Rows:
     import pyarrow.parquet as pq
 
-    from stages.charts import confusion_chart, training_chart
-
-    return {
-        "Confusion matrix": confusion_chart(metrics["confusion_matrix"], labels),
-        "Training": training_chart(pq.read_table(train / "history.parquet").to_pydict()),
-    }
+    rows: Rows = pq.read_table(review / "label_errors.parquet").slice(0, MOST_DOUBTED).to_pylist()
+    return rows

@@ -85,13 +85,11 @@ def serve_page(about: str, labels: Sequence[str], most_bytes: int) -> str:
     more = f" and {len(labels) - MOST_SHOWN:,} more" if len(labels) > MOST_SHOWN else ""
     parts = [
         f"<style>{STYLE}</style>",
-        "<main>",
         "<h1>What does it show?</h1>",
         f"<p>{escape(about)} tells apart: {escape(', '.join(labels[:MOST_SHOWN]))}{more}.</p>",
         '<label id="drop">Drop photos here, or choose some'
         '<input id="pick" type="file" accept="image/*" multiple></label>',
         '<section id="answers" aria-live="polite" aria-label="Answers"></section>',
-        "</main>",
         f"<script>{SCRIPT.replace('MOST_BYTES', json.dumps(most_bytes))}</script>",
     ]
     return document("Slimline", parts)

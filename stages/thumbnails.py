@@ -44,4 +44,9 @@ def thumbnail(encoded: bytes, side_px: int = SIDE_PX) -> str:
         small = Image.fromarray(upright(np.asarray(small), read_orientation(encoded)).numpy())
     made = io.BytesIO()
     small.save(made, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(made.getvalue()).decode()
+    return address(made.getvalue())
+
+
+def address(jpeg: bytes) -> str:
+    """Return the `data:` address of a JPEG."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

@@ -24,6 +24,8 @@ READERS = 4
 class Photos:
     """A split's photos in the order of their shards; `labels` [count] int64 numbers their classes.
 
+    `sources` are the sha256 of the source's bytes, in hex, by which `index.parquet` and the records name photos.
+
     `numbers` [count] int64 tells photos apart whatever else is in the split: the first 63 bits of their sha256.
     """
 
@@ -36,8 +38,8 @@ class Photos:
         table = table.sort_by([("shard", "ascending"), ("offset", "ascending")])
         places = {name: number for number, name in enumerate(classes)}
         self.labels: NDArray[np.int64] = np.array([places[name] for name in table["label"].to_pylist()], np.int64)
-        sha256s = table["sha256"].to_pylist()
-        self.numbers: NDArray[np.int64] = np.array([int(name[:16], 16) >> 1 for name in sha256s], np.int64)
+        self.sources: list[str] = table["sha256"].to_pylist()
+        self.numbers: NDArray[np.int64] = np.array([int(name[:16], 16) >> 1 for name in self.sources], np.int64)
         self._shards = table["shard"].to_pylist()
         self._offsets, self._lengths = (table[name].to_numpy() for name in ("offset", "length"))
         self._maps: dict[str, mmap.mmap] = {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -12,7 +10,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.pr_curve import metadata as curves
 
-from stages.charts import training_chart
 from stages.history import History
 from stages.tensorflow import tf
 from stages.training_charts import confusion_picture
@@ -233,21 +230,3 @@ def test_hyperparameters_and_final_metrics_make_a_session(history, read):
     assert start.start_time_secs <= end.end_time_secs
     assert values(events, "validation_top1") == [(1, np.float32(0.9))]
     assert plugin(events, "validation_top1") == "scalars"
-
-
-def texts(chart):
-    return [element.text.strip() for element in ET.fromstring(chart).iter("{http://www.w3.org/2000/svg}text")]
-
-
-def test_the_chart_marks_where_a_phase_begins(history, tmp_path):
-    for epoch, phase in enumerate(["head", "head", "blocks", "blocks", "all"], 1):
-        history.add(phase=phase, epoch=epoch, **MEASURES)
-    history.write(tmp_path / "history.parquet")
-    columns = pq.read_table(tmp_path / "history.parquet").to_pydict()
-    marked = training_chart(columns)
-    assert texts(marked).count("blocks") == texts(marked).count("all") == 2
-    assert "head" not in texts(marked)
-    del columns["phase"]
-    plain = training_chart(columns)
-    assert "blocks" not in texts(plain)
-    assert marked.count("stroke-dasharray") == plain.count("stroke-dasharray") + 4

@@ -1,0 +1,167 @@
+"""The report: a real browser opens it from disk; it shows what was measured and asks for nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from html import escape
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.artifact import Artifact, write_json
+from pipeline.stage import RunRecord
+from stages.confusion_table import confusion_table
+from stages.evaluate import evaluate
+from stages.evaluate_config import EvaluateConfig, Split
+from stages.export import export
+from stages.export_config import ExportConfig
+from stages.report import ReportConfig, _behind_cells, report
+from tests.browser import accessibility_faults, needs_browser, opened
+from tests.stages.toy_training import CLASSES, config, phase
+
+NASTY = "<img src=x onerror=alert(1)>.png"
+
+
+def artifact(name: str, out: Path, facts: dict) -> Artifact:
+    return Artifact(name, "k", 1, out, name[0], 0.0, facts, {})
+
+
+@pytest.fixture(scope="module")
+def made(toys) -> dict[str, Artifact]:
+    """The artifacts of a run on toy photos, all of them evaluated; one has a nasty name."""
+    out = toys.out()
+    facts = {"head": {"kind": "linear"}}
+    found = {"ingest": toys.ingest, "head": artifact("head", toys.head.path, facts["head"])}
+    found["train"] = artifact("train", out, toys.train(config(phase("head", epochs=3), phase("head", epochs=2)), out))
+    given = {name: found[name] for name in ("ingest", "train")}
+    out = toys.out()
+    found["evaluate"] = artifact("evaluate", out, evaluate(EvaluateConfig(seed=0, split=Split.train), out, **given))
+    given["evaluate"] = found["evaluate"]
+    table = pq.read_table(out / "predictions.parquet")
+    names = [NASTY, *table["filename"].to_pylist()[1:]]
+    out = toys.out()
+    found["export"] = artifact("export", out, export(ExportConfig(), out, **given))
+    pq.write_table(
+        table.set_column(table.column_names.index("filename"), "filename", pa.array(names)),
+        found["evaluate"].path / "predictions.parquet",
+    )
+    out = toys.out()
+    doubted = {"path": "ant/<b>.png", "label": "ant", "named": "bee", "score": 0.9, "label_score": 0.1}
+    pq.write_table(pa.Table.from_pylist([{**doubted, "split": "train", "sha256": "0"}]), out / "label_errors.parquet")
+    found["review"] = artifact("review", out, {})
+    return found
+
+
+def write_report(made: dict[str, Artifact], folder: Path, asked: ReportConfig) -> Path:
+    (folder / "config.yaml").write_text("run: {name: <toy>}\n", encoding="utf-8")
+    write_json(folder / "environment.json", {"command": ["python", "-m", "pipeline", "<script>"]})
+    stages = {name: {"cached": name == "ingest", "seconds": 1.5, "key": "0123456789abcdef"} for name in made}
+    record = RunRecord(folder, {"stages": stages}, made)
+    wanted = {name: made[name] for name in ("ingest", "train", "evaluate", "export")}
+    report(asked, folder, **wanted, run=record)
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def written(made, tmp_path_factory) -> Path:
+    return write_report(made, tmp_path_factory.mktemp("report"), ReportConfig(per_cell=5))
+
+
+def test_it_says_what_was_measured(made, written):
+    text = written.read_text(encoding="utf-8")
+    metrics = json.loads((made["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))
+    low, high = metrics["intervals"]["top1"]
+    for said in (
+        f"{metrics['top1']:.1%} of {metrics['count']:,} test photos named right",
+        f"{low:.1%} to {high:.1%}",
+        f"<td>{metrics['per_class']['bee']['recall']:.1%}</td>",
+        f"{metrics['temperature']:.3g}",
+        "saved_model",
+        "UNTRAINED",
+        escape("<script>"),
+        escape("run: {name: <toy>}"),
+        escape("ant/<b>.png"),
+    ):
+        assert said in text
+    assert NASTY not in text
+    assert "http://" not in text.partition('id="plotly"')[0]
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_opens_it_from_disk(written, scheme, tmp_path):
+    with opened(color_scheme=scheme, viewport={"width": 1100, "height": 900}) as page:
+        began = time.perf_counter()
+        page.goto(written.as_uri())
+        page.wait_for_function("typeof Plotly === 'object'")
+        assert time.perf_counter() - began < 6  # of a machine that runs other tests beside this one
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        for place in page.query_selector_all(".chart"):
+            place.scroll_into_view_if_needed()
+            page.wait_for_function("chart => chart.dataset.drawn", arg=place)
+        assert page.said == []
+        assert [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+        page.screenshot(path=str(tmp_path / f"report-{scheme}.png"), full_page=True)
+        assert accessibility_faults(page) == []
+
+
+@needs_browser
+def test_a_click_on_the_confusion_matrix_shows_its_photos(made, written):
+    metrics = json.loads((made["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))
+    matrix = metrics["confusion_matrix"]
+    with opened() as page:
+        page.goto(written.as_uri())
+        for true, label in enumerate(CLASSES):
+            for named, other in enumerate(CLASSES):
+                if not matrix[true][named]:
+                    continue
+                page.click(f'button[data-cell="{true}-{named}"]')
+                assert page.inner_text("#cell h3") == f"{label} named {other}: {matrix[true][named]}"
+                pictures = page.query_selector_all("#cell img")
+                assert len(pictures) == min(5, matrix[true][named])
+                assert all(
+                    page.evaluate("one => one.decode().then(() => one.naturalWidth > 0)", one) for one in pictures
+                )
+                more = matrix[true][named] - len(pictures)
+                assert (f"and {more} more" in page.inner_text("#cell")) == (more > 0)
+        assert page.query_selector_all("[aria-pressed=true]").__len__() == 1
+        assert page.said == []
+
+
+@needs_browser
+def test_it_can_be_read_on_a_phone_and_printed(written, tmp_path):
+    with opened(viewport={"width": 360, "height": 740}, is_mobile=True) as page:
+        page.goto(written.as_uri())
+        page.wait_for_function("typeof Plotly === 'object'")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360  # wide tables scroll in themselves
+        page.pdf(path=str(tmp_path / "report.pdf"))
+        assert (tmp_path / "report.pdf").stat().st_size > 20_000
+        assert page.said == []
+
+
+def test_nothing_need_be_shown(made, tmp_path):
+    path = write_report(made, tmp_path, ReportConfig(mistakes=0, uncertain=0, per_cell=0, looks=0))
+    text = path.read_text(encoding="utf-8")
+    assert "Not asked for." in text
+    assert "data-cell" not in text
+    assert "data:image" not in text
+
+
+def test_of_many_classes_the_confusions_are_listed():
+    labels = [f"class {number}" for number in range(41)]
+    matrix = [[0] * 41 for _ in labels]
+    matrix[3][7], matrix[8][1], matrix[5][5] = 2, 9, 50
+    text = confusion_table(matrix, labels, {})
+    assert text.index("class 8") < text.index("class 3")
+    assert "class 5" not in text
+
+
+def test_behind_a_cell_the_surest_come_first():
+    rows = [{"label": "a", "predicted": "b", "score": score, "filename": "x"} for score in (0.1, 0.9, 0.5)]
+    [(place, (shown, more))] = _behind_cells(rows, ["a", "b"], 2).items()
+    assert place == (0, 1)
+    assert [row["score"] for row in shown] == [0.9, 0.5]
+    assert more == 1
