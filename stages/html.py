@@ -7,7 +7,8 @@ from html import escape
 from typing import Any
 
 STYLE = """
-:root { color-scheme: light dark; background: Canvas; color: CanvasText; --line: #8884; --soft: #8882; --warn: #b35900; }
+:root { color-scheme: light dark; background: Canvas; color: CanvasText; }
+:root { --line: #8884; --soft: #8882; --warn: #b35900; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; }
 h2 { margin-top: 2.2rem; font-size: 1.2rem; }
@@ -19,9 +20,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .25rem .8rem; border-bottom: 1px solid var(--line); }
 .text { text-align: left; }
 .wide { overflow-x: auto; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: anywhere; } td:not(.text) { white-space: nowrap; }
 figure { margin: 1rem 0; overflow-x: auto; }
-figure svg { background: #fff; border-radius: .5rem; max-width: 100%; height: auto; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; }
 .pictures { padding: 0; list-style: none; }
 .pictures img { border-radius: .4rem; max-width: 100%; } .pictures small { overflow-wrap: anywhere; opacity: .75; }

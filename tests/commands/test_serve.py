@@ -1,0 +1,128 @@
+"""Serving from the command line: a real browser drops a photo and reads its name; many clients; a signal ends it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.browser import accessibility_faults, needs_browser, opened
+from tests.commands.test_flowers import OFFLINE, ROOT, SMALL, manifest, pipeline
+
+
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("garden")
+    done = pipeline(folder, "+experiment=flowers", *SMALL, "run.targets=[export]")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(garden) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    environment = {**os.environ, **OFFLINE, "PYTHONPATH": str(ROOT), "NO_PROXY": "", "no_proxy": ""}
+    asked = ["+experiment=serve", "serve.model=runs/flowers/latest", "serve.port=0"]
+    command = [sys.executable, "-u", "-m", "pipeline", *asked]
+    process = subprocess.Popen(
+        command, cwd=garden, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+    )
+    assert process.stdout
+    said = ""
+    for line in process.stdout:
+        said += line
+        if found := re.search(r"on (http://127\.0\.0\.1:\d+/), until Ctrl-C", line):
+            break
+    else:
+        pytest.fail(said)
+    yield process, found.group(1)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def flower(name: str, number: int = 3) -> bytes:
+    from stages.data.garden import draw_flower
+
+    return draw_flower(name, number, 0)
+
+
+def post(address: str, body: bytes) -> dict:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(f"{address}classify", body, {"Content-Type": "image/jpeg"})
+    with opener.open(request, timeout=60) as reply:
+        return json.load(reply)
+
+
+def test_many_clients_are_answered_as_the_exported_model_answers(garden, server):
+    from stages.model_places import find_model
+    from stages.saved_model import SavedModel
+
+    names = ["tulips", "daisy", "roses", "sunflowers"]
+    photos = [flower(names[number % 4], number) for number in range(64)]
+    with ThreadPoolExecutor(32) as clients:
+        answers = list(clients.map(lambda photo: post(server[1], photo), photos))
+    classify = SavedModel(find_model(str(garden / "runs/flowers/latest"), "serve.model"))
+    wanted = [classify.labels[number] for number in classify(photos).argmax(axis=1)]
+    assert [answer["guesses"][0]["name"] for answer in answers] == wanted
+
+
+def test_hostile_photos_are_refused_and_it_keeps_serving(server):
+    for body in (b"", b"no photo", flower("daisy")[:200], b"\xff\xd8\xff" * 1000):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            post(server[1], body)
+        assert 400 <= caught.value.code < 500
+        caught.value.close()
+    assert post(server[1], flower("daisy"))["guesses"]
+
+
+@needs_browser
+def test_a_photo_that_is_dropped_on_the_page_is_named(server, tmp_path):
+    named = post(server[1], flower("tulips", 5))
+    with opened() as page:
+        page.goto(server[1])
+        page.evaluate(
+            """async encoded => {
+                const bytes = Uint8Array.from(atob(encoded), one => one.charCodeAt(0)), data = new DataTransfer();
+                data.items.add(new File([bytes], "<b>tulip.jpg", {type: "image/jpeg"}));
+                data.items.add(new File(["no photo"], "bad.jpg", {type: "image/jpeg"}));
+                const event = new DragEvent("drop", {dataTransfer: data, cancelable: true});
+                document.getElementById("drop").dispatchEvent(event);
+            }""",
+            base64.b64encode(flower("tulips", 5)).decode(),
+        )
+        page.wait_for_function("document.querySelectorAll('.answer .bar').length > 0")
+        page.wait_for_selector("text=not classified")
+        answer = page.locator(".answer").last
+        assert answer.locator("h2").inner_text() == (named["label"] or "unknown")
+        assert answer.locator("p").inner_text() == "<b>tulip.jpg"
+        assert answer.locator(".bar").count() == 5
+        answer.locator("button").click()
+        page.wait_for_function("document.querySelectorAll('.answer button').length == 0", timeout=60_000)
+        assert "bright is what" in answer.locator("img").get_attribute("alt")
+        assert accessibility_faults(page) == []
+        page.screenshot(path=str(tmp_path / "served.png"), full_page=True)
+        assert [one for one in page.said if "400 (Bad Request)" not in one] == []  # the bad photo's
+        assert all(url.startswith((server[1], "blob:", "data:")) for url in page.asked)
+
+
+def test_a_signal_ends_it_in_good_order(garden, server):
+    process, address = server
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    found = manifest(max((garden / "runs/serve").glob("v*")))
+    assert found["status"] == "completed"
+    assert found["stages"]["serve"]["facts"]["address"] == address
+    assert found["stages"]["serve"]["facts"]["images"] > 60
+    with pytest.raises(urllib.error.URLError):
+        post(address, b"x")
