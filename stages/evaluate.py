@@ -2,92 +2,119 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import Artifact, Facts, write_json
+from pipeline.artifact import Artifact, Facts, read_artifact, write_json
+from pipeline.errors import UserError
 from pipeline.stage import stage
 from stages.evaluate_config import EvaluateConfig, Split
 
+if TYPE_CHECKING:
+    from stages.evaluated import Evaluated
 
-@stage()
-def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact, train: Artifact) -> Facts:
+INGESTED = "artifacts/ingest"
+
+
+def settle_model(config: EvaluateConfig, plan: bool) -> EvaluateConfig:
+    """Find a given model, and the photos that its run had, where no others are given."""
+    from stages.model_places import find_model
+
+    if config.model is None:
+        return config
+    found = find_model(config.model, "evaluate.model")
+    photos = Path(config.model).expanduser() / INGESTED
+    if config.images is not None:
+        return replace(config, model=str(found))
+    if not photos.is_dir():
+        raise UserError(
+            f"evaluate.model={config.model} is no run, so it has no photos of its own.", "Give some: ingest.images=..."
+        )
+    return replace(config, model=str(found), photos=str(photos.resolve()))
+
+
+@stage(
+    resolve=settle_model,
+    optional={
+        "ingest": lambda config: config.model is None or config.images is not None,
+        "train": lambda config: config.model is None,
+    },
+)
+def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact | None, train: Artifact | None) -> Facts:
     """Write `metrics.json`, `curves.parquet`, and `predictions.parquet`: a row a photo, with every class's probability.
 
     Probabilities are those of the calibrated model: its logits are divided by the temperature that fits the validation
-    photos. `calibration.json` holds it, and the score below which a name isn't to be trusted. `frozen.pb` is the model
-    that was measured, as images to logits: exports start from it.
+    photos. `calibration.json` holds it, and the score below which a name isn't to be trusted. Of a model that was
+    trained here `frozen.pb` is what was measured, as images to logits: exports start from it.
 
     Raises:
-        UserError: a metric falls short of `at_least`.
+        UserError: a metric falls short of `at_least`; photos are of classes that the model doesn't know.
     """
-    import numpy as np
+    from stages.calibration import write_calibration
+    from stages.evaluated import by_checkpoint, by_model
 
-    from stages.calibration import calibrate, write_calibration
-    from stages.data.records import read_records
-    from stages.logits_file import read_logits
-    from stages.model import freeze_classifier, read_card
-    from stages.networks.folding import write_frozen
-    from stages.predict import Predictor, probabilities
-
-    card = read_card(train.path)
-    frozen = freeze_classifier(card, train.path / "best.ckpt")
-    write_frozen(out / "frozen.pb", frozen)
-    meanwhile = Thread(target=_import_metrics)
-    meanwhile.start()
-    logits, columns = Predictor(card, frozen).logits(read_records(ingest.path, config.split.value))
-    meanwhile.join()
+    photos = ingest or _kept(Path(str(config.photos)))
+    splits = config.split.names
+    found = (
+        by_checkpoint(train.path, photos.path, splits, config.reject_precision, out / "frozen.pb")
+        if train
+        else by_model(Path(str(config.model)), photos.path, splits)
+    )
     from stages.curves import write_curves
-    from stages.metrics import classification_metrics, confidence_intervals, proper_scores
+    from stages.slices import sliced_metrics
 
-    calibration = calibrate(*read_logits(train.path / "validation.parquet", card.labels), config.reject_precision)
-    write_calibration(out, calibration)
-    targets = np.asarray(columns["label"])
-    scores = probabilities(logits / calibration.temperature)
-    metrics = {
-        **classification_metrics(targets, scores, card.labels, config.top),
-        "intervals": confidence_intervals(targets, scores, config.seed, config.resamples),
-        "uncalibrated": proper_scores(targets, probabilities(logits)),
-        **calibration.measured(targets, scores),
-        "split": config.split.value,
-        "base_weights": card.weights,
-    }
+    metrics = _metrics(config, found)
     config.at_least.check(metrics)
+    sliced = (found.sha256s, found.targets, found.scores, config.slices, config.seed, config.resamples)
+    metrics["slices"] = sliced_metrics(photos.path / "index.parquet", *sliced)
     write_json(out / "metrics.json", metrics)
-    write_curves(targets, scores, card.labels, out / "curves.parquet")
-    _write_predictions(out / "predictions.parquet", columns, scores, card.labels)
+    write_calibration(out, found.calibration)
+    write_curves(found.targets, found.scores, found.labels, out / "curves.parquet")
+    _write_predictions(out / "predictions.parquet", found)
     plain = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-    headline = _headline(config.split, metrics, ingest.facts["origin"] != "photos", card.trained)
-    return {**plain, "split": config.split.value, "base_weights": card.weights, "headline": headline}
+    headline = _headline(config.split, metrics, photos.facts["origin"] != "photos", found.trained)
+    return {**plain, "split": config.split.value, "base_weights": found.base_weights, "headline": headline}
+
+
+def _kept(path: Path) -> Artifact:
+    """Return the artifact in a folder of the store, which is named after its generation."""
+    return read_artifact(path, int(path.name))
+
+
+def _metrics(config: EvaluateConfig, found: Evaluated) -> dict[str, Any]:
+    from stages.metrics import classification_metrics, confidence_intervals
+
+    return {
+        **classification_metrics(found.targets, found.scores, found.labels, config.top),
+        "intervals": confidence_intervals(found.targets, found.scores, config.seed, config.resamples),
+        **({"uncalibrated": found.uncalibrated} if found.uncalibrated else {}),
+        **found.calibration.measured(found.targets, found.scores),
+        "split": config.split.value,
+        "base_weights": found.base_weights,
+    }
 
 
 def _headline(split: Split, metrics: dict[str, Any], drawn: bool, trained: bool) -> str:
     low, high = metrics["intervals"]["top1"]
     of_drawn = " of DRAWN flowers, not photos" if drawn else ""
-    seen = "" if split is Split.train else " that training never saw"
+    seen = " that training never saw" if split in (Split.validation, Split.test) else ""
     return (
         f"{split.value:<10}top-1 {metrics['top1']:.1%}{of_drawn} ({low:.1%} to {high:.1%}),"
         f" {metrics['count']:,} images{seen}{'' if trained else ', by an UNTRAINED base'}"
     )
 
 
-def _import_metrics() -> None:
-    """Import scikit-learn (0.6 s) while the network computes."""
-    import scipy.optimize  # noqa: F401
-    import sklearn.metrics  # noqa: F401
-
-
-def _write_predictions(path: Path, columns: dict[str, list[Any]], scores: Any, labels: list[str]) -> None:
+def _write_predictions(path: Path, found: Evaluated) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = {
-        "filename": [name.decode("utf-8", "backslashreplace") for name in columns["filename"]],
-        "sha256": [name.decode() for name in columns["sha256"]],
-        "label": [labels[number] for number in columns["label"]],
-        "predicted": [labels[number] for number in scores.argmax(axis=1)],
-        "score": scores.max(axis=1),
-        "probabilities": pa.array(scores.tolist(), pa.list_(pa.float64(), len(labels))),
+        "filename": found.filenames,
+        "sha256": found.sha256s,
+        "label": [found.labels[number] for number in found.targets],
+        "predicted": [found.labels[number] for number in found.scores.argmax(axis=1)],
+        "score": found.scores.max(axis=1),
+        "probabilities": pa.array(found.scores.tolist(), pa.list_(pa.float64(), len(found.labels))),
     }
     pq.write_table(pa.table(table), path)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from omegaconf import II
 
 from pipeline.config import require_range
 from pipeline.errors import UserError
+from pipeline.stage import external, untracked
+from stages.data.split_config import SPLITS
 
 
 class Split(Enum):
@@ -19,6 +22,12 @@ class Split(Enum):
     train = "train"
     validation = "validation"
     test = "test"
+    all = "all"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The splits' names; of `all`, each."""
+        return SPLITS if self is Split.all else (self.value,)
 
 
 @dataclass
@@ -54,14 +63,30 @@ def _shown(value: float | None) -> str:
     return "isn't defined" if value is None else f"{value:.4f}"
 
 
+def files_beside(config: EvaluateConfig) -> Iterator[Path]:
+    """Name what describes a model that is a file, where it is there: it decides what comes out, too."""
+    from stages.model_file import FILE
+
+    if config.model is not None and (beside := Path(config.model).parent / FILE).is_file():
+        yield beside
+
+
 @dataclass
 class EvaluateConfig:
-    """Which photos, which top-k accuracies, the precision that the reject threshold is for, what must be reached."""
+    """Which photos, which top-k accuracies, the precision that the reject threshold is for, what must be reached.
 
+    `model` is a run or an exported model, evaluated in place of what this run trains: on its run's own photos, or on
+    those of `images`, which is `ingest.images`. `slices` are columns of the index, or such as ingest kept.
+    """
+
+    model: str | None = external(None, more=files_beside)
+    photos: str | None = external(None)
+    images: str | None = untracked(None)
     split: Split = Split.test
     top: list[int] = field(default_factory=lambda: [5])
     reject_precision: float | None = 0.95
     resamples: int = 1000
+    slices: list[str] = field(default_factory=list)
     at_least: AtLeast = field(default_factory=AtLeast)
     seed: int = II("run.seed")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import Artifact, Facts, write_json, write_text
+from pipeline.artifact import Artifact, Facts, write_text
 from pipeline.errors import UserError
 from pipeline.stage import stage
 from stages.export_config import EIGHT_BITS, ExportConfig, Format
@@ -21,7 +22,7 @@ TIMED_PHOTOS = 20
 
 @stage()
 def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact, evaluate: Artifact) -> Facts:
-    """Write each of `formats`, `model.json`, `labels.txt` and `formats.json`: what was measured of each.
+    """Write each of `formats`, `model.json`, `labels.txt`, `model_card.md`, and what was measured: see `read_formats`.
 
     Every format is loaded back by its own runtime and names all evaluated photos: the SavedModel from encoded bytes,
     the others from the images that it prepares.
@@ -31,7 +32,9 @@ def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact
     """
     from stages.calibration import read_calibration
     from stages.exporters import Material, write_format
+    from stages.format_table import write_formats
     from stages.model import read_card, read_weights
+    from stages.model_card import model_card
     from stages.model_file import describe, write_description
     from stages.model_places import FILES
 
@@ -47,7 +50,7 @@ def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact
         lambda: _samples(card, ingest.path, config.calibration_photos),
     )
     rows = _evaluated(evaluate.path, card.labels)
-    measured = {}
+    measured, timings = {}, {}
     for one in config.formats:
         path = write_format(one, material, out)
         parity = _parity(one, path, card, ingest.path, evaluate.facts["split"], config.batch_size, rows)
@@ -58,12 +61,17 @@ def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact
             "top1": parity.right / len(parity.names),
             "flips": len(parity.flips),
             "checked": len(parity.names),
+        }
+        timings[one.name] = {
             "latency_seconds": parity.median_seconds,
             "latency_p95_seconds": parity.slowest_seconds,
             "images_per_second": parity.rate,
         }
-    write_json(out / "formats.json", measured)
-    first = measured[config.formats[0].name]
+    write_formats(out, measured, timings)
+    metrics = json.loads((evaluate.path / "metrics.json").read_text(encoding="utf-8"))
+    text = model_card(description, data=ingest.facts, metrics=metrics, formats=measured)
+    write_text(out / "model_card.md", text)
+    first = {**measured[config.formats[0].name], **timings[config.formats[0].name]}
     return {
         **{name: first[name] for name in ("size_mb", "checked", "flips", "latency_seconds")},
         "formats": [one.name for one in config.formats],

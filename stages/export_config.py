@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from omegaconf import II
-
 from pipeline.config import require_range
 from pipeline.errors import UserError
 
@@ -38,7 +36,6 @@ class ExportConfig:
     max_flips_int8: float = 0.03
     calibration_photos: int = 200
     batch_size: int = 16
-    seed: int = II("run.seed")
 
     def __post_init__(self) -> None:
         if not self.formats or len(set(self.formats)) < len(self.formats):

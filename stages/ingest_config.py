@@ -28,13 +28,14 @@ UNLIMITED = 2**31 - 1
 
 @dataclass
 class ColumnsConfig:
-    """What the columns of a manifest, or of Parquet files with images, are called."""
+    """What the columns of a manifest, or of Parquet files with images, are called; `keep` goes into the index."""
 
     path: str = "path"
     label: str = "label"
     split: str = "split"
     group: str = "group"
     image: str = "image"
+    keep: list[str] = field(default_factory=list)
 
 
 def files_outside(config: IngestConfig) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from stages.model_places import format_of
 
 
 class OpenedModel(NamedTuple):
-    """Its classes' names, the score below which nothing is named, and where it came from.
+    """Its classes' names, the score below which nothing is named, and where its base's weights came from.
 
     `score` takes encoded photos that can be decoded, [batch] bytes, to probabilities [batch, classes]; several threads
     may call it, `at_once` of them with gain.
@@ -26,6 +26,7 @@ class OpenedModel(NamedTuple):
     trained: bool
     score: Callable[[Sequence[bytes]], NDArray[Any]]
     at_once: int
+    base_weights: str = ""
 
 
 def open_model(path: Path, batch_size: int) -> OpenedModel:
@@ -44,7 +45,14 @@ def open_model(path: Path, batch_size: int) -> OpenedModel:
     kind = format_of(path)
     if kind is Format.saved_model:
         loaded = SavedModel(path)
-        return OpenedModel(loaded.labels, loaded.reject_threshold, loaded.trained, padded(loaded, batch_size), AT_ONCE)
+        return OpenedModel(
+            loaded.labels,
+            loaded.reject_threshold,
+            loaded.trained,
+            padded(loaded, batch_size),
+            AT_ONCE,
+            loaded.base_weights,
+        )
     inside = onnx_description(path) if kind is Format.onnx else None
     about = parse_description(inside, path) if inside else read_description(path)
     run = open_runtime(kind, path)
@@ -56,7 +64,9 @@ def open_model(path: Path, batch_size: int) -> OpenedModel:
         return probabilities(run(prepare(encoded)) / about.calibration.temperature)
 
     at_once = AT_ONCE if kind is Format.frozen_graph else 1
-    return OpenedModel(about.labels, about.calibration.threshold or 0.0, about.trained, score, at_once)
+    return OpenedModel(
+        about.labels, about.calibration.threshold or 0.0, about.trained, score, at_once, about.base_weights
+    )
 
 
 def open_base(base: Path, batch_size: int) -> OpenedModel:
@@ -80,7 +90,11 @@ def open_base(base: Path, batch_size: int) -> OpenedModel:
     frozen = freeze_classifier(card, base / "model.ckpt")
     run = padded(lambda images: frozen(tf.constant(images)).numpy(), batch_size)
     prepare = _preparer(card.preprocessing)
-    return OpenedModel(card.labels, 0.0, card.trained, lambda encoded: probabilities(run(prepare(encoded))), AT_ONCE)
+
+    def score(encoded: Sequence[bytes]) -> NDArray[Any]:
+        return probabilities(run(prepare(encoded)))
+
+    return OpenedModel(card.labels, 0.0, card.trained, score, AT_ONCE, card.weights)
 
 
 def _preparer(wanted: Any) -> Callable[[Sequence[bytes]], NDArray[np.float32]]:

@@ -49,6 +49,7 @@ def report(
     """Write `report.html`, with everything it shows inside."""
     import pyarrow.parquet as pq
 
+    from stages.format_table import read_formats
     from stages.model import read_card
     from stages.page import Report, page
 
@@ -82,7 +83,7 @@ def report(
             uncertain=_shown(uncertain, pictures),
             looks=looks,
             doubted=_doubted(review.path) if review else [],
-            formats=json.loads((export.path / "formats.json").read_text(encoding="utf-8")),
+            formats=read_formats(export.path),
             manifest=run.manifest,
             cpu_seconds=time.process_time(),
             config_yaml=(run.path / "config.yaml").read_text(encoding="utf-8"),

@@ -124,7 +124,8 @@ class SavedModel:
         self._loaded = tf.saved_model.load(str(folder))
         self._signature = self._loaded.signatures["serving_default"]
         self.labels: list[str] = [name.decode() for name in self._loaded.labels.numpy()]
-        self.trained = self._loaded.base_weights.numpy().decode() != RANDOM
+        self.base_weights: str = self._loaded.base_weights.numpy().decode()
+        self.trained = self.base_weights != RANDOM
         kept = getattr(self._loaded, "reject_threshold", None)  # what was exported by older versions has none
         self.reject_threshold = 0.0 if kept is None else float(kept.numpy())
 

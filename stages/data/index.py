@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
         ("reason", TEXT),
         ("note", TEXT),
         ("group", TEXT),
+        ("details", TEXT),
         ("sha256", TEXT),
         ("width", pa.int32()),
         ("height", pa.int32()),
@@ -56,7 +57,7 @@ def write_index(survey: Survey, selection: Selection, places: Places, path: Path
             start += len(batch)
             columns: dict[str, Any] = {
                 name: batch.column(name)
-                for name in ("label", "note", "group", "width", "height", "size_bytes", "format", "phash")
+                for name in ("label", "note", "group", "details", "width", "height", "size_bytes", "format", "phash")
             }
             used = [selection.outcomes[row] == Outcome.used for row in rows]
             columns |= {

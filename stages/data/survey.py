@@ -42,6 +42,7 @@ SCHEMA = pa.schema(
         ("reason", pa.string()),
         ("note", pa.string()),
         ("anew", pa.bool_()),
+        ("details", pa.string()),
     ]
 )
 
@@ -254,4 +255,5 @@ def _cells(row: Checked, root: Path, place: tuple[int, int] | None, anew: Path) 
         row.reason or None,
         row.note or None,
         place is not None,
+        photo.details or None,
     )

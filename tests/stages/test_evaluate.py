@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, seal
 from pipeline.errors import UserError
 from stages.calibration import read_calibration
 from stages.data.photos import Photos
 from stages.data.preprocessing import preprocess
-from stages.evaluate import evaluate
+from stages.evaluate import evaluate, settle_model
 from stages.evaluate_config import AtLeast, EvaluateConfig, Split
+from stages.ingest import ingest as ingest_stage
+from stages.ingest_config import ColumnsConfig, IngestConfig, settle_source
 from stages.logits_file import read_logits
 from stages.metrics import proper_scores
 from stages.model import freeze_classifier, read_card
 from stages.predict import probabilities
 from stages.tensorflow import tf
-from tests.stages.toy_training import CLASSES, config, phase
+from tests.stages.toy_training import CLASSES, config, draw_photos, phase
 
 ASKED = EvaluateConfig(seed=0, top=[2], reject_precision=0.9)
 
@@ -47,7 +50,7 @@ def test_training_leaves_what_its_best_weights_make_of_validation(toys, trained)
     assert np.mean(logits.argmax(axis=1) == labels) == trained.facts["validation_top1"]
 
 
-@pytest.mark.parametrize("split", list(Split))
+@pytest.mark.parametrize("split", [Split.train, Split.validation, Split.test])
 def test_metrics_are_those_of_the_calibrated_model(toys, trained, split):
     out = toys.out()
     facts = evaluate(replace(ASKED, split=split), out, ingest=toys.ingest, train=trained)
@@ -112,3 +115,69 @@ def test_what_is_not_allowed_is_refused(wrong):
 def test_a_share_is_at_most_one():
     with pytest.raises(UserError, match=r"evaluate\.at_least\.top1"):
         AtLeast(top1=90)
+
+
+def test_a_given_model_is_evaluated_on_its_runs_photos_or_on_others(toys, trained, tmp_path):
+    from stages.export import export
+    from stages.export_config import ExportConfig, Format
+
+    run = tmp_path / "run"
+    out = toys.out()
+    own = evaluate(ASKED, out, ingest=toys.ingest, train=trained)
+    evaluated = Artifact("evaluate", "k", 1, out, "e", 0.0, own, {})
+    (run / "artifacts/export").mkdir(parents=True)
+    asked = ExportConfig([Format.saved_model, Format.onnx])
+    export(asked, run / "artifacts/export", ingest=toys.ingest, train=trained, evaluate=evaluated)
+    kept = tmp_path / "store/1"
+    shutil.copytree(toys.ingest.path, kept)
+    seal(kept, "ingest", "k", 0.0, toys.ingest.facts, {})
+    (run / "artifacts/ingest").symlink_to(kept)
+    for given in (run, run / "artifacts/export/model.onnx"):
+        images = None if given == run else "somewhere"
+        settled = settle_model(replace(ASKED, model=str(given), images=images), False)
+        ingest = None if given == run else toys.ingest
+        facts = evaluate(settled, toys.out(), ingest=ingest, train=None)
+        names = ("top1", "log_loss", "roc_auc", "count", "reject_threshold", "accepted")
+        assert {name: facts[name] for name in names} == pytest.approx({name: own[name] for name in names}, rel=1e-4)
+        assert "temperature" in facts
+    everything = evaluate(replace(settled, split=Split.all), toys.out(), ingest=toys.ingest, train=None)
+    assert everything["count"] == sum(toys.ingest.facts[split] for split in ("train", "validation", "test"))
+    with pytest.raises(UserError, match="is no run, so it has no photos of its own"):
+        settle_model(replace(ASKED, model=str(run / "artifacts/export/model.onnx")), False)
+    strange = toys.out()
+    shutil.copytree(toys.ingest.path, strange, dirs_exist_ok=True)
+    (strange / "labels.txt").write_text("ant\nbee\ndog\n", encoding="utf-8")
+    with pytest.raises(UserError, match="The model doesn't know dog; it knows ant, bee, cat"):
+        evaluate(settled, toys.out(), ingest=replace(toys.ingest, path=strange), train=None)
+
+
+def test_slices_are_measured_by_what_ingest_kept_of_a_manifest(toys, trained, tmp_path):
+    draw_photos(tmp_path, 30)
+    lines = ["path,label,split,camera"]
+    for path in sorted(tmp_path.rglob("*.png")):
+        number = int(path.stem)
+        lines.append(f"{path.relative_to(tmp_path)},{path.parent.name},test,{('old', 'new', '')[number % 3]}")
+        lines[-1] = lines[-1].replace(",test,", f",{('test', 'train', 'val')[number // 3 % 3]},")
+    (tmp_path / "list.csv").write_text("\n".join(lines), encoding="utf-8")
+    out = toys.out()
+    columns = ColumnsConfig(keep=["camera"])
+    asked = settle_source(IngestConfig(images=str(tmp_path / "list.csv"), seed=0, columns=columns), False)
+    photos = Artifact("ingest", "k", 1, out, "i", 0.0, ingest_stage(asked, out), {})
+    found = toys.out()
+    evaluate(replace(ASKED, slices=["camera", "format"]), found, ingest=photos, train=trained)
+    metrics = json.loads((found / "metrics.json").read_text(encoding="utf-8"))
+    cameras = metrics["slices"]["camera"]
+    assert set(cameras) == {"old", "new", "(none)"}
+    assert sum(row["count"] for row in cameras.values()) == metrics["count"] == photos.facts["test"]
+    rows = pq.read_table(found / "predictions.parquet").to_pylist()
+    old = [row["label"] == row["predicted"] for row in rows if int(row["filename"].split("/")[-1][:-4]) % 3 == 0]
+    assert cameras["old"]["top1"] == np.mean(old)
+    assert cameras["old"]["interval"][0] <= cameras["old"]["top1"] <= cameras["old"]["interval"][1]
+    assert set(metrics["slices"]["format"]) == {"png"}
+    with pytest.raises(
+        UserError, match=r"evaluate\.slices names 'site', and the index has camera, format, group, note"
+    ):
+        evaluate(replace(ASKED, slices=["site"]), toys.out(), ingest=photos, train=trained)
+    with pytest.raises(UserError, match=r"list\.csv has no column 'site'"):
+        wrong = replace(asked, columns=ColumnsConfig(keep=["site"]))
+        ingest_stage(wrong, toys.out())

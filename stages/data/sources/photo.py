@@ -17,8 +17,9 @@ WHOLE = -1
 class Photo(NamedTuple):
     """A photo by its name inside the source, the class it is said to show, and the file and range of its bytes.
 
-    `split` and `group` are what the source states, or empty. `problem` says why it can't be used, where that is known
-    from listing alone; `skipped` is true of what was never meant as a photo, such as a text file among them.
+    `split` and `group` are what the source states, or empty; `details` are other columns of its row, as JSON. `problem`
+    says why it can't be used, where that is known from listing alone; `skipped` is true of what was never meant as a
+    photo, such as a text file among them.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Photo(NamedTuple):
     group: str = ""
     problem: str = ""
     skipped: bool = False
+    details: str = ""
 
 
 class Columns(Protocol):
@@ -40,6 +42,7 @@ class Columns(Protocol):
     split: str
     group: str
     image: str
+    keep: list[str]
 
 
 class Spool:
