@@ -70,17 +70,17 @@ def history_figure(history: Mapping[str, Sequence[Any]], measure: str) -> dict[s
     epochs = history["epoch"]
     phases = history.get("phase", [])
     starts = [(epochs[row], phases[row]) for row in range(1, len(phases)) if phases[row] != phases[row - 1]]
-    line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dash", "color": GREY, "width": 1}}
+    mark = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dash", "color": GREY, "width": 1}}
     note = {"yref": "paper", "y": 1, "showarrow": False, "xanchor": "left", "font": {"color": GREY}}
     return {
         "data": [
-            _line("training", epochs, history[measure], BLUE),
-            _line("validation", epochs, history[f"validation_{measure}"], ORANGE),
+            line("training", epochs, history[measure], BLUE),
+            line("validation", epochs, history[f"validation_{measure}"], ORANGE),
         ],
         "layout": {
             "xaxis": {"title": {"text": "epoch"}},
             "yaxis": {"title": {"text": measure}},
-            "shapes": [{**line, "x0": epoch - 0.5, "x1": epoch - 0.5} for epoch, _ in starts],
+            "shapes": [{**mark, "x0": epoch - 0.5, "x1": epoch - 0.5} for epoch, _ in starts],
             "annotations": [{**note, "x": epoch - 0.5, "text": escape(name)} for epoch, name in starts],
         },
     }
@@ -93,8 +93,8 @@ def reliability_figure(bins: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     shown = {"mode": "lines+markers", "marker": {"size": 8}, "text": counts}
     return {
         "data": [
-            {**_line("as sure as it is right", [0, 1], [0, 1], GREY), "line": {"dash": "dash", "color": GREY}},
-            {**_line("this model", sure, right, BLUE), **shown},
+            {**line("as sure as it is right", [0, 1], [0, 1], GREY), "line": {"dash": "dash", "color": GREY}},
+            {**line("this model", sure, right, BLUE), **shown},
         ],
         "layout": {
             "xaxis": {"title": {"text": "how sure it is"}, "range": [0, 1.02]},
@@ -110,7 +110,7 @@ def curves_figure(rows: Sequence[Mapping[str, Any]], kind: str, names: tuple[str
     for number, label in enumerate(classes):
         points = [row for row in rows if row["class"] == label and row["curve"] == kind]
         xs, ys = [round(row["x"], 4) for row in points], [round(row["y"], 4) for row in points]
-        traces.append(_line(label, xs, ys, COLOURS[number % len(COLOURS)]))
+        traces.append(line(label, xs, ys, COLOURS[number % len(COLOURS)]))
     return {
         "data": traces,
         "layout": {
@@ -120,7 +120,7 @@ def curves_figure(rows: Sequence[Mapping[str, Any]], kind: str, names: tuple[str
     }
 
 
-def _line(name: str, xs: Sequence[Any], ys: Sequence[Any], colour: str) -> dict[str, Any]:
+def line(name: str, xs: Sequence[Any], ys: Sequence[Any], colour: str) -> dict[str, Any]:
     """Return a line; Plotly reads names as HTML of a few elements, so they are escaped."""
-    line = {"color": colour}
-    return {"type": "scatter", "mode": "lines", "name": escape(name), "x": list(xs), "y": list(ys), "line": line}
+    drawn = {"color": colour}
+    return {"type": "scatter", "mode": "lines", "name": escape(name), "x": list(xs), "y": list(ys), "line": drawn}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.stage import Stage
 from stages.base import base
 from stages.classify import classify
+from stages.compare import compare
 from stages.evaluate import evaluate
 from stages.export import export
 from stages.features import features
@@ -18,5 +19,19 @@ from stages.train import train
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
-    for stage in (ingest, base, features, review, head, train, evaluate, export, report, classify, serve, fusions)
+    for stage in (
+        ingest,
+        base,
+        features,
+        review,
+        head,
+        train,
+        evaluate,
+        export,
+        report,
+        classify,
+        compare,
+        serve,
+        fusions,
+    )
 }

@@ -1,0 +1,129 @@
+"""Compare: what differs between runs is told, and how likely it is luck."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from pipeline.artifact import write_json
+from pipeline.errors import UserError
+from stages.compare import CompareConfig, compare, settle_runs
+from stages.compare_page import sign_test
+from stages.finished_run import read_run
+from stages.format_table import write_formats
+from tests.browser import accessibility_faults, needs_browser, opened
+
+ROW = {"precision": 0.5, "recall": 0.25, "f1": 0.4, "support": 4}
+
+
+def write_run(folder: Path, *, right: str, settings: dict, trained: bool = True) -> Path:
+    """Write what a run that evaluated ten photos leaves; `right` says of each whether it was named right."""
+    evaluate, train, export = (folder / "artifacts" / name for name in ("evaluate", "train", "export"))
+    for path in (evaluate, train, export):
+        path.mkdir(parents=True)
+    named = [letter == "y" for letter in right]
+    metrics = {"top1": sum(named) / len(named), "balanced_accuracy": 0.5, "macro_f1": 0.5, "roc_auc": None}
+    write_json(
+        evaluate / "metrics.json",
+        {
+            **metrics,
+            "log_loss": 0.5,
+            "calibration_error": 0.1,
+            "count": len(named),
+            "intervals": {"top1": [0.1, 0.9]},
+            "per_class": {"ant <b>": ROW, "bee": ROW},
+        },
+    )
+    rows = [
+        {"sha256": str(number), "label": "bee", "predicted": "bee" if one else "ant"}
+        for number, one in enumerate(named)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), evaluate / "predictions.parquet")
+    if trained:
+        history = {"epoch": [1, 2], "validation_accuracy": [0.5, 0.6], "validation_loss": [1.0, 0.9]}
+        pq.write_table(pa.table(history), train / "history.parquet")
+        times = {"latency_seconds": 0.0123, "latency_p95_seconds": 0.02, "images_per_second": 50.0}
+        measured = {"file": "saved_model", "size_mb": 14.7, "top1": 0.5, "flips": 0, "checked": 10}
+        write_formats(export, {"saved_model": measured}, {"saved_model": times})
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    write_json(folder / "manifest.json", {"stages": {"train": {"seconds": 3.0}, "evaluate": {"seconds": 1.5}}})
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch) -> list[str]:
+    monkeypatch.chdir(tmp_path)
+    base = {"run": {"name": "flowers"}, "train": {"epochs": 5, "optimizer": {"learning_rate": 0.1}}}
+    other = {"run": {"name": "flowers"}, "train": {"epochs": 9, "optimizer": {"learning_rate": 0.1, "nesterov": True}}}
+    write_run(tmp_path / "runs/v001", right="yyyyynnnnn", settings=base)
+    write_run(tmp_path / "runs/v002", right="yyyyyyyyny", settings=other)
+    write_run(tmp_path / "runs/v003", right="nyyyyynnnn", settings=base, trained=False)
+    return [f"runs/v00{number}" for number in (1, 2, 3)]
+
+
+def page_of(runs: list[str], out: Path) -> str:
+    facts = compare(settle_runs(CompareConfig(runs), False), out)
+    assert (facts["runs"], facts["best"], facts["best_top1"]) == (3, "runs/v002", 0.9)
+    return (out / "compare.html").read_text(encoding="utf-8")
+
+
+def test_runs_are_held_against_the_first(runs, tmp_path):
+    text = page_of(runs, tmp_path)
+    shown = text.partition('id="plotly"')[0]
+    assert '<td class="text">runs/v002</td><td>10</td><td>4</td><td>0</td><td>0.125</td>' in shown
+    assert '<td class="text">runs/v003</td><td>10</td><td>1</td><td>1</td><td>1.000</td>' in shown
+    assert '<td class="text">train.epochs</td><td class="text">5</td><td class="text">9</td>' in shown
+    assert '<td class="text">train.optimizer.nesterov</td><td class="text">-</td><td class="text">True</td>' in shown
+    assert "train.optimizer.learning_rate" not in shown  # it is the same everywhere
+    assert "run.name" not in shown
+    assert "ant &lt;b&gt;" in shown
+    assert shown.count("14.7 MB") == 2
+    assert "4.5 s" in shown
+
+
+@needs_browser
+def test_a_browser_shows_the_comparison(runs, tmp_path):
+    page_of(runs, tmp_path)
+    with opened() as page:
+        page.goto((tmp_path / "compare.html").as_uri())
+        page.wait_for_function("typeof Plotly === 'object'")
+        for place in page.query_selector_all(".chart"):
+            place.scroll_into_view_if_needed()
+            page.wait_for_function("chart => chart.dataset.drawn", arg=place)
+        assert page.said == []
+        assert accessibility_faults(page) == []
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "chance"), [(0, 0, 1.0), (5, 0, 2 / 32), (1, 1, 1.0), (3, 1, 10 / 16), (10, 2, 158 / 4096)]
+)
+def test_the_chance_is_that_of_coins(better, worse, chance):
+    assert sign_test(better, worse) == pytest.approx(chance)
+    assert sign_test(worse, better) == pytest.approx(chance)
+
+
+def test_a_run_is_read_back(runs, tmp_path):
+    found = read_run(tmp_path / "runs/v001")
+    assert found.settings == {"run.name": "flowers", "train.epochs": 5, "train.optimizer.learning_rate": 0.1}
+    assert found.named["9"] == ("bee", "ant")
+    assert found.seconds == 4.5
+    assert read_run(tmp_path / "runs/v003").history is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["runs/v001"], "are fewer than two"),
+        (["runs/v001", "runs/v009"], r"runs/v009 is no run"),
+        (["runs/v001", "runs/v004"], r"runs/v004 evaluated nothing"),
+    ],
+)
+def test_what_is_no_run_is_refused(runs, tmp_path, asked, said):
+    (tmp_path / "runs/v004").mkdir()
+    write_json(tmp_path / "runs/v004/manifest.json", {})
+    with pytest.raises(UserError, match=said):
+        settle_runs(CompareConfig(asked), False)
