@@ -14,8 +14,9 @@ from pipeline.errors import UserError
 from stages.calibration import Calibration
 from stages.data.preprocessing import preprocess_batch
 from stages.model import Card, input_shape
-from stages.networks.folding import folded_kernels, read_frozen, read_frozen_constants
+from stages.networks.folding import folded_kernels, read_frozen_constants, read_frozen_with_features
 from stages.networks.given import RANDOM
+from stages.networks.heads import SCOPE
 from stages.tensorflow import tf
 
 
@@ -24,21 +25,26 @@ def write_saved_model(
 ) -> None:
     """Write a frozen model with its preprocessing before it; the default signature takes `image_bytes`.
 
-    Its probabilities are calibrated; the reject threshold goes along. The signature `image` takes images that are
-    prepared already [batch, side, side, 3] float32 and gives `logits` [batch, classes], not calibrated.
+    Its probabilities are calibrated; the reject threshold goes along. The signatures `image` and `features` take images
+    that are prepared already [batch, side, side, 3] float32 and give `logits` [batch, classes], not calibrated, and
+    `features` [batch, width], the bottleneck that the head stands on.
 
     `values` are the variables that it was frozen from: those of the batch norms, which are folded into the
     convolutions, go along, so that `read_saved_weights` can take them out again.
     """
-    logits = read_frozen(frozen)
+    both = read_frozen_with_features(frozen, SCOPE)
     names = tf.Variable(card.labels, trainable=False)
 
     def serve(image_bytes: Any) -> dict[str, Any]:
-        scores = tf.nn.softmax(logits(preprocess_batch(image_bytes, card.preprocessing)) / calibration.temperature)
+        scores = tf.nn.softmax(both(preprocess_batch(image_bytes, card.preprocessing))[0] / calibration.temperature)
         return {"names": tf.tile(names[None], [tf.shape(scores)[0], 1]), "probabilities": scores}
 
     def serve_image(image: Any) -> dict[str, Any]:
-        return {"logits": logits(image)}
+        return {"logits": both(image)[0]}
+
+    def serve_features(image: Any) -> dict[str, Any]:
+        features = both(image)[1]
+        return {"features": sum(tf.split(features, 2)) / 2 if card.flips else features}
 
     module = tf.Module()
     module.labels = names
@@ -52,7 +58,9 @@ def write_saved_model(
     image = tf.TensorSpec([None, *input_shape(card)], tf.float32, name="image")
     module.serve_image = tf.function(serve_image, input_signature=[image], autograph=False)
     module.reject_threshold = tf.Variable(calibration.threshold or 0.0, trainable=False, dtype=tf.float64)
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve, "image": module.serve_image})
+    module.serve_features = tf.function(serve_features, input_signature=[image], autograph=False)
+    signatures = {"serving_default": module.serve, "image": module.serve_image, "features": module.serve_features}
+    tf.saved_model.save(module, str(folder), signatures=signatures)
 
 
 def _batch_norms(

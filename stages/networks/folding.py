@@ -21,14 +21,14 @@ FOLDED = "folded"
 BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
-def import_function(graph_def: Any, given: str, wanted: str) -> Any:
-    """Return a GraphDef as a concrete function from the tensor named `given` to the one named `wanted`."""
+def import_function(graph_def: Any, given: str, *wanted: str) -> Any:
+    """Return a GraphDef as a concrete function from the tensor named `given` to `wanted`, one or several."""
     [placeholder] = [node for node in graph_def.node if node.name == node_name(given)]
     shape, dtype = placeholder.attr["shape"].shape, tf.as_dtype(placeholder.attr["dtype"].type)
 
     def run(inputs: Any) -> Any:
-        [output] = tf.graph_util.import_graph_def(graph_def, {given: inputs}, [wanted], name="")
-        return output
+        outputs = tf.graph_util.import_graph_def(graph_def, {given: inputs}, wanted, name="")
+        return outputs[0] if len(wanted) == 1 else tuple(outputs)
 
     return tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(tf.TensorShape(shape), dtype))
 
@@ -46,6 +46,15 @@ def read_frozen(path: Path) -> Any:
     """Read what `write_frozen` wrote, as a function again."""
     graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
     return import_function(graph_def, "input:0", "output:0")
+
+
+def read_frozen_with_features(path: Path, head: str) -> Any:
+    """Read what `write_frozen` wrote, as a function to its output and to what the scope `head` stands on."""
+    graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    features = next(
+        node.input[0] for node in graph_def.node if node.op == "MatMul" and node.name.startswith(f"{head}/")
+    )
+    return import_function(graph_def, "input:0", "output:0", features if ":" in features else f"{features}:0")
 
 
 def read_frozen_constants(path: Path) -> dict[str, NDArray[Any]]:

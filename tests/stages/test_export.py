@@ -107,18 +107,15 @@ def test_the_saved_models_probabilities_are_the_evaluated_ones(trained, exported
 
 @pytest.mark.parametrize("one", list(Format))
 def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
-    from stages.networks.folding import read_frozen, write_frozen
     from stages.tensorflow import tf
 
     def spoiled(one, material, folder):
-        """Write a model whose logits are in the wrong order."""
-        logits = read_frozen(material.frozen)
-        image = tf.TensorSpec([None, SIDE, SIDE, 3], tf.float32)
-        turned = tf.function(lambda inputs: tf.reverse(logits(inputs), [1]), autograph=False)
-        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
+        """Write a model whose last layer is turned upside down."""
+        graph_def = tf.compat.v1.GraphDef.FromString(material.frozen.read_bytes())
+        [weights] = [node for node in graph_def.node if node.name == "Head/Logits/weights"]
+        weights.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(-tf.make_ndarray(weights.attr["value"].tensor)))
         frozen = folder / "spoiled.pb"
-        write_frozen(frozen, convert_variables_to_constants_v2(turned.get_concrete_function(image)))
+        frozen.write_bytes(graph_def.SerializeToString())
         return write_format(one, material._replace(frozen=frozen), folder)
 
     monkeypatch.setattr(exporters, "write_format", spoiled)
@@ -204,3 +201,28 @@ def test_texts_in_a_card_stay_texts():
 )
 def test_whose_licence_a_base_is_under(weights, words):
     assert words in licence(weights)
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp", "flips"])
+def test_the_saved_model_gives_features_too(toys, kind):
+    """Of a model that averages mirror images, those of both, averaged."""
+    from stages.model import base_network, freeze_network, read_card
+    from stages.tensorflow import tf
+
+    made = {"ingest": toys.ingest}
+    out = toys.out()
+    asked = config(phase("head", epochs=1), average_flips=kind == "flips")
+    facts = toys.train(asked, out, head=toys.make_mlp() if kind == "mlp" else toys.head)
+    made["train"] = Artifact("train", "k", 1, out, "t", 0.0, facts, {})
+    out = toys.out()
+    made["evaluate"] = Artifact("evaluate", "k", 1, out, "e", 0.0, evaluate(EvaluateConfig(seed=0), out, **made), {})
+    out = toys.out()
+    assert export(ExportConfig(), out, **made)["flips"] == 0
+    loaded = tf.saved_model.load(str(out / FILES[Format.saved_model]))
+    found = loaded.signatures["features"](image=tf.constant(images()))["features"].numpy()
+    card = read_card(made["train"].path)
+    bottleneck = freeze_network(card, base_network(card), made["train"].path / "best.ckpt")
+    wanted = bottleneck(tf.constant(images())).numpy()
+    if kind == "flips":
+        wanted = (wanted + bottleneck(tf.constant(images()[:, :, ::-1])).numpy()) / 2
+    assert found == pytest.approx(wanted, abs=1e-4)
