@@ -101,14 +101,14 @@ def test_a_photo_that_is_dropped_on_the_page_is_named(server, tmp_path):
             }""",
             base64.b64encode(flower("tulips", 5)).decode(),
         )
-        page.wait_for_function("document.querySelectorAll('.answer .bar').length > 0")
+        page.locator(".answer .bar").first.wait_for()
         page.wait_for_selector("text=not classified")
         answer = page.locator(".answer").last
         assert answer.locator("h2").inner_text() == (named["label"] or "unknown")
         assert answer.locator("p").inner_text() == "<b>tulip.jpg"
         assert answer.locator(".bar").count() == 5
         answer.locator("button").click()
-        page.wait_for_function("document.querySelectorAll('.answer button').length == 0", timeout=60_000)
+        answer.locator("button").wait_for(state="detached", timeout=60_000)
         assert "bright is what" in answer.locator("img").get_attribute("alt")
         assert accessibility_faults(page) == []
         page.screenshot(path=str(tmp_path / "served.png"), full_page=True)
