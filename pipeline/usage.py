@@ -16,6 +16,7 @@ Slimline: photos in, a trained, measured and exported image classifier out.
   python -m pipeline -m +experiment=flowers head=linear,mlp        a sweep; its best point goes on
   python -m pipeline -m +experiment=bases                          every base that can be had, compared
   python -m pipeline +experiment=classify classify.images=[a.jpg]  what does a photo show?
+  python -m pipeline +experiment=serve                             a page to drop photos on
   python -m pipeline +experiment=flowers run.plan=true             what would run, and why
 
 Choices (group=option):

@@ -10,18 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("rank", pa.int64()),
-        ("name", pa.string()),
-        ("score", pa.float64()),
-        ("rejected", pa.bool_()),
-    ]
-)
+COLUMNS = ("path", "rank", "name", "score", "rejected")
 FAILURES = "failures.jsonl"
 ROWS_AT_ONCE = 5_000
 
@@ -47,10 +36,12 @@ class Answers:
         opened = {one: self._folder / f"predictions.{one.value}" for one in self._kinds}
         self._parquet = self._csv = self._jsonl = None
         if Kind.parquet in opened:
-            self._parquet = self._stack.enter_context(pq.ParquetWriter(opened[Kind.parquet], SCHEMA))
+            import pyarrow.parquet as pq
+
+            self._parquet = self._stack.enter_context(pq.ParquetWriter(opened[Kind.parquet], _schema()))
         if Kind.csv in opened:
             file = self._stack.enter_context(opened[Kind.csv].open("w", encoding="utf-8", newline=""))
-            self._csv = csv.DictWriter(file, SCHEMA.names)
+            self._csv = csv.DictWriter(file, COLUMNS)
             self._csv.writeheader()
         if Kind.jsonl in opened:
             self._jsonl = self._stack.enter_context(opened[Kind.jsonl].open("w", encoding="utf-8"))
@@ -78,12 +69,21 @@ class Answers:
 
     def _flush(self) -> None:
         if self._parquet and self._rows:
-            self._parquet.write_table(pa.Table.from_pylist(self._rows, SCHEMA))
+            import pyarrow as pa
+
+            self._parquet.write_table(pa.Table.from_pylist(self._rows, _schema()))
         if self._csv:
             self._csv.writerows(self._rows)
         if self._jsonl:
             self._jsonl.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in self._rows)
         self._rows = []
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    types = (pa.string(), pa.int64(), pa.string(), pa.float64(), pa.bool_())
+    return pa.schema(list(zip(COLUMNS, types, strict=True)))
 
 
 def printable(path: str) -> str:

@@ -51,9 +51,8 @@ def test_help_shows_commands_and_choices(run: Callable[..., Told], tmp_path: Pat
     code, output, errors, heavy = run("--help")
     assert (code, errors, heavy) == (0, [], False)
     assert output[0] == "Slimline: photos in, a trained, measured and exported image classifier out."
-    assert any(
-        re.fullmatch(r"\s*experiment:?\s+bases, classify, flowers, flowers_best, fusions", line) for line in output
-    )
+    there = "bases, classify, compare, evaluate, flowers, flowers_best, fusions, serve"
+    assert any(re.fullmatch(rf"\s*experiment:?\s+{there}", line) for line in output)
     assert max(map(len, output)) <= 110
     assert not list(tmp_path.iterdir())
     assert [line for line in output if "schema" in line] == []  # no choice for a user
@@ -128,7 +127,7 @@ def test_a_refusal_is_not_led_by_hydras_own_line(run: Callable[..., Told]) -> No
 def test_importing_the_table_of_stages_imports_no_tensorflow(run: Callable[..., Told]) -> None:
     code, output, errors, heavy = run(program=("-c", "import stages.table; print(*stages.table.STAGES)"))
     assert (code, errors, heavy) == (0, [], False)
-    assert output == ["ingest base features review head train evaluate export report classify fusions"]
+    assert output == ["ingest base features review head train evaluate export report classify compare serve fusions"]
 
 
 # The whole of a command with toy stages: `pipeline.__main__` with another table and another conf/.

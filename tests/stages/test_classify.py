@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.artifact import Artifact
 from pipeline.errors import UserError
-from stages.answers import SCHEMA, Kind
+from stages.answers import COLUMNS, Kind
 from stages.classify import ClassifyConfig, classify, settle_images
 from stages.evaluate import evaluate
 from stages.evaluate_config import EvaluateConfig
@@ -215,4 +215,4 @@ def test_files_names_that_are_no_text_are_written_as_escapes(exported, photos, t
         file.write(good)
     run(ClassifyConfig([str(folder)], str(exported), write=list(Kind)), tmp_path / "out")
     assert rows(tmp_path / "out")[0]["path"].endswith("caf\\xe9.png")
-    assert SCHEMA.names == list(rows(tmp_path / "out")[0])
+    assert list(COLUMNS) == list(rows(tmp_path / "out")[0])
