@@ -19,7 +19,7 @@ from stages.model_file import Description, description_json
 from stages.model_places import FILES
 from stages.networks.folding import read_frozen
 from stages.saved_model import write_saved_model
-from stages.tensorflow import tf
+from stages.tensorflow import quiet_stderr, tf
 
 OPSET = 17
 """Of ONNX: what ONNX Runtime knows since 1.12, 2022."""
@@ -64,7 +64,7 @@ def _litert(one: Format, material: Material) -> bytes:
     side_px = material.card.preprocessing.input_px
     image = tf.TensorSpec([1, side_px, side_px, 3], tf.float32, name="image")
     function = tf.function(lambda image: logits(image), input_signature=[image], autograph=False)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], tf.Module())
     if one is not Format.litert:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if one is Format.litert_float16:
@@ -108,7 +108,7 @@ def _quiet() -> Iterator[None]:
     level = logging.getLogger("tf2onnx").level
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quiet_stderr():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -52,9 +52,12 @@ def _litert(path: Path) -> Run:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
-        raise UserError(f"{path.name} runs by LiteRT, which isn't installed.", "pip install -e '.[litert]'") from error
-    interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
-    interpreter.allocate_tensors()
+        raise UserError(f"{path.name} runs by LiteRT, which isn't installed.", "pip install ai-edge-litert") from error
+    from stages.tensorflow import quiet_stderr
+
+    with quiet_stderr():
+        interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
+        interpreter.allocate_tensors()
     [given], [wanted] = interpreter.get_input_details(), interpreter.get_output_details()
 
     lock = Lock()  # an interpreter holds one image

@@ -37,8 +37,8 @@ def hidden(*packages: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Send what C++ code writes before its own logging starts (the CUDA and oneDNN notes) nowhere."""
+def quiet_stderr() -> Iterator[None]:
+    """Send what C++ code writes beside its own logging (the CUDA and oneDNN notes) nowhere."""
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -51,7 +51,7 @@ def _quiet_stderr() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with hidden("keras", "tf_keras"), _quiet_stderr():
+with hidden("keras", "tf_keras"), quiet_stderr():
     import tensorflow as tf
     from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
@@ -61,4 +61,4 @@ gc.set_threshold(10_000)
 tf.get_logger().setLevel("ERROR")  # what goes wrong raises; the rest is chatter
 logging.getLogger("absl").setLevel("ERROR")
 
-__all__ = ["TrackableObjectGraph", "hidden", "tf"]
+__all__ = ["TrackableObjectGraph", "hidden", "quiet_stderr", "tf"]
