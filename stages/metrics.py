@@ -36,17 +36,18 @@ def classification_metrics(
     rank = np.sum(scores > scores[np.arange(len(targets)), targets][:, None], axis=1)
     areas, averages = zip(*(_areas(targets == number, scores[:, number]) for number in numbers), strict=True)
     bins = calibration_bins(targets, scores)
+    means = {kind: _averages(targets, guessed, numbers, kind) for kind in AVERAGES}
     return {
         "count": len(targets),
         "top1": float(metrics.accuracy_score(targets, guessed)),
         **{f"top{k}": float(np.mean(rank < k)) for k in top},
         "balanced_accuracy": float(np.mean(recall[support > 0])),
-        **{f"{kind}_f1": _averages(targets, guessed, numbers, kind)["f1"] for kind in AVERAGES},
+        **{f"{kind}_f1": found["f1"] for kind, found in means.items()},
         **proper_scores(targets, scores),
         "roc_auc": _mean(areas),
         "average_precision": _mean(averages),
         "calibration_error": float(sum(abs(row["hits"] - row["confidences"]) for row in bins) / len(targets)),
-        **{kind: _averages(targets, guessed, numbers, kind) for kind in AVERAGES},
+        **means,
         "calibration": [
             {
                 "count": row["count"],

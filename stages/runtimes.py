@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +105,4 @@ def onnx_description(path: Path) -> str | None:
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     found: str | None = session.get_modelmeta().custom_metadata_map.get("slimline")
-    if found is not None:
-        json.loads(found)
     return found
