@@ -15,7 +15,11 @@ class Full(Exception):
 
 
 class Batcher:
-    """Collects photos until there are `batch_size`, or the first has waited long enough, and scores them together."""
+    """Collects photos until there are `batch_size`, or no other came for `wait_seconds`, and scores them together.
+
+    A photo that is alone waits for nobody. One batch is collected at a time, so that clients who were answered
+    together, and ask again together, share the next one: an unfinished batch costs the network as much as a full one.
+    """
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class Batcher:
         """Begin to collect, on the running loop."""
         self._queue: asyncio.Queue[tuple[bytes, asyncio.Future[NDArray[Any]]]] = asyncio.Queue()
         self._executor = ThreadPoolExecutor(self._at_once)
+        self._collecting = asyncio.Lock()
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._at_once)]
         return self
 
@@ -65,19 +70,25 @@ class Batcher:
 
     async def _work(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            until = asyncio.get_running_loop().time() + self._wait_seconds
-            while len(batch) < self._batch_size:
-                left = until - asyncio.get_running_loop().time()
-                try:
-                    batch.append(
-                        self._queue.get_nowait() if left <= 0 else await asyncio.wait_for(self._queue.get(), left)
-                    )
-                except (TimeoutError, asyncio.QueueEmpty):
-                    break
+            async with self._collecting:
+                batch = await self._collect()
             wanted = [(encoded, future) for encoded, future in batch if not future.done()]  # who left waits no more
             if wanted:
                 await self._answer(wanted)
+
+    async def _collect(self) -> list[tuple[bytes, asyncio.Future[NDArray[Any]]]]:
+        batch = [await self._queue.get()]
+        while len(batch) < self._batch_size:
+            if not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+                continue
+            if self._under_way <= len(batch):
+                break
+            try:
+                batch.append(await asyncio.wait_for(self._queue.get(), self._wait_seconds))
+            except TimeoutError:
+                break
+        return batch
 
     async def _answer(self, batch: list[tuple[bytes, asyncio.Future[NDArray[Any]]]]) -> None:
         loop = asyncio.get_running_loop()

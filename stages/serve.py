@@ -24,8 +24,8 @@ LOOKS_EACH_SECONDS = 0.1
 class ServeConfig:
     """The model, where it listens, and what a client may send.
 
-    A photo waits `wait_ms` for others, until there are `batch_size`; beyond `most_waiting` clients are told to come
-    again.
+    While others are under way, a photo waits `wait_ms` for each next one, until there are `batch_size`; beyond
+    `most_waiting` clients are told to come again.
     """
 
     model: str | None = None
@@ -35,7 +35,7 @@ class ServeConfig:
     most_mb: int = 20
     max_pixels: int = 50_000_000
     batch_size: int = 16
-    wait_ms: int = 5
+    wait_ms: int = 50
     most_waiting: int = 256
 
     def __post_init__(self) -> None:

@@ -52,14 +52,45 @@ def test_each_client_gets_its_own_answer():
     assert network.at_once == 2
 
 
-def test_one_photo_does_not_wait_for_others_for_long():
+def test_a_photo_alone_waits_for_nobody():
     async def run():
-        async with batcher(Network(), wait_seconds=0.05) as made:
-            began = time.perf_counter()
-            await made.scores(b"1")
-            return time.perf_counter() - began
+        async with batcher(Network(), wait_seconds=60) as made:
+            return await asyncio.wait_for(made.scores(b"1"), 5)
 
-    assert 0.04 < asyncio.run(run()) < 0.5
+    assert asyncio.run(run()) == [1.0]
+
+
+def test_photos_that_come_one_by_one_while_others_are_under_way_share_a_batch():
+    network = Network(0.2)
+
+    async def later(made, number):
+        await asyncio.sleep(0.01 * number)
+        return await made.scores(str(number).encode())
+
+    async def run():
+        async with batcher(network, at_once=2, wait_seconds=0.1) as made:
+            return await asyncio.gather(*(later(made, number) for number in range(5)))
+
+    assert [row[0] for row in asyncio.run(run())] == list(range(5))
+    assert network.sizes == [1, 4]
+
+
+def test_a_batch_that_nobody_joins_any_more_is_scored():
+    network = Network(0.5)
+
+    async def run():
+        async with batcher(network, at_once=2, wait_seconds=0.02) as made:
+            first = asyncio.create_task(made.scores(b"1"))
+            await asyncio.sleep(0.1)
+            began = time.perf_counter()
+            second = asyncio.create_task(made.scores(b"2"))
+            while len(network.sizes) < 2:
+                await asyncio.sleep(0.001)
+            waited = time.perf_counter() - began
+            await asyncio.gather(first, second)
+        return waited
+
+    assert 0.01 < asyncio.run(run()) < 0.3
 
 
 def test_an_error_is_that_batchs_alone():
@@ -87,18 +118,20 @@ def test_beyond_the_most_clients_are_sent_away():
 
 
 def test_a_client_that_leaves_costs_the_others_nothing():
-    network = Network()
+    network = Network(0.2)
 
     async def run():
-        async with batcher(network, wait_seconds=0.05) as made:
+        async with batcher(network) as made:
+            first = asyncio.create_task(made.scores(b"0"))
+            await asyncio.sleep(0.05)
             left = asyncio.create_task(made.scores(b"1"))
             stays = asyncio.create_task(made.scores(b"2"))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
             left.cancel()
-            found = await stays
+            found = [await first, await stays]
             with pytest.raises(asyncio.CancelledError):
                 await left
         return found
 
-    assert asyncio.run(run()) == [2.0]
-    assert network.sizes == [1]
+    assert asyncio.run(run()) == [[0.0], [2.0]]
+    assert network.sizes == [1, 1]
