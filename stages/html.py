@@ -20,7 +20,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .25rem .8rem; border-bottom: 1px solid var(--line); }
 .text { text-align: left; }
 .wide { overflow-x: auto; }
-td { overflow-wrap: anywhere; } td:not(.text) { white-space: nowrap; }
+td { overflow-wrap: anywhere; } td.text { min-width: 7rem; } td:not(.text) { white-space: nowrap; }
 figure { margin: 1rem 0; overflow-x: auto; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; }
 .pictures { padding: 0; list-style: none; }
