@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.artifact import Artifact, canonical_json
+from pipeline.code import code_digests, imported_versions
 from pipeline.errors import Undecided, UserError
-from pipeline.keys import code_digests, imported_versions, key_parts, make_key
+from pipeline.keys import key_parts, make_key
 from pipeline.stage import Stage
 from pipeline.store import Store
 
@@ -75,7 +76,8 @@ def make_plan(
             reason = f"input: {', '.join(open_inputs)}"
         elif not reason:
             inputs = {name: made[name] for name in stage.needs(config)}
-            parts = key_parts(stage, config, inputs, code_digests(stage), imported_versions(stage), store.contents)
+            code, versions = code_digests(stage, store.code), imported_versions(stage, store.code)
+            parts = key_parts(stage, config, inputs, code, versions, store.contents)
             key = make_key(parts)
             artifact = store.find(stage.name, key)
             if stage.name in force:

@@ -33,6 +33,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.contents = ContentDigests(root / "digests.sqlite")
+        self.code = root / "code.json"
 
     def find(self, stage: str, key: str) -> Artifact | None:
         """Return the newest generation of the artifact under a key, or None."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import keys, plan, runner
+from pipeline import code, plan, runner
 from pipeline.artifact import Artifact, Facts, write_text
 from pipeline.config import RunConfig
 from pipeline.errors import Undecided
@@ -119,8 +119,8 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:
     """Toys whose code and versions are what the test says they are, so that keys can be literals."""
     made = Toys(tmp_path)
     for module in (plan, runner):
-        monkeypatch.setattr(module, "code_digests", lambda stage: made.code.get(stage.name, {}))
-        monkeypatch.setattr(module, "imported_versions", lambda stage: made.versions)
+        monkeypatch.setattr(module, "code_digests", lambda stage, memory: made.code.get(stage.name, {}))
+        monkeypatch.setattr(module, "imported_versions", lambda stage, memory: made.versions)
     made.calls.clear()
     return made
 
@@ -140,10 +140,10 @@ def plan_lines(toys: Toys, caplog: pytest.LogCaptureFixture) -> Callable[..., li
 
 @pytest.fixture
 def forget_code() -> Callable[[], None]:
-    """Give a function that empties what `pipeline.keys` remembers of modules, as a new process would."""
+    """Give a function that empties what `pipeline.code` remembers of modules, as a new process would."""
 
     def forget() -> None:
-        for value in vars(keys).values():
+        for value in vars(code).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()
 
