@@ -68,7 +68,7 @@ def test_photos_that_come_one_by_one_while_others_are_under_way_share_a_batch():
         return await made.scores(str(number).encode())
 
     async def run():
-        async with batcher(network, at_once=2, wait_seconds=0.1) as made:
+        async with batcher(network, at_once=3, wait_seconds=0.1) as made:
             return await asyncio.gather(*(later(made, number) for number in range(5)))
 
     assert [row[0] for row in asyncio.run(run())] == list(range(5))
