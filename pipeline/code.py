@@ -28,6 +28,18 @@ class Parsed(NamedTuple):
     imports: tuple[str, ...]
 
 
+class Code(NamedTuple):
+    """What of a stage's code is in its keys: see `code_digests` and `imported_versions`."""
+
+    digests: dict[str, str]
+    versions: dict[str, str]
+
+
+def read_code(stage: Stage, memory: Path) -> Code:
+    """Return a stage's code digests and versions."""
+    return Code(code_digests(stage, memory), imported_versions(stage, memory))
+
+
 def code_digests(stage: Stage, memory: Path) -> dict[str, str]:
     """Return a digest for each module of the stage's own top package that the stage reaches.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.artifact import Artifact, canonical_json
-from pipeline.code import code_digests, imported_versions
+from pipeline.code import read_code
 from pipeline.errors import Undecided, UserError
 from pipeline.keys import key_parts, make_key
 from pipeline.stage import Stage
@@ -76,8 +76,7 @@ def make_plan(
             reason = f"input: {', '.join(open_inputs)}"
         elif not reason:
             inputs = {name: made[name] for name in stage.needs(config)}
-            code, versions = code_digests(stage, store.code), imported_versions(stage, store.code)
-            parts = key_parts(stage, config, inputs, code, versions, store.contents)
+            parts = key_parts(stage, config, inputs, *read_code(stage, store.code), store.contents)
             key = make_key(parts)
             artifact = store.find(stage.name, key)
             if stage.name in force:

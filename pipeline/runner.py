@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.artifact import Artifact, Facts, empty_folder
-from pipeline.code import code_digests, imported_versions
+from pipeline.code import read_code
 from pipeline.config import RunConfig, check_names, typed_configs
 from pipeline.errors import Stopped, UserError
 from pipeline.keys import key_parts, make_key
@@ -118,7 +118,7 @@ def _memo(stage: Stage, store: Store, force: bool) -> Memo | None:
     """Return the memo of a stage that takes one; forced, the stage computes all anew."""
     if not stage.wants_memo:
         return None
-    return store.memo(stage.name, code_digests(stage, store.code), imported_versions(stage, store.code), fresh=force)
+    return store.memo(stage.name, *read_code(stage, store.code), fresh=force)
 
 
 def _obtain(
@@ -129,7 +129,7 @@ def _obtain(
     store: Store,
     force: bool,
 ) -> tuple[Artifact, bool]:
-    code, versions = code_digests(stage, store.code), imported_versions(stage, store.code)
+    code, versions = read_code(stage, store.code)
     parts = key_parts(stage, config, present, code, versions, store.contents)
     key = make_key(parts)
 

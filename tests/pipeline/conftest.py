@@ -119,8 +119,9 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:
     """Toys whose code and versions are what the test says they are, so that keys can be literals."""
     made = Toys(tmp_path)
     for module in (plan, runner):
-        monkeypatch.setattr(module, "code_digests", lambda stage, memory: made.code.get(stage.name, {}))
-        monkeypatch.setattr(module, "imported_versions", lambda stage, memory: made.versions)
+        monkeypatch.setattr(
+            module, "read_code", lambda stage, memory: code.Code(made.code.get(stage.name, {}), made.versions)
+        )
     made.calls.clear()
     return made
 
