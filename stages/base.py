@@ -129,7 +129,7 @@ def base(config: BaseConfig, out: Path) -> Facts:
         log.warning("base: %s is untrained, as base.weights=random asks: its features mean nothing", config.network)
         return {**facts, "headline": "base      UNTRAINED: base.weights=random"}
     rank = NETWORKS[config.network].self_test_rank if config.weights_kind == IMAGENET else LEAST_RANK
-    tested = self_test(made.card, out / "model.ckpt", rank) if made.card.labels else "none: no ImageNet layer"
+    tested = self_test(out, rank) if made.card.labels else "none: no ImageNet layer"
     return {**facts, "self_test": tested}
 
 

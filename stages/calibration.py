@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import write_json
 from stages.metrics import proper_scores
-from stages.predict import probabilities
+from stages.probabilities import probabilities
 
 log = logging.getLogger(__name__)
 

@@ -46,7 +46,7 @@ def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact | None, trai
 
     Probabilities are those of the calibrated model: its logits are divided by the temperature that fits the validation
     photos. `calibration.json` holds it, and the score below which a name isn't to be trusted. Of a model that was
-    trained here `frozen.pb` is what was measured, as images to logits: exports start from it.
+    trained here `logs/saved_model` is what was measured, and `frozen.pb` its network: exports start from these.
 
     Raises:
         UserError: a metric falls short of `at_least`; photos are of classes that the model doesn't know.
@@ -57,7 +57,7 @@ def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact | None, trai
     photos = ingest or _kept(Path(str(config.photos)))
     splits = config.split.names
     found = (
-        by_checkpoint(train.path, photos.path, splits, config.reject_precision, out / "frozen.pb")
+        by_checkpoint(train.path, photos.path, splits, config.reject_precision, out)
         if train
         else by_model(Path(str(config.model)), photos.path, splits)
     )

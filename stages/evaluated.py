@@ -1,8 +1,8 @@
-"""Photos and what a model says of them: of a checkpoint that was just trained, or of a model exported as whatever."""
+"""Photos and what a model says of them: one that was just trained, or one exported as whatever."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
@@ -12,11 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.artifact import LOGS
 from pipeline.errors import UserError
 from stages.calibration import Calibration, calibrate
-from stages.data.batches import without_autotune
+from stages.data.batches import AT_ONCE, BATCH_SIZE, without_autotune
+from stages.data.checks import in_parallel
 from stages.data.records import read_records
-from stages.predict import BATCH_SIZE, Predictor, probabilities
+from stages.probabilities import probabilities
+
+FROZEN = "frozen.pb"
+SAVED_MODEL = f"{LOGS}/saved_model"
+"""No two are of the same bytes (functions are numbered, a fingerprint is drawn), so it lies where no digest looks."""
 
 MOST_NAMED = 10
 
@@ -39,20 +45,24 @@ class Evaluated(NamedTuple):
 
 
 def by_checkpoint(
-    train: Path, ingest: Path, splits: Sequence[str], reject_precision: float | None, frozen: Path
+    train: Path, ingest: Path, splits: Sequence[str], reject_precision: float | None, out: Path
 ) -> Evaluated:
-    """Run a training's best weights, in float32; write them as a GraphDef to `frozen`."""
+    """Write a training's best weights, in float32, as `FROZEN` and `SAVED_MODEL` into `out`, and run the latter."""
     from stages.logits_file import read_logits
     from stages.metrics import proper_scores
-    from stages.model import freeze_classifier, read_card
+    from stages.model import classifier_network, input_shape, read_card, read_weights
     from stages.networks.folding import write_frozen
+    from stages.networks.module import freeze
+    from stages.parity import padded
+    from stages.saved_model import open_saved_model, write_saved_model
 
     card = read_card(train)
-    function = freeze_classifier(card, train / "best.ckpt")
-    write_frozen(frozen, function)
-    with _metrics_imported():
-        logits, columns = Predictor(card, function).logits(_records(ingest, splits))
     calibration = calibrate(*read_logits(train / "validation.parquet", card.labels), reject_precision)
+    values = read_weights(train / "best.ckpt")
+    write_frozen(out / FROZEN, freeze(classifier_network(card), values, input_shape(card)))
+    write_saved_model(out / SAVED_MODEL, card, out / FROZEN, values, calibration)
+    run = padded(open_saved_model(out / SAVED_MODEL).logits, BATCH_SIZE)
+    logits, columns = _run(run, _records(ingest, splits), AT_ONCE)
     targets = np.asarray(columns["label"], np.int64)
     return Evaluated(
         card.labels,
@@ -77,26 +87,29 @@ def by_model(model: Path, ingest: Path, splits: Sequence[str]) -> Evaluated:
 
     opened = open_model(model, BATCH_SIZE)
     places = _places(ingest, opened.labels)
-    scores, columns = [], []
-    batches = _records(ingest, splits).batch(BATCH_SIZE).with_options(without_autotune()).as_numpy_iterator()
-    with _metrics_imported():
-        for batch in batches:
-            scores.append(opened.score(batch["encoded"].tolist()))
-            columns.append({name: batch[name].tolist() for name in ("filename", "sha256", "label")})
-    filenames, sha256s, labels = (
-        [value for one in columns for value in one[name]] for name in ("filename", "sha256", "label")
-    )
+    scores, columns = _run(opened.score, _records(ingest, splits), opened.at_once)
     return Evaluated(
         opened.labels,
         opened.trained,
         opened.base_weights,
-        _filenames(filenames),
-        [name.decode() for name in sha256s],
-        places[np.asarray(labels, np.int64)],
-        np.concatenate(scores).astype(np.float64),
+        _filenames(columns["filename"]),
+        [name.decode() for name in columns["sha256"]],
+        places[np.asarray(columns["label"], np.int64)],
+        scores.astype(np.float64),
         Calibration(threshold=opened.threshold or None),
         None,
     )
+
+
+def _run(run: Callable[[Any], NDArray[Any]], records: Any, at_once: int) -> tuple[NDArray[Any], dict[str, list[Any]]]:
+    """Run over encoded photos, some batches at once: outputs [count, classes], and the records' other columns."""
+    batches = records.batch(BATCH_SIZE).with_options(without_autotune()).as_numpy_iterator()
+    outputs, columns = [], []
+    with _metrics_imported():
+        for batch, output in in_parallel(lambda batch: (batch, run(batch["encoded"].tolist())), batches, at_once):
+            outputs.append(output)
+            columns.append({name: batch[name].tolist() for name in ("filename", "sha256", "label")})
+    return np.concatenate(outputs), {name: [value for one in columns for value in one[name]] for name in columns[0]}
 
 
 def _records(ingest: Path, splits: Sequence[str]) -> Any:

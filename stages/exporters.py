@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,6 @@ from stages.model import Card
 from stages.model_file import Description, description_json
 from stages.model_places import FILES
 from stages.networks.folding import read_frozen
-from stages.saved_model import write_saved_model
 from stages.tensorflow import quiet_stderr, tf
 
 OPSET = 17
@@ -28,14 +27,14 @@ OPSET = 17
 class Material(NamedTuple):
     """What a model is exported from.
 
-    `frozen` is the evaluated model as a GraphDef's file, from images to logits, `values` are the variables that it was
-    frozen from. `samples()` yields prepared training photos [side, side, 3] float32, for int8's ranges.
+    `saved_model` is the evaluated model's folder, `frozen` its network as a GraphDef's file, from images to logits.
+    `samples()` yields prepared training photos [side, side, 3] float32, for int8's ranges.
     """
 
     card: Card
     description: Description
+    saved_model: Path
     frozen: Path
-    values: Mapping[str, Any]
     samples: Callable[[], Iterator[NDArray[Any]]]
 
 
@@ -47,8 +46,7 @@ def write_format(one: Format, material: Material, folder: Path) -> Path:
     """
     path = folder / FILES[one]
     if one is Format.saved_model:
-        calibration = material.description.calibration
-        write_saved_model(path, material.card, material.frozen, material.values, calibration)
+        shutil.copytree(material.saved_model, path, dirs_exist_ok=True)
     elif one is Format.frozen_graph:
         shutil.copyfile(material.frozen, path)
     elif one in LITERT:

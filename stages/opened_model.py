@@ -38,7 +38,7 @@ def open_model(path: Path, batch_size: int) -> OpenedModel:
     from stages.data.batches import AT_ONCE
     from stages.model_file import parse_description, read_description
     from stages.parity import padded
-    from stages.predict import probabilities
+    from stages.probabilities import probabilities
     from stages.runtimes import onnx_description, open_runtime
     from stages.saved_model import SavedModel
 
@@ -78,7 +78,7 @@ def open_base(base: Path, batch_size: int) -> OpenedModel:
     from stages.data.batches import AT_ONCE
     from stages.model import freeze_classifier, read_card
     from stages.parity import padded
-    from stages.predict import probabilities
+    from stages.probabilities import probabilities
     from stages.tensorflow import tf
 
     card = read_card(base)

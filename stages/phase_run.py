@@ -21,7 +21,7 @@ from stages.optimizers import Optimizer
 from stages.phase_feeds import example_images, phase_feeds
 from stages.phase_trainer import PhaseTrainer, Settings, Sums
 from stages.phase_view import PhaseView
-from stages.predict import probabilities
+from stages.probabilities import probabilities
 from stages.schedules import Schedule
 from stages.tensorflow import tf
 from stages.train_config import BatchNorm, Keep, Switch

@@ -65,7 +65,7 @@ def report(
         making = executor.submit(
             _pictures, ingest.path, metrics["split"], [mistakes, uncertain, *(rows for rows, _ in behind.values())]
         )
-        looks = _looks(evaluate.path, ingest.path, metrics["split"], card, looked)
+        looks = _looks(evaluate.path, ingest.path, metrics["split"], card.labels, looked)
         pictures = making.result()
     shown = {row["sha256"] for row in mistakes + uncertain}
     review = run.artifacts.get("review")
@@ -130,16 +130,19 @@ def _cell(rows: Rows, more: int, pictures: dict[str, str], shown: set[str]) -> d
     return {"photos": photos, "more": more}
 
 
-def _looks(evaluate: Path, ingest: Path, split: str, card: Any, rows: Rows) -> list[Look]:
+def _looks(evaluate: Path, ingest: Path, split: str, labels: list[str], rows: Rows) -> list[Look]:
     """Cover some photos part by part, and light up what their names rest on."""
     import numpy as np
 
+    from stages.data.batches import AT_ONCE, BATCH_SIZE
+    from stages.data.checks import in_parallel
     from stages.data.photos import Photos
-    from stages.networks.folding import read_frozen
+    from stages.evaluated import SAVED_MODEL
     from stages.occlusion import covered, overlay, score_drops
     from stages.page import Look
-    from stages.predict import Predictor, probabilities
-    from stages.tensorflow import tf
+    from stages.parity import padded
+    from stages.probabilities import probabilities
+    from stages.saved_model import open_saved_model
     from stages.thumbnails import address
 
     if not rows:
@@ -147,11 +150,11 @@ def _looks(evaluate: Path, ingest: Path, split: str, card: Any, rows: Rows) -> l
     photos = Photos(ingest, split)
     places = {key: number for number, key in enumerate(photos.sources)}
     encoded = [photos.encoded(places[row["sha256"]]) for row in rows]
-    copies = [covered(one) for one in encoded]
-    records = tf.data.Dataset.from_tensor_slices({"encoded": [one for some in copies for one in some]})
-    logits, _ = Predictor(card, read_frozen(evaluate / "frozen.pb")).logits(records)
-    scores = np.split(probabilities(logits), len(rows))
-    drops = [score_drops(one, card.labels.index(row["predicted"])) for one, row in zip(scores, rows, strict=True)]
+    copies = [copy for one in encoded for copy in covered(one)]
+    batches = [copies[start : start + BATCH_SIZE] for start in range(0, len(copies), BATCH_SIZE)]
+    run = padded(open_saved_model(evaluate / SAVED_MODEL).logits, BATCH_SIZE)
+    scores = np.split(probabilities(np.concatenate(list(in_parallel(run, batches, AT_ONCE)))), len(rows))
+    drops = [score_drops(one, labels.index(row["predicted"])) for one, row in zip(scores, rows, strict=True)]
     found = [address(overlay(one, drop)) for one, drop in zip(encoded, drops, strict=True)]
     shown = _shown(rows, {row["sha256"]: "" for row in rows})
     return [Look(photo, picture) for photo, picture in zip(shown, found, strict=True)]

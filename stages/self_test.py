@@ -10,24 +10,26 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from stages.imagenet import photo_path
-from stages.model import Card, freeze_classifier
-from stages.predict import Predictor
+from stages.model import read_card
+from stages.opened_model import open_base
 
 NAME = "palace"
 """What scikit-learn's china.jpg shows, to ImageNet."""
 
 
-def self_test(card: Card, checkpoint: Path, rank: int) -> str:
-    """Classify the known photo; return its name, place and score.
+def self_test(base: Path, rank: int) -> str:
+    """Classify the known photo by a base's artifact's folder; return its name, place and score.
 
     Raises:
         UserError: the name isn't among the likeliest `rank`.
     """
-    [guesses] = Predictor(card, freeze_classifier(card, checkpoint)).top([photo_path().read_bytes()], max(rank, 3))
-    for place, guess in enumerate(guesses[:rank], 1):
-        if guess.name.partition(",")[0] == NAME:
-            return f"{NAME} {guess.score:.3f}" + (f" (place {place})" if place > 1 else "")
-    said = ", ".join(f"{guess.name.partition(',')[0]} {guess.score:.2f}" for guess in guesses[:3])
+    model, card = open_base(base, 1), read_card(base)
+    [scores] = model.score([photo_path().read_bytes()])
+    best = [(model.labels[number].partition(",")[0], scores[number]) for number in (-scores).argsort(kind="stable")]
+    for place, (name, score) in enumerate(best[:rank], 1):
+        if name == NAME:
+            return f"{NAME} {score:.3f}" + (f" (place {place})" if place > 1 else "")
+    said = ", ".join(f"{name} {score:.2f}" for name, score in best[:3])
     raise UserError(
         f"{card.network} doesn't recognise the self-test photo, of a {NAME}: it says {said}.",
         f"Its weights ({card.weights}) or its preprocessing don't fit. Is it the right network, multiplier and size?",

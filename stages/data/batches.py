@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from stages.data.preprocessing import Preprocessing, preprocess
 from stages.tensorflow import tf
 
-AT_ONCE = 2
+AT_ONCE, BATCH_SIZE = 2, 16
+"""Batches under way, and photos in each, where a network isn't trained and no config says otherwise."""
 
 Prepare = Callable[[dict[str, Any]], Any]
 """Makes a record's image ready: [side, side, 3] float32."""

@@ -15,7 +15,7 @@ from stages.calibration import (
     reject_threshold,
     write_calibration,
 )
-from stages.predict import probabilities
+from stages.probabilities import probabilities
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from stages.ingest_config import ColumnsConfig, IngestConfig, settle_source
 from stages.logits_file import read_logits
 from stages.metrics import proper_scores
 from stages.model import freeze_classifier, read_card
-from stages.predict import probabilities
+from stages.probabilities import probabilities
 from stages.tensorflow import tf
 from tests.stages.toy_training import CLASSES, config, draw_photos, phase
 

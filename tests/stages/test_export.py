@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, content_digest
 from pipeline.errors import UserError
 from stages import exporters
 from stages.data.photos import Photos
 from stages.evaluate import evaluate
 from stages.evaluate_config import EvaluateConfig
+from stages.evaluated import SAVED_MODEL
 from stages.export import export
 from stages.export_config import ExportConfig, Format
-from stages.exporters import write_format
+from stages.exporters import Material, write_format
 from stages.format_table import read_formats
 from stages.model_card import escaped, licence
 from stages.model_file import FILE, parse_description, read_description
@@ -105,18 +109,28 @@ def test_the_saved_models_probabilities_are_the_evaluated_ones(trained, exported
         assert classify([photos.encoded(number)])[0] == pytest.approx(said[key], abs=1e-5)
 
 
-@pytest.mark.parametrize("one", list(Format))
-def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
+def spoil(material: Material, values: dict, folder: Path) -> Material:
+    """Return what to export of a model whose last layer is turned upside down, written into a folder."""
+    from stages.saved_model import write_saved_model
     from stages.tensorflow import tf
 
+    graph_def = tf.compat.v1.GraphDef.FromString(material.frozen.read_bytes())
+    [weights] = [node for node in graph_def.node if node.name == "Head/Logits/weights"]
+    weights.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(-tf.make_ndarray(weights.attr["value"].tensor)))
+    made = material._replace(frozen=folder / "spoiled.pb", saved_model=folder / "spoiled")
+    made.frozen.write_bytes(graph_def.SerializeToString())
+    write_saved_model(made.saved_model, material.card, made.frozen, values, material.description.calibration)
+    return made
+
+
+@pytest.mark.parametrize("one", list(Format))
+def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
+    from stages.model import read_weights
+
+    values = read_weights(trained["train"].path / "best.ckpt")
+
     def spoiled(one, material, folder):
-        """Write a model whose last layer is turned upside down."""
-        graph_def = tf.compat.v1.GraphDef.FromString(material.frozen.read_bytes())
-        [weights] = [node for node in graph_def.node if node.name == "Head/Logits/weights"]
-        weights.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(-tf.make_ndarray(weights.attr["value"].tensor)))
-        frozen = folder / "spoiled.pb"
-        frozen.write_bytes(graph_def.SerializeToString())
-        return write_format(one, material._replace(frozen=frozen), folder)
+        return write_format(one, spoil(material, values, folder), folder)
 
     monkeypatch.setattr(exporters, "write_format", spoiled)
     with pytest.raises(UserError, match=rf"{one.name} names \d+ of \d+ photos otherwise") as caught:
@@ -124,6 +138,20 @@ def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
     assert "For example: " in str(caught.value)
     assert ".png: " in str(caught.value)
     assert ("max_flips_int8" in str(caught.value)) == (one in (Format.litert_dynamic, Format.litert_int8))
+
+
+def test_the_saved_model_is_the_evaluated_one_and_is_asked_again(toys, trained, exported):
+    evaluated = trained["evaluate"].path / SAVED_MODEL
+    assert content_digest(exported / FILES[Format.saved_model], {}) == content_digest(evaluated, {})
+    out = toys.out()
+    shutil.copytree(trained["evaluate"].path, out, dirs_exist_ok=True)
+    rows = pq.read_table(out / "predictions.parquet")
+    places = rows["predicted"].to_pylist()
+    others = [next(name for name in CLASSES if name != place) for place in places]
+    column = rows.column_names.index("predicted")
+    pq.write_table(rows.set_column(column, "predicted", pa.array(others)), out / "predictions.parquet")
+    with pytest.raises(UserError, match=r"saved_model names \d+ of \d+ photos otherwise"):
+        export(ExportConfig(), toys.out(), **{**trained, "evaluate": replace(trained["evaluate"], path=out)})
 
 
 def test_formats_are_told_by_their_files(exported, tmp_path):

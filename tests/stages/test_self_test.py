@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from pipeline.errors import UserError
 from stages.base import base, settle_weights
 from stages.base_config import BaseConfig, MobilenetConfig
-from stages.model import Card, read_card, read_weights
+from stages.model import Card, read_card, read_weights, write_card
 from stages.networks.checkpoint import write_checkpoint
 from stages.self_test import self_test
 from tests.conftest import shared
@@ -42,26 +43,35 @@ MISTAKES = {
 }
 
 
+def spoiled(base: Path, mistake: str, folder: Path) -> Path:
+    """Return a copy of a base with a mistake in its card."""
+    for file in base.glob("model.ckpt*"):
+        shutil.copy(file, folder)
+    write_card(folder, MISTAKES[mistake](read_card(base)))
+    return folder
+
+
 def test_right_weights_pass(lite):
-    assert self_test(read_card(lite), lite / "model.ckpt", 1).startswith("palace 0.2")
+    assert self_test(lite, 1).startswith("palace 0.2")
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_caught_where_the_first_place_is_asked_for(lite, mistake):
+def test_mistakes_are_caught_where_the_first_place_is_asked_for(lite, mistake, tmp_path):
     with pytest.raises(UserError, match=r"doesn't recognise the self-test photo, of a palace: it says"):
-        self_test(MISTAKES[mistake](read_card(lite)), lite / "model.ckpt", 1)
+        self_test(spoiled(lite, mistake, tmp_path), 1)
 
 
 def test_channels_in_the_wrong_order_are_caught(lite, tmp_path):
     values = read_weights(lite / "model.ckpt")
     kernel = "EfficientnetLite0/Conv/weights"
     write_checkpoint(tmp_path / "model.ckpt", {**values, kernel: values[kernel][:, :, ::-1]})
+    write_card(tmp_path, read_card(lite))
     with pytest.raises(UserError, match="efficientnet_lite0 doesn't recognise"):
-        self_test(read_card(lite), tmp_path / "model.ckpt", 1)
+        self_test(tmp_path, 1)
 
 
 @pytest.mark.parametrize("mistake", ["classes off by one", "pixels from 0 to 255"])
-def test_a_place_among_the_first_five_still_tells_the_grossest(mobilenet, mistake):
-    assert self_test(read_card(mobilenet), mobilenet / "model.ckpt", 5) == "palace 0.275 (place 2)"
+def test_a_place_among_the_first_five_still_tells_the_grossest(mobilenet, mistake, tmp_path):
+    assert self_test(mobilenet, 5) == "palace 0.275 (place 2)"
     with pytest.raises(UserError, match="mobilenet_v1 doesn't recognise"):
-        self_test(MISTAKES[mistake](read_card(mobilenet)), mobilenet / "model.ckpt", 5)
+        self_test(spoiled(mobilenet, mistake, tmp_path), 5)
