@@ -26,9 +26,10 @@ def write_saved_model(
 ) -> None:
     """Write a frozen model with its preprocessing before it; the default signature takes `image_bytes`.
 
-    Its probabilities are calibrated; the reject threshold goes along. The signatures `image` and `features` take images
-    that are prepared already [batch, side, side, 3] float32 and give `logits` [batch, classes], not calibrated, and
-    `features` [batch, width], the bottleneck that the head stands on.
+    It gives `names` and `probabilities` [batch, classes], calibrated, and the `logits` that these are made of; the
+    reject threshold goes along. The signatures `image` and `features` take images that are prepared already
+    [batch, side, side, 3] float32 and give `logits`, and `features` [batch, width], the bottleneck that the head
+    stands on.
 
     `values` are the variables that it was frozen from: those of the batch norms, which are folded into the
     convolutions, go along, so that `read_saved_weights` can take them out again.
@@ -37,8 +38,9 @@ def write_saved_model(
     names = tf.Variable(card.labels, trainable=False)
 
     def serve(image_bytes: Any) -> dict[str, Any]:
-        scores = tf.nn.softmax(module.serve_logits(image_bytes) / calibration.temperature)
-        return {"names": tf.tile(names[None], [tf.shape(scores)[0], 1]), "probabilities": scores}
+        logits = both(preprocess_batch(image_bytes, card.preprocessing))[0]
+        scores = tf.nn.softmax(logits / calibration.temperature)
+        return {"names": tf.tile(names[None], [tf.shape(scores)[0], 1]), "probabilities": scores, "logits": logits}
 
     def serve_image(image: Any) -> dict[str, Any]:
         return {"logits": both(image)[0]}
@@ -55,11 +57,6 @@ def write_saved_model(
     module.packed_batch_norms = tf.Variable(_packed(kept), trainable=False)
     module.packed_scales = tf.Variable(_packed(scales), trainable=False)
     specification = tf.TensorSpec([None], tf.string, name="image_bytes")
-    module.serve_logits = tf.function(
-        lambda image_bytes: both(preprocess_batch(image_bytes, card.preprocessing))[0],
-        input_signature=[specification],
-        autograph=False,
-    )
     module.serve = tf.function(serve, input_signature=[specification], autograph=False)
     image = tf.TensorSpec([None, *input_shape(card)], tf.float32, name="image")
     module.serve_image = tf.function(serve_image, input_signature=[image], autograph=False)
@@ -160,10 +157,12 @@ class SavedModel:
         self.reject_threshold = 0.0 if kept is None else float(kept.numpy())
 
     def __call__(self, encoded: Any) -> NDArray[Any]:
-        scores: NDArray[Any] = self._signature(image_bytes=tf.convert_to_tensor(encoded))["probabilities"].numpy()
-        return scores
+        return self._run(encoded, "probabilities")
 
     def logits(self, encoded: Any) -> NDArray[Any]:
-        """Return what the probabilities are made of, not calibrated: [batch, classes]; older versions kept none."""
-        logits: NDArray[Any] = self._loaded.serve_logits(tf.convert_to_tensor(encoded)).numpy()
-        return logits
+        """Return what the probabilities are made of, not calibrated: [batch, classes]; older versions give none."""
+        return self._run(encoded, "logits")
+
+    def _run(self, encoded: Any, output: str) -> NDArray[Any]:
+        values: NDArray[Any] = self._signature(image_bytes=tf.convert_to_tensor(encoded))[output].numpy()
+        return values
