@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from stages.data.epochs import epoch_order
 from stages.data.features import feature_scale
-from stages.feeds import FeaturesFeed, in_order
+from stages.feeds import FeaturesFeed
 from stages.interruption import stopped
 from stages.optimizers import Optimizer
 from stages.phase_feeds import example_images, phase_feeds
 from stages.phase_trainer import PhaseTrainer, Settings, Sums
+from stages.phase_validation import PhaseValidation
 from stages.phase_view import PhaseView
 from stages.probabilities import probabilities
 from stages.schedules import Schedule
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 WARNED_GAP = 0.02
 DIVERGED, HOPELESS = 20.0, 100.0
 """A loss diverges that is 20 times the best epoch's and that of naming classes at random, or 100 times this one."""
-EVALUATION_BATCH, EXAMPLES = 32, 8
+EXAMPLES = 8
 
 
 class PhaseRun:
@@ -45,12 +46,13 @@ class PhaseRun:
         self.name = job.config.phase_names()[number]
         self._position = position = job.state.position
         network = job.networks[number]
-        self._training, self._validation, self._network = phase_feeds(job, self._phase, network, values)
+        self._training, validation, self._network = phase_feeds(job, self._phase, network, values)
         if number == 0 and position.epochs_done == 0 and isinstance(self._training, FeaturesFeed):
             position.scale = float(feature_scale(self._training.features))
         self._batch = self._phase.batch_size or job.config.batch_size
         self._steps = self._order(0).shape[0]
         self.trainer = PhaseTrainer(self._network, values, self._make_optimizer, self._settings(), position.scale)
+        self._validation = PhaseValidation(validation, self.trainer)
         self._view = PhaseView(job.history, job.folder / "logs", self.trainer, job.config.profile_steps)
         self._saved = time.monotonic()
         if position.epoch or position.step:
@@ -109,7 +111,7 @@ class PhaseRun:
         self._view.end(position.epochs_done)
         if self._number + 1 == len(self._job.config.phases):
             self.trainer.set_weights(best)
-            self._job.validated = self._validation_logits(), self._validation.labels
+            self._job.validated = self._validation.logits(), self._validation.labels
         else:
             position.steps_before += position.epoch * self._steps
             position.phase, position.epoch, position.step = self._number + 1, 0, 0
@@ -223,13 +225,13 @@ class PhaseRun:
         by_chance = math.log(len(job.card.labels)) * (1.0 if weights is None else max(1.0, float(weights.max())))
         if loss > HOPELESS * by_chance or loss > DIVERGED * max(usual, by_chance):
             self._refuse(f"The training loss is {loss:.3g}, after {usual:.3g} at best, by the end", last_step)
-        logits = self._validation_logits()
+        logits = self._validation.logits()
         measures = {
             "loss": loss,
             "accuracy": position.hits_sum / steps,
             "learning_rate": self._rate(position.epoch * self._steps),
             "gradient_norm": position.norm_sum / steps,
-            **_scores(logits, self._validation.labels),
+            **self._validation.scores(logits),
         }
         if not math.isfinite(measures["validation_loss"]):  # the last step's update can be what spoils the weights
             self._refuse("The validation loss is no number at the end", last_step)
@@ -247,29 +249,14 @@ class PhaseRun:
         self._bar.epoch(measures)
         self._save_when_due()
 
-    def _validation_logits(self, batch_mode: bool = False) -> NDArray[np.float32]:
-        rows = in_order(len(self._validation.labels), self._evaluation_batch())
-        if batch_mode and len(rows[-1]) < len(rows[0]):
-            rows.pop()  # it would be filled up with one photo over and over, whose statistics aren't those of photos
-        return self.trainer.logits(self._validation.batches(rows, 0), len(rows[0]), batch_mode=batch_mode)
-
-    def _evaluation_batch(self) -> int:
-        """Features are small: all of them are one batch."""
-        return len(self._validation.labels) if isinstance(self._validation, FeaturesFeed) else EVALUATION_BATCH
-
     def _settle_statistics(self, best: Mapping[str, Any]) -> dict[str, Any]:
         """Bring the kept statistics to what the policy says, and tell how far they are from the batches' own."""
         trainer, position = self.trainer, self._position
         trainer.set_weights(best)
         if self._phase.batch_norm is BatchNorm.recalibrate:
             trainer.recalibrate(self._training.batches(self._order(0), 0))
-            logits = self._validation_logits()
-            position.best.update(_scores(logits, self._validation.labels))
-        by_batch = self._validation_logits(batch_mode=True)
-        kept, batch = (
-            _scores(logits[: len(by_batch)], self._validation.labels[: len(by_batch)])["validation_accuracy"]
-            for logits in (self._validation_logits(), by_batch)
-        )
+            position.best.update(self._validation.scores(self._validation.logits()))
+        kept, batch = self._validation.accuracies()
         position.gap = batch - kept
         if abs(position.gap) > WARNED_GAP:
             log.warning(
@@ -298,12 +285,3 @@ class PhaseRun:
             f"in phase {self._number + 1} ({self.name}), epoch {position.epoch + 1}, step {position.step + 1}."
             " A checkpoint is kept.",
         )
-
-
-def _scores(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
-    """Return the mean cross-entropy and the accuracy of logits [count, classes]."""
-    chances = probabilities(logits)[np.arange(len(labels)), labels]
-    return {
-        "validation_loss": float(-np.mean(np.log(np.maximum(chances, 1e-300)))),
-        "validation_accuracy": float(np.mean(logits.argmax(axis=1) == labels)),
-    }
