@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +73,14 @@ def base_network(card: Card, classes: int | None = None) -> Callable[..., Any]:
         from stages.networks.frozen_graph import frozen_network
 
         return frozen_network(card.graph, classes is not None)
-    row = NETWORKS[card.network]
-    options = {"multiplier": card.multiplier} if len(row.multipliers) > 1 else {}
+    return _slim_network(card.network, card.multiplier, classes)
+
+
+@cache
+def _slim_network(name: str, multiplier: float, classes: int | None) -> Callable[..., Any]:
+    """Return the same function for the same network, so that `outline` knows it again."""
+    row = NETWORKS[name]
+    options = {"multiplier": multiplier} if len(row.multipliers) > 1 else {}
     build = row.load()
     return lambda images, *, is_training=False: build(images, is_training=is_training, num_classes=classes, **options)
 
@@ -88,16 +95,22 @@ def classifier_network(card: Card) -> Callable[..., Any]:
     """Return the whole model as a network function from images to logits."""
     if card.head is None:
         return base_network(card, len(card.labels))
+    return _with_head(base_network(card), len(card.labels), json.dumps(card.head), card.flips)
+
+
+@lru_cache(maxsize=2)
+def _with_head(base: Callable[..., Any], classes: int, options: str, flips: bool) -> Callable[..., Any]:
+    """Put a head, whose `options` are JSON, on a base; the same function for the same ones, as `_slim_network`."""
     from stages.networks.heads import make_head
 
-    base, head = base_network(card), make_head(len(card.labels), **card.head)
+    head = make_head(classes, **json.loads(options))
 
     def network(images: Any, *, is_training: bool = False, dropout_seed: Any = None) -> tuple[Any, dict[str, Any]]:
         features, end_points = base(images, is_training=is_training)
         logits, more = head(features, is_training=is_training, dropout_seed=dropout_seed)
         return logits, {**end_points, **more}
 
-    return _with_flips(network) if card.flips else network
+    return _with_flips(network) if flips else network
 
 
 def _with_flips(network: Callable[..., Any]) -> Callable[..., Any]:
