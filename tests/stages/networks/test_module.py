@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stages.networks.efficientnet_lite import BLOCKS, efficientnet_lite0, scale_filters, scale_repeats
-from stages.networks.module import SlimModule, freeze
+from stages.networks.module import SlimModule, freeze, outline
 from stages.networks.slim import BATCH_NORM, slim
 from stages.tensorflow import tf
 
@@ -104,3 +104,28 @@ def test_the_optimised_graph_fuses_convolution_bias_and_activation(lite0):
     assert operations.count("_FusedConv2D") == 33
     assert operations.count("_FusedDepthwiseConv2dNative") == 16
     assert not {"Conv2D", "DepthwiseConv2dNative", "Relu6", "FusedBatchNormV3"} & set(operations)
+
+
+def test_a_network_is_traced_once_for_its_outline_and_for_freezing():
+    traced = []
+
+    def counted(images, *, is_training=False):
+        traced.append(images)
+        return small(images, is_training=is_training)
+
+    made = outline(counted, (8, 8, 3))
+    assert made is outline(counted, (8, 8, 3))
+    values = {name: np.ones(one.shape, "float32") for name, one in made.variables.items()}
+    for scale in (1, 2):  # the constants are those given, each time
+        values["second/depthwise_weights"] = np.full((3, 3, 8, 1), scale, "float32")
+        outputs = freeze(counted, values, (8, 8, 3))(tf.ones([1, 8, 8, 3]))
+        plain = SlimModule(small, (8, 8, 3), values)
+        assert outputs == pytest.approx(tf.function(lambda m=plain: m(tf.ones([1, 8, 8, 3]))[0])().numpy(), rel=1e-5)
+    assert len(traced) == 1
+    outline(counted, (16, 16, 3))
+    assert len(traced) == 2
+
+
+def test_freezing_without_a_variables_value_says_which():
+    with pytest.raises(KeyError, match="first/weights"):
+        freeze(small, {}, (8, 8, 3))
