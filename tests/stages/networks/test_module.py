@@ -118,7 +118,7 @@ def test_a_network_is_traced_once_for_its_outline_and_for_freezing():
     values = {name: np.ones(one.shape, "float32") for name, one in made.variables.items()}
     for scale in (1, 2):  # the constants are those given, each time
         values["second/depthwise_weights"] = np.full((3, 3, 8, 1), scale, "float32")
-        outputs = freeze(counted, values, (8, 8, 3))(tf.ones([1, 8, 8, 3]))
+        outputs = freeze(counted, values, (8, 8, 3))(tf.ones([1, 8, 8, 3])).numpy()
         plain = SlimModule(small, (8, 8, 3), values)
         assert outputs == pytest.approx(tf.function(lambda m=plain: m(tf.ones([1, 8, 8, 3]))[0])().numpy(), rel=1e-5)
     assert len(traced) == 1
