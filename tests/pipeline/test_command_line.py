@@ -72,12 +72,12 @@ def test_a_plan_needs_no_tensorflow(run: Callable[..., Told], tmp_path: Path) ->
     assert [line.split()[:2] for line in output[-9:]] == [
         ["ingest", "runs"],
         ["base", "runs"],
-        ["features", "runs"],
-        ["review", "runs"],
         ["head", "runs"],
+        ["features", "runs"],
         ["train", "runs"],
         ["evaluate", "runs"],
         ["export", "runs"],
+        ["review", "runs"],
         ["report", "runs"],
     ]
     assert not list(tmp_path.glob("runs/*/v*"))
