@@ -51,11 +51,10 @@ def test_the_terminal_shows_a_plan_a_line_a_stage_and_a_summary(garden):
     for name in ("ingest", "base", "features", "head", "train", "evaluate", "export", "report"):
         assert [line for line in lines if re.match(rf"{name} +runs", line)]
         assert [line for line in lines if re.match(rf"{name} +ran .* \d+\.\d s", line)]
-    assert re.match(r"test      top-1 \d+\.\d% of DRAWN flowers", lines[-4])
-    assert lines[-3:-1] == [
-        "model     runs/flowers/v001/artifacts/export/saved_model",
-        "report    runs/flowers/v001/report.html",
-    ]
+    assert re.match(r"test      top-1 \d+\.\d% of DRAWN flowers", lines[-5])
+    assert lines[-4] == "model     runs/flowers/v001/artifacts/export/saved_model"
+    assert re.match(r"labels    [\d,]+ of [\d,]+ look wrong", lines[-3])
+    assert lines[-2] == "report    runs/flowers/v001/report.html"
     assert done.stderr == ""
 
 
@@ -104,7 +103,7 @@ def test_a_sweep_ingests_once_and_carries_its_best_point_to_the_end(garden):
     scores = [row["validation_top1"] for row in winner["winner_of"]]
     assert scores == sorted(scores, reverse=True)
     assert winner["stages"]["train"]["cached"]
-    assert list(winner["stages"])[-3:] == ["evaluate", "export", "report"]
+    assert list(winner["stages"])[-4:] == ["evaluate", "export", "review", "report"]
     assert re.search(r"^ +1 +\d\.\d{4} .*head=", done.stdout, re.M)
 
 

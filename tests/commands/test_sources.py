@@ -113,4 +113,4 @@ def test_each_kind_of_source_trains_end_to_end(drawn, tmp_path):
     given = {row["split"] for row in indexes["hugging_face"] if "test-" in row["path"]}
     assert given == {"test"}
     [winner] = [found for run in (tmp_path / "runs/flowers").glob("v*") if "winner_of" in (found := manifest(run))]
-    assert list(winner["stages"])[-3:] == ["evaluate", "export", "report"]
+    assert list(winner["stages"])[-4:] == ["evaluate", "export", "review", "report"]
