@@ -47,7 +47,8 @@ def scratch() -> Iterator[Path]:
 
 def rate(folder: Path) -> None:
     """Compare ingest with reading and decoding alone: the same files, decoder, groups and threads, in turn."""
-    from stages.data.checks import decode_small, in_parallel
+    from stages.data.checks import decode_small
+    from stages.data.parallel import in_parallel
     from stages.data.sources.photo import read_bytes
     from stages.data.survey import GROUP
     from stages.ingest import ingest

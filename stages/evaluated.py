@@ -16,7 +16,7 @@ from pipeline.artifact import LOGS
 from pipeline.errors import UserError
 from stages.calibration import Calibration, calibrate
 from stages.data.batches import AT_ONCE, BATCH_SIZE, without_autotune
-from stages.data.checks import in_parallel
+from stages.data.parallel import in_parallel
 from stages.data.records import read_records
 from stages.probabilities import probabilities
 

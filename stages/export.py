@@ -110,12 +110,9 @@ def _parity_from_bytes(
     asked = records.take(ASKED_PHOTOS) if same else records
     singles = [given for given, *_ in encoded_photos(records.take(TIMED_PHOTOS), 1)]
     run = padded(open_saved_model(path), batch_size)
-    found = measure(run, encoded_photos(asked, batch_size), singles, evaluated, AT_ONCE)
-    if not same:
-        return found
-    flips = [key for key, number in found.names.items() if evaluated.get(key) != number]
-    right = round(evaluate.facts["top1"] * len(evaluated))
-    return found._replace(names={**evaluated, **found.names}, flips=flips, right=right)
+    batches, unasked = encoded_photos(asked, batch_size), evaluated if same else None
+    found = measure(run, batches, singles, evaluated, AT_ONCE, unasked)
+    return found._replace(right=round(evaluate.facts["top1"] * len(evaluated))) if same else found
 
 
 def _parity(one: Format, path: Path, card: Card, records: Any, batch_size: int, evaluated: dict[str, int]) -> Parity:

@@ -148,10 +148,7 @@ def build(
 
 
 def initial_values(card: Card, network: Callable[..., Any], values: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
-    """Return a network's variables by name, in order of construction: from `values`, else drawn from (seed, name).
-
-    They are those of `build`, which traces the network twice to make them.
-    """
+    """Return what `build` has its variables begin with, by name, in order of construction."""
     from stages.networks.module import outline
 
     declared = outline(network, input_shape(card)).variables

@@ -40,11 +40,11 @@ def open_model(path: Path, batch_size: int) -> OpenedModel:
     from stages.parity import padded
     from stages.probabilities import probabilities
     from stages.runtimes import onnx_description, open_runtime
-    from stages.saved_model import SavedModel
+    from stages.saved_model import open_saved_model
 
     kind = format_of(path)
     if kind is Format.saved_model:
-        loaded = SavedModel(path)
+        loaded = open_saved_model(path)
         return OpenedModel(
             loaded.labels,
             loaded.reject_threshold,

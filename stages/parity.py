@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.data.batches import prepared_batches, run_padded, without_autotune
+from stages.data.parallel import in_parallel
 from stages.data.preprocessing import Preprocessing
 
 WARM_UP = 1
-WINDOW = 16
-"""How many batches are held at once."""
 
 
 class Parity(NamedTuple):
@@ -70,28 +67,29 @@ def measure(
     singles: Sequence[Any],
     evaluated: Mapping[str, int],
     at_once: int,
+    unasked: Mapping[str, int] | None = None,
 ) -> Parity:
     """Run a model one by one over `singles`, then over all photos, `at_once` batches at a time.
 
-    `evaluated` says each photo's best class as it was evaluated; a photo that isn't among the batches counts as a flip.
+    `evaluated` says each photo's best class as it was evaluated. A photo that isn't among the batches has the one that
+    `unasked` says, or counts as a flip.
     """
     median, slowest = latency(run, singles)  # first: a graph is optimised for one caller, not two
-    names: dict[str, int] = {}
+    asked: dict[str, int] = {}
     right = 0
 
-    def best(batch: Batch) -> NDArray[np.int64]:
-        numbers: NDArray[np.int64] = run(batch[0]).argmax(axis=1)
-        return numbers
+    def best(batch: Batch) -> tuple[Sequence[str], NDArray[np.int64], NDArray[np.int64]]:
+        given, sha256s, labels = batch
+        return sha256s, labels, run(given).argmax(axis=1)
 
     began = time.perf_counter()
-    with ThreadPoolExecutor(at_once) as executor:
-        while window := list(islice(batches, WINDOW)):
-            for (_, sha256s, labels), numbers in zip(window, executor.map(best, window), strict=True):
-                names.update(zip(sha256s, numbers.tolist(), strict=True))
-                right += int(np.sum(numbers == labels))
+    for sha256s, labels, numbers in in_parallel(best, batches, at_once):
+        asked.update(zip(sha256s, numbers.tolist(), strict=True))
+        right += int(np.sum(numbers == labels))
     seconds = time.perf_counter() - began
+    names = {**(unasked or {}), **asked}
     flips = [sha256 for sha256, wanted in evaluated.items() if names.get(sha256) != wanted]
-    return Parity(names, flips, right, median, slowest, len(names) / seconds)
+    return Parity(names, flips, right, median, slowest, len(asked) / seconds)
 
 
 def latency(run: Callable[[Any], Any], singles: Sequence[Any]) -> tuple[float, float]:

@@ -135,7 +135,7 @@ def _looks(evaluate: Path, ingest: Path, split: str, labels: list[str], rows: Ro
     import numpy as np
 
     from stages.data.batches import AT_ONCE, BATCH_SIZE
-    from stages.data.checks import in_parallel
+    from stages.data.parallel import in_parallel
     from stages.data.photos import Photos
     from stages.evaluated import SAVED_MODEL
     from stages.occlusion import covered, overlay, score_drops

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.data.checks import Limits, in_parallel, usable_bytes
+from stages.data.checks import Limits, usable_bytes
 from stages.data.formats import NotUsable
+from stages.data.parallel import in_parallel
 from stages.data.sources.parquet import count_images, read_images
 from stages.data.sources.photo import read_bytes
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from itertools import islice
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +25,6 @@ from stages.data.sources.photo import Photo, read_bytes
 from stages.data.twins import perceptual_hash
 from stages.tensorflow import tf
 
-WINDOW = 16
 MOST_GROUP_BYTES = 16_000_000
 THUMBNAIL_PX = 16
 """A JPEG is decoded at the smallest size that leaves its shorter side this long."""
@@ -38,7 +33,6 @@ MOST_DIFFERENCE = 6.0
 """How far apart two decoders' pixels may be, on average, of 255: rounding is below 1, wrong colours are above 10."""
 
 NO_PHOTO = Photo("", "")
-T = TypeVar("T")
 
 
 class Limits(NamedTuple):
@@ -68,16 +62,6 @@ class Checked(NamedTuple):
     reason: str = ""
     note: str = ""
     encoded: bytes | None = None
-
-
-def in_parallel(work: Callable[[T], Any], items: Iterable[T], threads: int) -> Iterator[Any]:
-    """Map over items with threads (0: two for each core), in order, at most a window ahead."""
-    waiting = iter(items)
-    with ThreadPoolExecutor(threads or 2 * (os.cpu_count() or 1)) as executor:
-        under_way = deque(executor.submit(work, item) for item in islice(waiting, WINDOW))
-        while under_way:
-            yield under_way.popleft().result()
-            under_way.extend(executor.submit(work, item) for item in islice(waiting, 1))
 
 
 def check_photos(photos: Sequence[Photo], limits: Limits, find: Find = lambda sha256: None) -> list[Checked]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import fsync
 from pipeline.errors import UserError
-from stages.data.checks import in_parallel
 from stages.data.formats import sniff
+from stages.data.parallel import in_parallel
 from stages.data.records import FOOTER_BYTES, HEADER_BYTES, Record, serialize, write_shard
 from stages.data.selection import Selection
 from stages.data.split_config import SPLITS

@@ -14,8 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.artifact import fsync
-from stages.data.checks import Checked, Limits, check_photos, in_parallel
+from stages.data.checks import Checked, Limits, check_photos
 from stages.data.known_photos import Find
+from stages.data.parallel import in_parallel
 from stages.data.sources.photo import WHOLE, Photo, read_bytes
 from stages.progress import Advance
 

@@ -118,31 +118,27 @@ class SlimModule(tf.Module):  # type: ignore[misc]  # TensorFlow carries no type
         values: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
-        """Make the variables by tracing once on [None, *input_shape] float32.
+        """Make the variables that the network's outline on [None, *input_shape] float32 has.
 
         A variable named in `values` starts there; another draws its initial value from (seed, name).
         """
         super().__init__()
-        self.variables_by_name: dict[str, Any] = {}
-        self._network, self._seed = network, seed
-        # A function, since tf.Module would take a dict for something to be saved.
-        self._given: Callable[[str], Any] = (values or {}).get
-        specification = tf.TensorSpec([None, *input_shape], tf.float32)
-        tf.function(lambda inputs: self(inputs)[0], autograph=False).get_concrete_function(specification)
-        self._given = lambda name: None
+        given = values or {}
+        self._network = network
+        self.variables_by_name: dict[str, Any] = {
+            name: tf.Variable(
+                given[name] if name in given else one.initial_value(name, seed),
+                trainable=one.trainable,
+                name=name,
+                dtype=one.dtype,
+            )
+            for name, one in outline(network, input_shape).variables.items()
+        }
 
     def __call__(self, inputs: Any, is_training: bool = False, **options: Any) -> tuple[Any, dict[str, Any]]:
         """Run the network: `(output, end_points)`. Call it inside a `tf.function`."""
-        return call_network(self._network, self._get, inputs, is_training=is_training, **options)
 
-    def _get(self, getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
-        """Stand in for `get_variable`, as its custom getter."""
-        if name not in self.variables_by_name:
-            declared = declare(wanted)
-            with tf.init_scope():
-                value = self._given(name)
-                value = declared.initial_value(name, self._seed) if value is None else value
-                self.variables_by_name[name] = tf.Variable(
-                    value, trainable=declared.trainable, name=name, dtype=declared.dtype
-                )
-        return self.variables_by_name[name]
+        def get(getter: Any, name: str, *_: Any, **__: Any) -> Any:
+            return self.variables_by_name[name]
+
+        return call_network(self._network, get, inputs, is_training=is_training, **options)

@@ -30,7 +30,7 @@ from stages.model_card import escaped, licence
 from stages.model_file import FILE, parse_description, read_description
 from stages.model_places import FILES, format_of
 from stages.runtimes import onnx_description, open_runtime
-from stages.saved_model import SavedModel
+from stages.saved_model import SavedModel, open_saved_model
 from tests.stages.toy_training import CLASSES, SIDE, config, phase
 
 FLOAT = (Format.saved_model, Format.frozen_graph, Format.litert, Format.onnx)
@@ -107,6 +107,15 @@ def test_the_saved_models_probabilities_are_the_evaluated_ones(trained, exported
     assert len(said) == len(photos)
     for number, key in enumerate(photos.keys):
         assert classify([photos.encoded(number)])[0] == pytest.approx(said[key], abs=1e-5)
+
+
+def test_a_saved_model_of_the_same_bytes_is_loaded_once(exported, trained, tmp_path):
+    first = open_saved_model(exported / FILES[Format.saved_model])
+    assert open_saved_model(trained["evaluate"].path / SAVED_MODEL) is first
+    changed = tmp_path / "changed"
+    shutil.copytree(exported / FILES[Format.saved_model], changed)
+    (changed / "fingerprint.pb").unlink()
+    assert open_saved_model(changed) is not first
 
 
 def spoil(material: Material, values: dict, folder: Path) -> Material:

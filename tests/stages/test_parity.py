@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stages import parity
+from stages.data import parallel
 from stages.data.records import Record, read_records, serialize, write_shard
 from stages.parity import encoded_photos, latency, measure, padded
 
@@ -43,7 +44,7 @@ def photos(tmp_path: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize(("batch_size", "window"), [(16, 16), (7, 2), (100, 1)])
 def test_each_photo_is_named_whatever_the_batches(photos, tmp_path, monkeypatch, batch_size, window):
-    monkeypatch.setattr(parity, "WINDOW", window)
+    monkeypatch.setattr(parallel, "WINDOW", window)
     classify, records = Classifier(), read_records(tmp_path, "test")
     singles = [given for given, *_ in encoded_photos(records.take(5), 1)]
     found = measure(padded(classify, batch_size), encoded_photos(records, batch_size), singles, photos, 2)
@@ -63,6 +64,16 @@ def test_photos_that_are_named_otherwise_or_not_at_all_are_listed(photos, tmp_pa
     assert found.flips == [other, "0" * 64]
     assert found.flipped == 2 / 75
     assert absent in found.names
+
+
+def test_a_photo_that_is_not_asked_has_the_name_that_is_said(photos, tmp_path):
+    records = read_records(tmp_path, "test")
+    asked = {sha256 for _, sha256s, _ in encoded_photos(records.take(10), 8) for sha256 in sha256s}
+    said = {sha256: (number + 1) % CLASSES for sha256, number in photos.items()}
+    single = next(encoded_photos(records, 1))[0]
+    found = measure(Classifier(), encoded_photos(records.take(10), 8), [single], photos, 1, said)
+    assert found.names == {sha256: photos[sha256] if sha256 in asked else said[sha256] for sha256 in photos}
+    assert set(found.flips) == set(photos) - asked
 
 
 def test_latency_leaves_the_first_call_out(monkeypatch):

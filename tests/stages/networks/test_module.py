@@ -106,7 +106,7 @@ def test_the_optimised_graph_fuses_convolution_bias_and_activation(lite0):
     assert not {"Conv2D", "DepthwiseConv2dNative", "Relu6", "FusedBatchNormV3"} & set(operations)
 
 
-def test_a_network_is_traced_once_for_its_outline_and_for_freezing():
+def test_a_network_is_traced_once_for_its_outline_its_variables_and_for_freezing():
     traced = []
 
     def counted(images, *, is_training=False):
@@ -115,6 +115,7 @@ def test_a_network_is_traced_once_for_its_outline_and_for_freezing():
 
     made = outline(counted, (8, 8, 3))
     assert made is outline(counted, (8, 8, 3))
+    assert list(SlimModule(counted, (8, 8, 3)).variables_by_name) == list(made.variables)
     values = {name: np.ones(one.shape, "float32") for name, one in made.variables.items()}
     for scale in (1, 2):  # the constants are those given, each time
         values["second/depthwise_weights"] = np.full((3, 3, 8, 1), scale, "float32")
