@@ -38,7 +38,8 @@ def trained(toys) -> Artifact:
 
 def logits_of(photos: Photos, trained: Artifact) -> np.ndarray:
     card = read_card(trained.path)
-    images = tf.stack([preprocess(tf.constant(photos.encoded(n)), card.preprocessing) for n in range(len(photos))])
+    prepare = tf.function(lambda encoded: preprocess(encoded, card.preprocessing), autograph=False)
+    images = tf.stack([prepare(tf.constant(photos.encoded(number))) for number in range(len(photos))])
     return freeze_classifier(card, trained.path / "best.ckpt")(images).numpy()
 
 

@@ -46,22 +46,24 @@ def assert_close(found, expected, part=1e-4):
     np.testing.assert_allclose(found, expected, rtol=0, atol=part * np.abs(expected).max())
 
 
-def run(graph, images, values, wanted=()):
-    def build(images):
-        return graph.run(images, {name: tf.constant(values[name]) for name in graph.feeds}, wanted)
+def reads(graph, values):
+    """Return what a function takes as variables: as constants inside it they would be folded first, for seconds."""
+    return {name: tf.constant(values[name]) for name in graph.feeds}
 
-    return [output.numpy() for output in tf.function(build, autograph=False)(tf.constant(images))]
+
+def run(graph, images, values, wanted=()):
+    build = tf.function(lambda images, given: graph.run(images, given, wanted), autograph=False)
+    return [output.numpy() for output in build(tf.constant(images), reads(graph, values))]
 
 
 def gradients(graph, images, values, names):
     """Return the gradient of the output's mean square by variable."""
 
-    def build(images):
-        reads = {name: tf.identity(tf.constant(values[name])) for name in graph.feeds}
-        loss = tf.reduce_mean(graph.run(images, reads)[0] ** 2)
-        return tf.gradients(loss, [reads[name] for name in names])
+    def build(images, given):
+        loss = tf.reduce_mean(graph.run(images, given)[0] ** 2)
+        return tf.gradients(loss, [given[name] for name in names])
 
-    found = tf.function(build, autograph=False)(tf.constant(images))
+    found = tf.function(build, autograph=False)(tf.constant(images), reads(graph, values))
     return {name: gradient.numpy() for name, gradient in zip(names, found, strict=True)}
 
 
