@@ -151,11 +151,7 @@ def initial_values(card: Card, network: Callable[..., Any], values: Mapping[str,
     """Return what `build` has its variables begin with, by name, in order of construction."""
     from stages.networks.module import outline
 
-    declared = outline(network, input_shape(card)).variables
-    return {
-        name: values[name] if name in values else one.initial_value(name, seed).numpy()
-        for name, one in declared.items()
-    }
+    return outline(network, input_shape(card)).initial_values(values, seed)
 
 
 def with_input(card: Card, input_px: int | None) -> Card:

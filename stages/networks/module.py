@@ -41,6 +41,13 @@ class Outline(NamedTuple):
     given: str
     output: str
 
+    def initial_values(self, values: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """Return what each variable begins with: from `values` where these have it, else drawn from (seed, name)."""
+        return {
+            name: values[name] if name in values else one.initial_value(name, seed).numpy()
+            for name, one in self.variables.items()
+        }
+
 
 @lru_cache(maxsize=2)
 def outline(network: Network, input_shape: tuple[int, ...]) -> Outline:
@@ -123,16 +130,12 @@ class SlimModule(tf.Module):  # type: ignore[misc]  # TensorFlow carries no type
         A variable named in `values` starts there; another draws its initial value from (seed, name).
         """
         super().__init__()
-        given = values or {}
         self._network = network
+        made = outline(network, input_shape)
+        initial = made.initial_values(values or {}, seed)
         self.variables_by_name: dict[str, Any] = {
-            name: tf.Variable(
-                given[name] if name in given else one.initial_value(name, seed),
-                trainable=one.trainable,
-                name=name,
-                dtype=one.dtype,
-            )
-            for name, one in outline(network, input_shape).variables.items()
+            name: tf.Variable(initial[name], trainable=one.trainable, name=name, dtype=one.dtype)
+            for name, one in made.variables.items()
         }
 
     def __call__(self, inputs: Any, is_training: bool = False, **options: Any) -> tuple[Any, dict[str, Any]]:
