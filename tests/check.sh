@@ -6,4 +6,4 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports
-exec python -m pytest -n 2
+exec python -m pytest -n 2 --dist loadfile  # a module's fixtures are made once
