@@ -51,6 +51,10 @@ def quiet_stderr() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# scikit-learn sets these when it is imported, and it is imported while TensorFlow's threads compute and read the
+# environment: a change beneath them is a crash (getenv isn't safe beside setenv; seen once, after 30 min of training).
+for variable, value in {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}.items():
+    os.environ.setdefault(variable, value)
 with hidden("keras", "tf_keras"), quiet_stderr():
     import tensorflow as tf
     from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
