@@ -69,10 +69,13 @@ class PhaseRun:
         position, patience = self._position, self._job.config.patience_epochs
         if self._job.config.augments(self._phase):
             self._job.history.images(position.epochs_done, example_images(self._job, self._phase, EXAMPLES))
-        while position.epoch < self._phase.epochs and not self._job.signal():
-            if position.best and position.epochs_done - position.best["epoch"] >= patience:
-                break
-            self._run_epoch()
+        try:
+            while position.epoch < self._phase.epochs and not self._job.signal():
+                if position.best and position.epochs_done - position.best["epoch"] >= patience:
+                    break
+                self._run_epoch()
+        finally:
+            self._view.end_profile()
         if number := self._job.signal():
             self._stop_at(number)
 

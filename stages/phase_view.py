@@ -50,18 +50,22 @@ class PhaseView:
 
     def end(self, epoch: int) -> None:
         """Show the weights that were trained, and what they make of a batch."""
-        self._profile(0, over=True)
         weights = self._trainer.weights()
         self._history.histograms(epoch, "weights", {name: weights[name] for name in self._trainer.trained})
         if self._inputs is not None:
             self._history.histograms(epoch, "activations", self._trainer.activations(self._inputs))
             self._history.graph(self._trainer.graph(self._inputs))
 
-    def _profile(self, count: int, over: bool = False) -> None:
-        self._seen += count
-        if self._profiling and (over or self._seen >= WARM_STEPS + self._profile_steps):
+    def end_profile(self) -> None:
+        """Write the profile that is under way, if there is one; no other can begin before."""
+        if self._profiling:
             tf.profiler.experimental.stop()
             self._profiling, self._profile_steps = False, 0
-        elif self._profile_steps and not over and self._seen >= WARM_STEPS:
+
+    def _profile(self, count: int) -> None:
+        self._seen += count
+        if self._profiling and self._seen >= WARM_STEPS + self._profile_steps:
+            self.end_profile()
+        elif self._profile_steps and not self._profiling and self._seen >= WARM_STEPS:
             tf.profiler.experimental.start(str(self._logs))
             self._profiling = True
