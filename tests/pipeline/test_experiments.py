@@ -37,6 +37,11 @@ def missing_in(option: str) -> list[str]:
     return sorted(f"{group.replace('/', '.')}.{key}" for key in OmegaConf.missing_keys(values))
 
 
+def options_of(group: str) -> list[str]:
+    """List the options of a group itself, as one gives them on the command line."""
+    return [option for option in OPTIONS if option.partition("=")[0] == group]
+
+
 def test_there_are_experiments_and_options() -> None:
     assert {"classify", "flowers"} <= set(EXPERIMENTS)
     assert {"head=mlp", "train/optimizer=adam", "ingest=photos", "run=default"} <= set(OPTIONS)
@@ -70,6 +75,17 @@ def test_an_option_composes_or_names_what_it_needs(option: str) -> None:
         _, configs = typed_configs(config, STAGES)
         stage = option.partition("=")[0].partition("/")[0]
         assert stage == "run" or isinstance(configs[stage], STAGES[stage].config_type)
+
+
+@pytest.mark.parametrize("train", options_of("train"))
+@pytest.mark.parametrize("part", [*options_of("train/optimizer"), *options_of("train/augmentation")])
+def test_every_optimizer_and_augmentation_goes_with_every_training(train: str, part: str) -> None:
+    together, alone = (
+        typed_configs(compose("config", overrides=["+experiment=flowers", *options]), STAGES)[1]["train"]
+        for options in ([train, part], [part])
+    )
+    field = part.partition("=")[0].rpartition("/")[2]
+    assert getattr(together, field) == getattr(alone, field)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
