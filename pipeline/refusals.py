@@ -41,7 +41,14 @@ def explain(error: BaseException, keys: Sequence[str]) -> UserError:
             "Look into conf/ for those that there are.",
         )
     if found := re.search(r"Could not override '([^']+)'", text):
-        return _unknown_key(found.group(1), text, keys)
+        key = found.group(1)
+        inside = re.search(rf"full_key: ({re.escape(key)}\.(\S+))", text)  # key={name: value}: it is the name
+        if inside and "is not in struct" in text:
+            return UserError(
+                f"{key} takes names that aren't there yet, such as {inside.group(2)}, with a plus.",
+                f"Write '+{key}={{{inside.group(2)}: ...}}'.",
+            )
+        return _unknown_key(inside.group(1) if inside else key, keys)
     if found := re.search(r"Could not append to config.*\n?.*'([^']+)' is already|Could not append.*?'([^']+)'", text):
         key = found.group(1) or found.group(2)
         return UserError(f"{key} is there already, so it takes no plus.", f"Write {key}=... without the plus.")
@@ -70,7 +77,7 @@ def _unknown_option(text: str) -> UserError:
     )
 
 
-def _unknown_key(key: str, text: str, keys: Sequence[str]) -> UserError:
+def _unknown_key(key: str, keys: Sequence[str]) -> UserError:
     parent = key.rpartition(".")[0]
     if key in keys or any(name.startswith(f"{key}.") for name in keys):
         return UserError(

@@ -9,10 +9,12 @@ from hydra import compose, initialize_config_dir
 
 from pipeline.config import config_keys, register_schemas
 from pipeline.refusals import REFUSALS, expand_home, explain
+from stages.optimizer_config import OPTIMIZERS
 from stages.table import STAGES
 from stages.train_config import TrainConfig
 
 CONF = Path(__file__).parents[2] / "conf"
+OPTIMIZER_KEYS = sorted({key.name for one in OPTIMIZERS.values() for key in fields(one)})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -103,6 +105,20 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
             ],
         ),
         (
+            "train.class_weights={tulips: 2}",
+            [
+                "train.class_weights takes names that aren't there yet, such as tulips, with a plus.",
+                "Write '+train.class_weights={tulips: ...}'.",
+            ],
+        ),
+        (
+            "train.optimizer={momentun: 0.8}",
+            [
+                "train.optimizer.momentun is no key of this config. Did you mean train.optimizer.momentum?",
+                f"train.optimizer has: {', '.join(OPTIMIZER_KEYS)}.",
+            ],
+        ),
+        (
             "head.width=3",
             [
                 "head.width is no key of this config. Did you mean head.widths?",
@@ -117,7 +133,7 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
             "train/optimizer=adamx",
             [
                 "train/optimizer=adamx: there is no such choice.",
-                "The choices are: adam, adamw, momentum, rmsprop. Did you mean adam?",
+                "The choices are: adam, adamw, momentum, nesterov, rmsprop. Did you mean adam?",
             ],
         ),
         (
