@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 IMPORTS = """
 import sys
 import stages.tensorflow
@@ -25,3 +27,27 @@ def test_what_is_imported_beside_it_leaves_the_environment_alone():
     bare = {name: value for name, value in os.environ.items() if not name.startswith("KMP_")}
     done = subprocess.run([sys.executable, "-c", IMPORTS], env=bare, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+CONVOLVES = """
+from stages.optimised_graph import trace_graphs
+from stages.tensorflow import tf
+
+def convolve_often(images):
+    for _ in range(5):  # the largest graph counts, and writing what is counted is one of three operations
+        images = tf.nn.conv2d(images, tf.ones([3, 3, 8, 8]), 1, "SAME")
+    return images
+
+convolve = tf.function(convolve_often)
+print(sorted(operation.name for operation in trace_graphs(lambda: convolve(tf.ones([2, 9, 9, 8]))).run))
+"""
+
+
+@pytest.mark.parametrize(("chosen", "used"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
+def test_onednn_computes_on_every_cpu_unless_told_otherwise(chosen, used):
+    bare = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    done = subprocess.run(
+        [sys.executable, "-c", CONVOLVES], env={**bare, **chosen}, capture_output=True, text=True, timeout=120
+    )
+    assert "Conv2D" in done.stdout, done.stderr
+    assert ("_Mkl" in done.stdout) is used
