@@ -8,8 +8,9 @@ import pytest
 
 from stages.data.augmentation_config import CropConfig
 from stages.phase_trainer import PhaseTrainer
+from stages.phase_view import LOOKED_AT
 from stages.tensorflow import tf
-from tests.stages.toy_training import config, kept_bytes, phase
+from tests.stages.toy_training import SIDE, WIDTH, config, kept_bytes, phase
 
 
 @pytest.fixture
@@ -62,3 +63,17 @@ def test_a_profile_ends_with_a_training_that_fails(toys, profiled, monkeypatch):
     with pytest.raises(RuntimeError, match="no memory"):
         toys.train(one, toys.out())
     assert profiled == ["step", "step", "start", "step", "step", "stop"]
+
+
+def test_activations_are_shown_of_a_few_photos(toys):
+    out = toys.out()
+    toys.train(config(phase("Toy/Conv_2", "head")), out)
+    [path] = (out / "logs").glob("events*")
+    [activations] = (
+        tf.make_ndarray(value.tensor)
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == "activations/Toy/Conv_2/Relu6"
+    )
+    side = SIDE // 4
+    assert activations[:, 2].sum() == LOOKED_AT * side * side * WIDTH
