@@ -44,6 +44,7 @@ KERAS: dict[str, dict[str, Any]] = {
 SLIMLINE: dict[str, dict[str, bool]] = {
     "float32": {},
     "bfloat16": {"bfloat16": True},
+    "float32, products for gradients": {"pointwise": True},
     "float32, batch norm not fused": {"fuse": False},
 }
 Turn = Callable[[], list[float]]
@@ -95,7 +96,7 @@ def keras_turn(network: str, *, training: bool = False, jit: bool | str = "auto"
     return turn
 
 
-def slimline_turn(network: str, *, bfloat16: bool = False, fuse: bool = True) -> Turn:
+def slimline_turn(network: str, *, bfloat16: bool = False, fuse: bool = True, pointwise: bool = False) -> Turn:
     """Make a phase's trainer; return what trains it for a turn, and tells the seconds of each step but the first."""
     from stages.hardware import bfloat16_rewriting
     from stages.model import Card, classifier_network, input_shape
@@ -117,7 +118,7 @@ def slimline_turn(network: str, *, bfloat16: bool = False, fuse: bool = True) ->
     head = [name for name in declared if in_scopes(name, [SCOPE])]
     config = MomentumConfig(learning_rate=LEARNING_RATE, schedule=Schedule.constant, momentum=MOMENTUM)
     settings = Settings(CLASSES, 0, 0.0, 0.0, class_weights=None, batch_norm_decay=0.9, xla=False)
-    built = phase_network(card, PhaseConfig(trainable=[ALL]), head, fuse=fuse)
+    built = phase_network(card, PhaseConfig(trainable=[ALL]), head, fuse=fuse, pointwise=pointwise)
     trainer = PhaseTrainer(built, values, lambda variables: Optimizer(config, variables, STEPS, STEPS), settings, 1.0)
     trained = sum(int(np.prod(one.shape)) for one in trainer.trained.values())
     note(f"Slimline, {network}: trains {trained:,} values")

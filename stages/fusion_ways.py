@@ -37,14 +37,16 @@ class Model(NamedTuple):
     batch_size: int
 
 
-def make_trainer(model: Model, *, fuse: bool = True, xla: bool = False, cut: bool = False) -> PhaseTrainer:
+def make_trainer(
+    model: Model, *, fuse: bool = True, pointwise: bool = False, xla: bool = False, cut: bool = False
+) -> PhaseTrainer:
     """Make the trainer of a phase, its network whole, from images [batch, side, side, 3]; or cut as `train` cuts it.
 
     Raises:
         UserError: a scope names no variable, or the base has none to train.
     """
     names = [name for name in model.values if in_scopes(name, [SCOPE])]
-    network = phase_network(model.card, model.phase, names, fuse=fuse, cut=cut)
+    network = phase_network(model.card, model.phase, names, fuse=fuse, pointwise=pointwise, cut=cut)
     settings = Settings(
         classes=len(model.card.labels),
         seed=0,
@@ -79,6 +81,7 @@ def step_ways(model: Model, trainer: PhaseTrainer, *, xla: bool, gpu: bool) -> d
     ways |= {
         "step": Way(step),
         "plain batch norm": Way(steps_of(make_trainer(model, fuse=False))),
+        "pointwise": Way(steps_of(make_trainer(model, pointwise=True))),
         "no remapping": Way(step, within=lambda: graph_option("remapping", False, usual=True)),
         "bfloat16": Way(step, within=lambda: bfloat16_rewriting(True)),
     }

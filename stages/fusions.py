@@ -87,8 +87,8 @@ def fusions(config: FusionsConfig, out: Path, *, base: Artifact) -> Facts:
     print(f"\n{', '.join(f'{name} {value}' for name, value in about.items())}")
     print("Images and labels are random: what is on a picture doesn't change what a step costs.")
     operations = operation_rows(_graphs(config, model))
-    chosen = f"batch_norm {config.fused.batch_norm.value}, bfloat16 {config.fused.bfloat16.value}"
-    print_operations(operations, f"{chosen}, xla {config.fused.xla.value}")
+    chosen = {name: getattr(config.fused, name).value for name in ("batch_norm", "pointwise", "bfloat16", "xla")}
+    print_operations(operations, ", ".join(f"{name} {value}" for name, value in chosen.items()))
     rows = _comparisons(config, model, gpus)
     notes = notes_on(rows, gpus)
     print_comparisons(rows, config.steps, notes)
@@ -134,7 +134,7 @@ def _graphs(config: FusionsConfig, model: Model) -> Graphs:
     from stages.optimised_graph import trace_graphs
 
     always = {name: switch is Switch.always for name, switch in asdict(config.fused).items()}
-    trainer = make_trainer(model, fuse=always["batch_norm"], xla=always["xla"])
+    trainer = make_trainer(model, fuse=always["batch_norm"], pointwise=always["pointwise"], xla=always["xla"])
     side = model.phase.input_px or 0
     examples = random_examples(model, (side, side, 3), model.batch_size)
     with bfloat16_rewriting(always["bfloat16"]):
@@ -163,6 +163,7 @@ def _comparisons(config: FusionsConfig, model: Model, gpus: int) -> list[Compari
     step = times[STEP]
     return [
         compare("batch_norm", STEP, step["step"], step["plain batch norm"], auto.batch_norm.value),
+        compare("pointwise", STEP, step["pointwise"], step["step"], auto.pointwise.value),
         compare("remapping", STEP, step["step"], step["no remapping"], "always"),
         compare("optimizer", UPDATE, times[UPDATE]["fused"], times[UPDATE]["plain"], "always"),
         compare("cross_entropy", LOSS, times[LOSS]["fused"], times[LOSS]["plain"], "always"),

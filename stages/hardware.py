@@ -11,11 +11,18 @@ FAST_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 def has_fast_bfloat16() -> bool:
     """Say whether the processor multiplies bfloat16 faster than float32 (avx512_bf16 or AMX)."""
+    return bool(FAST_BFLOAT16_FLAGS & _processor_flags())
+
+
+def has_avx512() -> bool:
+    """Say whether the processor computes with vectors of 512 bits, as far as is known (Linux)."""
+    return "avx512f" in _processor_flags()
+
+
+def _processor_flags() -> set[str]:
     information = Path("/proc/cpuinfo")
-    if not information.exists():
-        return False
-    flags = next((line for line in information.read_text().splitlines() if line.startswith("flags")), "")
-    return bool(FAST_BFLOAT16_FLAGS & set(flags.split()))
+    lines = information.read_text().splitlines() if information.exists() else []
+    return set(next((line for line in lines if line.startswith("flags")), "").split())
 
 
 def has_gpu() -> bool:

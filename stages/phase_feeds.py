@@ -48,7 +48,10 @@ def phase_feeds(
     whole = network
     if network.lower is not None:
         head = [name for name in network.names if in_scopes(name, [SCOPE])]
-        whole = phase_network(job.card, phase, head, fuse=job.config.fused.batch_norm is Switch.always, cut=False)
+        fuse, pointwise = (
+            switch is Switch.always for switch in (job.config.fused.batch_norm, job.config.fused.pointwise)
+        )
+        whole = phase_network(job.card, phase, head, fuse=fuse, pointwise=pointwise, cut=False)
     validation_feed = PhotosFeed(checked, lambda record: preprocess(record["encoded"], wanted))
     return PhotosFeed(photos, view_of(seen, augmentation, job.config.seed)), validation_feed, whole
 

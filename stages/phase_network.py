@@ -11,6 +11,7 @@ from stages.model import Card, base_network, input_shape, upper_scopes
 from stages.networks.batch_norms import Statistics, fuse_frozen, use_batch_statistics
 from stages.networks.heads import make_head
 from stages.networks.module import call_network
+from stages.networks.pointwise import use_products
 from stages.networks.restore import in_scopes, some_names
 from stages.networks.symbolic import Symbolic, find_cut, lower_part, trace, upper_part
 from stages.train_config import ALL, HEAD, UPPER, UPWARDS, BatchNorm, PhaseConfig
@@ -78,12 +79,14 @@ def phase_network(
     head_names: Collection[str],
     *,
     fuse: bool,
+    pointwise: bool = False,
     on_features: bool = False,
     cut: bool = True,
 ) -> PhaseNetwork:
     """Trace the base at the phase's input size and cut it; without `cut` it is whole, from the images on.
 
-    With `on_features` there is nothing but the head.
+    `fuse` and `pointwise` are train's `fused.batch_norm` and `fused.pointwise`. With `on_features` there is nothing but
+    the head.
 
     Raises:
         UserError: a scope names no variable, or the base has none to train.
@@ -97,6 +100,8 @@ def phase_network(
     where = find_cut(traced, trainable) if cut else traced.given
     lower = lower_part(traced, where) if where != traced.given else None
     upper, plain = upper_part(traced, where), upper_part(trace(base_network(card), input_shape(card)), where)
+    if pointwise:
+        upper = use_products(upper)
     statistics: list[Statistics] = []
     if phase.batch_norm is not BatchNorm.frozen:
         upper, statistics = use_batch_statistics(upper, trainable)

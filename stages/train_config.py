@@ -107,11 +107,13 @@ class FusedConfig:
     """Which operations are fused.
 
     `batch_norm`: frozen batch norm goes into the convolution, which with its offset and activation is one operation.
-    `bfloat16`: convolutions and products in bfloat16, sums and variables in float32. `xla` compiles the step. `epoch`:
-    where the inputs lie in memory, a whole epoch is one call.
+    `pointwise`: the gradients of 1x1 convolutions are matrix products. `bfloat16`: convolutions and products in
+    bfloat16, sums and variables in float32. `xla` compiles the step. `epoch`: where the inputs lie in memory, a whole
+    epoch is one call.
     """
 
     batch_norm: Switch = Switch.auto
+    pointwise: Switch = Switch.auto
     bfloat16: Switch = Switch.auto
     xla: Switch = Switch.auto
     epoch: Switch = Switch.auto
@@ -221,12 +223,13 @@ def settle_fused(config: TrainConfig, plan: bool) -> TrainConfig:
     avx512_bf16, `+experiment=fusions`). Lower parts, which only run forwards, gain wherever the processor has it. On
     these cores XLA took 25 times as long; with a GPU, where it could not be tried, the step is compiled.
     """
-    from stages.hardware import has_fast_bfloat16, has_gpu
+    from stages.hardware import has_avx512, has_fast_bfloat16, has_gpu
 
     gpu, fast = has_gpu(), has_fast_bfloat16()
     fused = replace(
         config.fused,
         batch_norm=_settled(config.fused.batch_norm, True),
+        pointwise=_settled(config.fused.pointwise, not gpu and not has_avx512()),
         bfloat16=_settled(config.fused.bfloat16, fast and not gpu and not config.network.startswith(DEPTHWISE)),
         xla=_settled(config.fused.xla, gpu),
         epoch=_settled(config.fused.epoch, True),

@@ -63,9 +63,16 @@ class Job:
         self.class_weights = _class_weights(self.config, self.card.labels)
         check_scopes(self.config.optimizer, list(self.initial))
         head = [name for name in self.initial if in_scopes(name, [SCOPE])]
-        fuse = self.config.fused.batch_norm is Switch.always
+        fused = self.config.fused
         self.networks = [
-            phase_network(self.card, phase, head, fuse=fuse, on_features=self.config.on_features(number))
+            phase_network(
+                self.card,
+                phase,
+                head,
+                fuse=fused.batch_norm is Switch.always,
+                pointwise=fused.pointwise is Switch.always,
+                on_features=self.config.on_features(number),
+            )
             for number, phase in enumerate(self.config.phases)
         ]
 

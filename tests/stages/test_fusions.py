@@ -186,7 +186,7 @@ def test_the_ways_of_a_step_set_their_option_and_set_it_back(model):
         return tf.config.optimizer.get_experimental_options()
 
     ways = step_ways(model, make_trainer(model), xla=False, gpu=True)
-    assert list(ways) == ["step", "plain batch norm", "no remapping", "bfloat16", "float16"]
+    assert list(ways) == ["step", "plain batch norm", "pointwise", "no remapping", "bfloat16", "float16"]
     seen = {}
     for name, way in ways.items():
         with way.within():
@@ -287,14 +287,15 @@ def test_values_out_of_range_are_refused(values):
 
 def test_the_command_prints_both_tables_and_writes_them(tmp_path):
     small = ["base=mobilenet_v1", "base.multiplier=0.25", "base.size=96", "base.weights=random"]
-    own = ["fusions.batch_size=2", "fusions.steps=1", "fusions.input_px=64", "fusions.fused.batch_norm=never"]
-    command = [sys.executable, "-m", "pipeline", "+experiment=fusions", *small, *own]
+    own = ["fusions.batch_size=2", "fusions.steps=1", "fusions.input_px=64"]
+    chosen = ["fusions.fused.batch_norm=never", "fusions.fused.pointwise=always"]
+    command = [sys.executable, "-m", "pipeline", "+experiment=fusions", *small, *own, *chosen]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     said = done.stdout
     assert "input_px 64, batch_size 2" in said
-    assert "batch_norm never, bfloat16 never, xla never" in said
+    assert "batch_norm never, pointwise always, bfloat16 never, xla never" in said
     assert "no GPU here" in said or "gpus 0" not in said
     folder = tmp_path / "runs/fusions/v001"
     result = json.loads((folder / "fusions.json").read_text(encoding="utf-8"))
@@ -302,6 +303,7 @@ def test_the_command_prints_both_tables_and_writes_them(tmp_path):
     assert result["switches"] == switches
     assert [row["switch"] for row in switches] == [
         "batch_norm",
+        "pointwise",
         "remapping",
         "optimizer",
         "cross_entropy",
@@ -311,12 +313,14 @@ def test_the_command_prints_both_tables_and_writes_them(tmp_path):
         "mixed_float16",
         "xla",
     ]
-    for row in switches[:7]:
+    for row in switches[:8]:
         assert row["speedup"] == pytest.approx(row["without_ms"] / row["with_ms"])
         assert f"\n{row['switch']:<16}{row['with_ms']:>11,.3f}{row['without_ms']:>11,.3f}" in said
     operations = pq.read_table(folder / "operations.parquet").to_pylist()
     assert result["operations"] == operations
+    products = sum(row["written"] for row in operations if row["operation"] == "MatMul")
+    assert products == 2 * (CONVOLUTIONS - 1) + 3  # the first is 3x3, stride 2; the head's are three
     [norms] = [row for row in operations if row["operation"] == "FusedBatchNormV3"]
     assert norms["written"] == CONVOLUTIONS + DEPTHWISE
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["stages"]["fusions"]["facts"]["epoch_speedup"] == switches[5]["speedup"]
+    assert manifest["stages"]["fusions"]["facts"]["epoch_speedup"] == switches[6]["speedup"]

@@ -32,7 +32,13 @@ from stages.train_config import CacheConfig, FusedConfig, PhaseConfig, Switch, T
 SIDE, WIDTH = 32, 12
 CLASSES = {"ant": (190, 80, 80), "bee": (80, 190, 80), "cat": (80, 80, 190)}
 SEEN = Preprocessing(input_px=SIDE, crop="whole", offset=128.0, scale=64.0)
-FUSED = FusedConfig(batch_norm=Switch.always, bfloat16=Switch.never, xla=Switch.never, epoch=Switch.always)
+FUSED = FusedConfig(
+    batch_norm=Switch.always,
+    pointwise=Switch.always,
+    bfloat16=Switch.never,
+    xla=Switch.never,
+    epoch=Switch.always,
+)
 CACHE = CacheConfig(views=3, bfloat16=Switch.never, batch_size=8)
 MEASURES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "gradient_norm", "learning_rate")
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from stages.networks.batch_norms import fuse_frozen, use_batch_statistics
+from stages.networks.folding import node_name
 from stages.networks.module import SlimModule
+from stages.networks.pointwise import use_products
 from stages.networks.symbolic import find_cut, lower_part, trace, upper_part
 from stages.networks.table import NETWORKS
 from stages.tensorflow import tf
@@ -67,6 +70,17 @@ def gradients(graph, images, values, names):
     return {name: gradient.numpy() for name, gradient in zip(names, found, strict=True)}
 
 
+def gradient_operations(graph, images, values):
+    """Count the operations of the gradients of all that is trainable, and of the output."""
+
+    def build(images, given):
+        trainable = [given[name] for name, declared in graph.variables.items() if declared.trainable]
+        return tf.gradients(graph.run(images, given)[0], trainable)
+
+    function = tf.function(build, autograph=False).get_concrete_function(tf.constant(images), reads(graph, values))
+    return Counter(operation.type for operation in function.graph.get_operations())
+
+
 def test_a_graph_computes_what_the_module_does(traced):
     name, graph, values, images = traced
     module = SlimModule(network(name), (PX, PX, 3), values)
@@ -85,6 +99,29 @@ def test_fusing_changes_neither_the_output_nor_the_gradients(traced):
     plain, found = (gradients(one, images, values, names) for one in (graph, fused))
     for name in names:
         assert_close(found[name], plain[name], 1e-2)  # a sum next to zero may fall on either side of ReLU's bend
+
+
+def test_the_gradients_of_pointwise_convolutions_are_products(traced):
+    name, graph, values, images = traced
+    rewritten = use_products(graph)
+    shapes = {node_name(feed): graph.variables[name].shape for name, feed in graph.feeds.items()}
+    pointwise = [
+        node
+        for node in graph.graph_def.node
+        if node.op == "Conv2D"
+        and list(node.attr["strides"].list.i) == [1, 1, 1, 1]
+        and shapes[node_name(node.input[1])][:2] == (1, 1)
+    ]
+    assert len(pointwise) > 10
+    for one, other in ((graph, rewritten), (fuse_frozen(graph), fuse_frozen(rewritten))):
+        operations = [gradient_operations(made, images, values) for made in (one, other)]
+        assert operations[0]["Conv2DBackpropFilter"] - operations[1]["Conv2DBackpropFilter"] == len(pointwise)
+        assert operations[1]["MatMul"] - operations[0]["MatMul"] == 2 * len(pointwise)
+    names = [name for name, declared in graph.variables.items() if declared.trainable]
+    plain, found = (gradients(one, images, values, names) for one in (graph, rewritten))
+    for name in names:
+        assert_close(found[name], plain[name], 1e-3)
+    assert_close(run(rewritten, images, values)[0], run(graph, images, values)[0])
 
 
 def test_every_batch_norm_of_the_mobile_networks_is_fused():
