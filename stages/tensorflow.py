@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +54,8 @@ def quiet_stderr() -> Iterator[None]:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # TensorFlow turns oneDNN on only where a CPU multiplies bytes or bfloat16, and it is worth as much where there is but
 # AVX2: features and fine-tuning of EfficientNet-Lite0 took half and two thirds of the time on an AMD EPYC (Zen 3).
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+if platform.machine() in ("x86_64", "AMD64"):
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # scikit-learn sets these when it is imported, and it is imported while TensorFlow's threads compute and read the
 # environment: a change beneath them is a crash (getenv isn't safe beside setenv; seen once, after 30 min of training).
 for variable, value in {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}.items():
