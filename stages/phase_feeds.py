@@ -13,10 +13,8 @@ from stages.data.augmentation_config import AugmentationConfig
 from stages.data.photos import Photos
 from stages.data.preprocessing import Preprocessing, preprocess
 from stages.feeds import FeaturesFeed, Feed, PhotosFeed, ViewsFeed
-from stages.networks.heads import SCOPE
-from stages.networks.restore import in_scopes
-from stages.phase_network import PhaseNetwork, phase_network
-from stages.train_config import PhaseConfig, Switch
+from stages.phase_network import PhaseNetwork
+from stages.train_config import PhaseConfig
 from stages.training import Job
 
 
@@ -45,13 +43,7 @@ def phase_feeds(
             turns = np.random.Generator(np.random.Philox(job.config.seed)).integers(views, size=len(photos))
             training_views = ViewsFeed(*kept, photos.labels, turns)
             return training_views, ViewsFeed(*plain, checked.labels, np.zeros(len(checked), np.int64)), network
-    whole = network
-    if network.lower is not None:
-        head = [name for name in network.names if in_scopes(name, [SCOPE])]
-        fuse, pointwise = (
-            switch is Switch.always for switch in (job.config.fused.batch_norm, job.config.fused.pointwise)
-        )
-        whole = phase_network(job.card, phase, head, fuse=fuse, pointwise=pointwise, cut=False)
+    whole = network if network.lower is None else job.network(phase, cut=False)
     validation_feed = PhotosFeed(checked, lambda record: preprocess(record["encoded"], wanted))
     return PhotosFeed(photos, view_of(seen, augmentation, job.config.seed)), validation_feed, whole
 

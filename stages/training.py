@@ -20,7 +20,7 @@ from stages.networks.heads import SCOPE
 from stages.networks.restore import in_scopes
 from stages.optimizer_config import check_scopes
 from stages.phase_network import PhaseNetwork, phase_network
-from stages.train_config import Switch, TrainConfig
+from stages.train_config import PhaseConfig, Switch, TrainConfig
 from stages.train_state import TrainState
 
 log = logging.getLogger(__name__)
@@ -62,19 +62,22 @@ class Job:
         """
         self.class_weights = _class_weights(self.config, self.card.labels)
         check_scopes(self.config.optimizer, list(self.initial))
-        head = [name for name in self.initial if in_scopes(name, [SCOPE])]
-        fused = self.config.fused
         self.networks = [
-            phase_network(
-                self.card,
-                phase,
-                head,
-                fuse=fused.batch_norm is Switch.always,
-                pointwise=fused.pointwise is Switch.always,
-                on_features=self.config.on_features(number),
-            )
+            self.network(phase, on_features=self.config.on_features(number))
             for number, phase in enumerate(self.config.phases)
         ]
+
+    def network(self, phase: PhaseConfig, *, on_features: bool = False, cut: bool = True) -> PhaseNetwork:
+        """Make a phase's network, fused as the config has it; see `phase_network`."""
+        return phase_network(
+            self.card,
+            phase,
+            [name for name in self.initial if in_scopes(name, [SCOPE])],
+            fuse=self.config.fused.batch_norm is Switch.always,
+            pointwise=self.config.fused.pointwise is Switch.always,
+            on_features=on_features,
+            cut=cut,
+        )
 
     def steps_left(self, photos: int) -> list[tuple[str, int]]:
         """Return each phase's name and how many steps it has yet to do at most, by the number of training photos."""

@@ -18,9 +18,7 @@ def use_products(network: Symbolic) -> Symbolic:
     variable itself: rewrite before batch norm is fused.
     """
     kernels = {
-        node_name(feed): network.variables[name].shape
-        for name, feed in network.feeds.items()
-        if tuple(network.variables[name].shape[:2]) == (1, 1)
+        node_name(feed) for name, feed in network.feeds.items() if tuple(network.variables[name].shape[:2]) == (1, 1)
     }
     graph_def = tf.compat.v1.GraphDef()
     graph_def.CopyFrom(network.graph_def)
