@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from stages.data.batches import run_padded, run_prepared
-from stages.hardware import bfloat16_rewriting, has_fast_bfloat16
-from stages.model import Card, base_network, input_shape
-from stages.networks.checkpoint import read_checkpoint
-from stages.networks.frozen_graph import cut_graph
-from stages.networks.graph_file import read_graph
-from stages.networks.module import freeze, outline
-from stages.networks.table import NETWORKS
-from stages.tensorflow import tf
+from slimline.stages.backend.hardware import bfloat16_rewriting, has_fast_bfloat16
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.images.batches import run_padded, run_prepared
+from slimline.stages.models.card import Card, base_network, input_shape
+from slimline.stages.networks.graphs.file import read_graph
+from slimline.stages.networks.graphs.frozen_graph import cut_graph
+from slimline.stages.networks.graphs.module import freeze, outline
+from slimline.stages.networks.table import NETWORKS
+from slimline.stages.networks.weights.checkpoint import read_checkpoint
 
 REPEATS = 3
 PHOTOS = 600

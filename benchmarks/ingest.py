@@ -47,13 +47,13 @@ def scratch() -> Iterator[Path]:
 
 def rate(folder: Path) -> None:
     """Compare ingest with reading and decoding alone: the same files, decoder, groups and threads, in turn."""
-    from stages.data.checks import decode_small
-    from stages.data.parallel import in_parallel
-    from stages.data.sources.photo import read_bytes
-    from stages.data.survey import GROUP
-    from stages.ingest import ingest
-    from stages.ingest_config import IngestConfig, settle_source
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
+    from slimline.stages.data.checking.checks import decode_small
+    from slimline.stages.data.checking.survey import GROUP
+    from slimline.stages.data.config import IngestConfig, settle_source
+    from slimline.stages.data.sources.photo import read_bytes
+    from slimline.stages.images.parallel import in_parallel
+    from slimline.stages.ingest import ingest
 
     config = settle_source(IngestConfig(images=str(folder), seed=0), False)
     photos = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -91,10 +91,10 @@ def reading(folder: Path) -> None:
     """Compare reading the training shards with reading the same photos' files, in shuffled order."""
     import pyarrow.parquet as pq
 
-    from stages.data.records import READ_BATCH, read_batches, shard_paths
-    from stages.ingest import ingest
-    from stages.ingest_config import IngestConfig, settle_source
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
+    from slimline.stages.data.config import IngestConfig, settle_source
+    from slimline.stages.data.storing.records import READ_BATCH, read_batches, shard_paths
+    from slimline.stages.ingest import ingest
 
     with scratch() as base:
         photos, out = base / "photos", base / "shards"

@@ -141,10 +141,10 @@ def ask(port: int, photos: list[bytes]) -> list[float]:
 def batches(folder: Path, model: Path) -> None:
     """Print how many photos a second the exported model scores in batches, two at once, checked as the server does."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    from stages.model_places import find_model
-    from stages.opened_model import open_model
-    from stages.scored_photos import scored_photos
-    from stages.usable_photos import usable_photos
+    from slimline.stages.data.checking.usable_photos import usable_photos
+    from slimline.stages.models.formats import find_model
+    from slimline.stages.models.opened import open_model
+    from slimline.stages.serving.scored_photos import scored_photos
 
     opened = open_model(find_model(str(model), "model"), 16)
     paths = sorted(folder.rglob("*.jpg"))[:: max(1, 2934 // REQUESTS)]

@@ -53,7 +53,7 @@ MORE = 50
 
 def machine() -> str:
     """Say what this is measured on."""
-    from stages.hardware import has_fast_bfloat16
+    from slimline.stages.backend.hardware import has_fast_bfloat16
 
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
@@ -115,7 +115,7 @@ def train_above(
     """
     import pyarrow.parquet as pq
 
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
 
     phase = f"{{trainable:[{scope}],epochs:{CUT_EPOCHS},augment:false,batch_size:32}}"
     weights = "base.weights=random" if "inception" in arguments[0] else "base.weights=imagenet"

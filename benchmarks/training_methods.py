@@ -68,7 +68,7 @@ def retrain(folder: Path, model: Path) -> None:
     """Do as retrain.py does, and print its test accuracy."""
     from bases import one_by_one
 
-    from stages.networks.graph_file import read_graph
+    from slimline.stages.networks.graphs.file import read_graph
 
     photos = sorted(folder.rglob("*.jpg"))
     classes = sorted({path.parent.name for path in photos})
@@ -102,7 +102,7 @@ def drawn_batch(rows: list[list[Path]]) -> tuple[list[list[float]], list[int]]:
 
 def train_on_files(splits: dict[str, list[list[Path]]], logs: Path) -> float:
     """Train a layer by gradient descent, and return its test accuracy."""
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
 
     v1 = tf.compat.v1
     rows = splits["training"]
@@ -139,7 +139,7 @@ def train_on_files(splits: dict[str, list[list[Path]]], logs: Path) -> float:
 
 def summarize(variable: Any) -> None:
     """Have TensorBoard show a variable's mean, spread, bounds and distribution."""
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
 
     scalar = tf.compat.v1.summary.scalar
     name = variable.op.name

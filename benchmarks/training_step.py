@@ -98,18 +98,18 @@ def keras_turn(network: str, *, training: bool = False, jit: bool | str = "auto"
 
 def slimline_turn(network: str, *, bfloat16: bool = False, fuse: bool = True, pointwise: bool = False) -> Turn:
     """Make a phase's trainer; return what trains it for a turn, and tells the seconds of each step but the first."""
-    from stages.hardware import bfloat16_rewriting
-    from stages.model import Card, classifier_network, input_shape
-    from stages.networks.heads import SCOPE
-    from stages.networks.module import outline
-    from stages.networks.restore import in_scopes
-    from stages.networks.table import NETWORKS
-    from stages.optimizers import MomentumConfig, Optimizer
-    from stages.phase_network import phase_network
-    from stages.phase_trainer import PhaseTrainer, Settings
-    from stages.schedules import Schedule
-    from stages.tensorflow import tf
-    from stages.train_config import ALL, PhaseConfig
+    from slimline.stages.backend.hardware import bfloat16_rewriting
+    from slimline.stages.backend.tensorflow import tf
+    from slimline.stages.models.card import Card, classifier_network, input_shape
+    from slimline.stages.networks.architectures.heads import SCOPE
+    from slimline.stages.networks.graphs.module import outline
+    from slimline.stages.networks.table import NETWORKS
+    from slimline.stages.networks.weights.restore import in_scopes
+    from slimline.stages.training.config import ALL, PhaseConfig
+    from slimline.stages.training.network import phase_network
+    from slimline.stages.training.optimizers import MomentumConfig, Optimizer
+    from slimline.stages.training.schedules import Schedule
+    from slimline.stages.training.trainer import PhaseTrainer, Settings
 
     labels = [f"class {number}" for number in range(CLASSES)]
     card = Card(network, NETWORKS[network].preprocessing, labels, {}, "random", "")
@@ -167,7 +167,7 @@ def serve(side: str) -> None:
 
 def step(*networks: str) -> None:
     """Compare Slimline's steps with Keras's, of each network: images a second, medians over the turns' steps."""
-    from stages.hardware import has_fast_bfloat16
+    from slimline.stages.backend.hardware import has_fast_bfloat16
 
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     for network in networks or SIDES_PX:

@@ -13,9 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.artifact import canonical_json, digest_text
-from pipeline.stage import Stage
+from slimline.pipeline.artifact import canonical_json, digest_text
+from slimline.pipeline.stage import Stage
 
+PROJECT, FRAMEWORK = "slimline", "slimline.pipeline"
 MEMORY_FORMAT = 1
 MOST_REMEMBERED = 4096
 """Entries of the memory, each of some hundred bytes; beyond, it begins anew."""
@@ -57,9 +58,8 @@ def code_digests(stage: Stage, memory: Path) -> dict[str, str]:
 def imported_versions(stage: Stage, memory: Path) -> dict[str, str]:
     """Return the version of each installed distribution that the stage's code imports, by its name."""
     _, imports = _reach(stage.function.__module__, memory)
-    own = stage.function.__module__.partition(".")[0]
     distributions = _distributions()
-    names = {name for item in imports for name in distributions.get(item, []) if item not in (own, "pipeline")}
+    names = {name for item in imports for name in distributions.get(item, [])}
     return {name: importlib.metadata.version(name) for name in sorted(names)}
 
 
@@ -71,22 +71,26 @@ def _distributions() -> Mapping[str, list[str]]:
 @cache
 def _reach(module: str, memory: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Follow imports from a module: (modules of its own top package, top names from elsewhere)."""
-    own = module.partition(".")[0]
+    followed = {module.partition(".")[0], PROJECT}
     waiting, reached, outside = [module], set(), set()
     while waiting:
         name = waiting.pop()
-        if name in reached or _source(name) is None:
+        if name in reached or _is_framework(name) or _source(name) is None:
             continue
         reached.add(name)
         for imported in _parsed(name, memory).imports:
             top = imported.partition(".")[0]
-            if top != own:
+            if top not in followed:
                 outside.add(top)
                 continue
             pieces = imported.split(".")
             waiting.extend(".".join(pieces[: length + 1]) for length in range(len(pieces)))
     _remembered(memory).keep()
     return tuple(sorted(reached)), tuple(sorted(outside))
+
+
+def _is_framework(module: str) -> bool:
+    return module in (PROJECT, FRAMEWORK) or module.startswith(f"{FRAMEWORK}.")
 
 
 @cache

@@ -11,8 +11,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.errors import UserError
-from pipeline.stage import Stage
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import Stage
 
 SCHEMA = "schema"
 

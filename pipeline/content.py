@@ -12,8 +12,8 @@ from itertools import islice, tee
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.artifact import digest_file
-from pipeline.errors import UserError
+from slimline.pipeline.artifact import digest_file
+from slimline.pipeline.errors import UserError
 
 FRESH_SECONDS = 2.0
 """A file changed this recently isn't remembered: it may change again within its clock's resolution."""

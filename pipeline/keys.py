@@ -8,9 +8,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import Artifact, canonical_json, digest_text
-from pipeline.content import ContentDigests
-from pipeline.stage import Stage
+from slimline.pipeline.artifact import Artifact, canonical_json, digest_text
+from slimline.pipeline.content import ContentDigests
+from slimline.pipeline.stage import Stage
 
 STORE_FORMAT = 1
 KEY_LENGTH = 32

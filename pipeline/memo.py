@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import Facts, canonical_json, digest_text
+from slimline.pipeline.artifact import Facts, canonical_json, digest_text
 
 MEMO_FORMAT = 1
 KEY_LENGTH = 32

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.artifact import Artifact, canonical_json
-from pipeline.code import read_code
-from pipeline.errors import Undecided, UserError
-from pipeline.keys import key_parts, make_key
-from pipeline.stage import Stage
-from pipeline.store import Store
+from slimline.pipeline.artifact import Artifact, canonical_json
+from slimline.pipeline.code import read_code
+from slimline.pipeline.errors import Undecided, UserError
+from slimline.pipeline.keys import key_parts, make_key
+from slimline.pipeline.stage import Stage
+from slimline.pipeline.store import Store
 
 MOST_REASONS = 3
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config import SCHEMA
-from pipeline.errors import UserError
+from slimline.pipeline.config import SCHEMA
+from slimline.pipeline.errors import UserError
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 """Hydra also raises a bare ValueError, for a choice that is null."""

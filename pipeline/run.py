@@ -15,7 +15,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import Artifact, Facts, write_json, write_text
+from slimline.pipeline.artifact import Artifact, Facts, write_json, write_text
 
 METRICS = "metrics.json"
 VERSION = re.compile(r"v(\d{3,})$")

@@ -11,16 +11,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.artifact import Artifact, Facts, empty_folder
-from pipeline.code import read_code
-from pipeline.config import RunConfig, check_names, typed_configs
-from pipeline.errors import Stopped, UserError
-from pipeline.keys import key_parts, make_key
-from pipeline.memo import Memo
-from pipeline.plan import make_plan, order_stages
-from pipeline.run import Run
-from pipeline.stage import RunRecord, Stage
-from pipeline.store import Store
+from slimline.pipeline.artifact import Artifact, Facts, empty_folder
+from slimline.pipeline.code import read_code
+from slimline.pipeline.config import RunConfig, check_names, typed_configs
+from slimline.pipeline.errors import Stopped, UserError
+from slimline.pipeline.keys import key_parts, make_key
+from slimline.pipeline.memo import Memo
+from slimline.pipeline.plan import make_plan, order_stages
+from slimline.pipeline.run import Run
+from slimline.pipeline.stage import RunRecord, Stage
+from slimline.pipeline.store import Store
 
 log = logging.getLogger(__name__)
 

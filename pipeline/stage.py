@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.artifact import Artifact, Facts
-from pipeline.memo import Memo
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.memo import Memo
 
 Predicate = Callable[[Any], bool]
 F = TypeVar("F", bound=Callable[..., Facts])

@@ -13,10 +13,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.artifact import RECORD, Artifact, Facts, fsync, read_artifact, seal
-from pipeline.content import ContentDigests
-from pipeline.memo import Memo
-from pipeline.stage import Stage
+from slimline.pipeline.artifact import RECORD, Artifact, Facts, fsync, read_artifact, seal
+from slimline.pipeline.content import ContentDigests
+from slimline.pipeline.memo import Memo
+from slimline.pipeline.stage import Stage
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
-from pipeline.run import read_manifest
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.run import read_manifest
 
 TOKEN = "SLIMLINE_SWEEP"
 """The environment variable that tells a launcher's processes which sweep they belong to."""

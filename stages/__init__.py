@@ -1,1 +1,1 @@
-"""The domain: one file, one stage, one config group, one folder in the store; nouns that stages share beside them."""
+"""The domain: one file, one stage, one config group, one folder in the store; rooms hold the nouns they share."""

@@ -7,18 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import Facts, digest_file, write_json
-from pipeline.config import require_path
-from pipeline.errors import UserError
-from pipeline.stage import stage
-from stages.base_config import FROZEN_GRAPH, BaseConfig, FrozenGraphConfig, MobilenetConfig
-from stages.networks.class_files import INCEPTION_2015_SYNSETS
-from stages.networks.given import IMAGENET, RANDOM, find_given
-from stages.networks.published import Published, published_choices, published_weights
-from stages.networks.table import NETWORKS
+from slimline.pipeline.artifact import Facts, digest_file, write_json
+from slimline.pipeline.config import require_path
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import stage
+from slimline.stages.models.base_config import FROZEN_GRAPH, BaseConfig, FrozenGraphConfig, MobilenetConfig
+from slimline.stages.networks.table import NETWORKS
+from slimline.stages.networks.weights.class_files import INCEPTION_2015_SYNSETS
+from slimline.stages.networks.weights.published import Published, published_choices, published_weights
+from slimline.stages.networks.weights.user_weights import IMAGENET, RANDOM, find_given
 
 if TYPE_CHECKING:
-    from stages.pretrained import Pretrained
+    from slimline.stages.models.pretrained import Pretrained
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def settle_weights(config: BaseConfig, plan: bool) -> BaseConfig:
     if config.weights == RANDOM:
         return replace(config, weights_kind=RANDOM)
     if config.weights == IMAGENET:
-        from stages.networks.cache import locate
+        from slimline.stages.networks.weights.cache import locate
 
         _, path = locate(_choices(config), mirror=config.mirror, plan=plan)
         return replace(config, weights_kind=IMAGENET, weights_sha256=digest_file(path), weights_path=str(path))
@@ -105,12 +105,12 @@ def base(config: BaseConfig, out: Path) -> Facts:
     Raises:
         UserError: the weights don't fit the network, or it doesn't recognise the photo.
     """
-    from stages.model import write_card
-    from stages.self_test import self_test
+    from slimline.stages.models.card import write_card
+    from slimline.stages.models.self_test import self_test
 
     made = _frozen_base(config) if isinstance(config, FrozenGraphConfig) else _slim_base(config)
     if made.values:
-        from stages.networks.checkpoint import write_checkpoint
+        from slimline.stages.networks.weights.checkpoint import write_checkpoint
 
         write_checkpoint(out / "model.ckpt", made.values)
         write_json(out / "restore.json", made.report)
@@ -134,10 +134,10 @@ def base(config: BaseConfig, out: Path) -> Facts:
 
 
 def _slim_base(config: BaseConfig) -> Pretrained:
-    from stages.model import Card
-    from stages.networks.given import Given
-    from stages.networks.sources import Source
-    from stages.pretrained import make_slim_base
+    from slimline.stages.models.card import Card
+    from slimline.stages.models.initial_weights import Source
+    from slimline.stages.models.pretrained import make_slim_base
+    from slimline.stages.networks.weights.user_weights import Given
 
     path = Path(config.weights_path or "")
     source, label = Source(), RANDOM
@@ -165,8 +165,8 @@ def _slim_base(config: BaseConfig) -> Pretrained:
 
 
 def _frozen_base(config: FrozenGraphConfig) -> Pretrained:
-    from stages.model import Card
-    from stages.pretrained import make_frozen_base
+    from slimline.stages.models.card import Card
+    from slimline.stages.models.pretrained import make_frozen_base
 
     graph = Path(config.graph)
     card = Card(FROZEN_GRAPH, config.preprocessing(), [], None, graph.name, digest_file(graph))

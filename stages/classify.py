@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import Artifact, Facts
-from pipeline.config import require_range
-from pipeline.content import files_below
-from pipeline.errors import UserError
-from pipeline.stage import stage
-from stages.answers import FAILURES, Answers, Kind
-from stages.data.sources.photo import EXTENSIONS
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.config import require_range
+from slimline.pipeline.content import files_below
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import stage
+from slimline.stages.data.sources.photo import EXTENSIONS
+from slimline.stages.serving.answers import FAILURES, Answers, Kind
 
 if TYPE_CHECKING:
-    from stages.opened_model import OpenedModel
+    from slimline.stages.models.opened import OpenedModel
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +59,10 @@ class ClassifyConfig:
 
 def settle_images(config: ClassifyConfig, plan: bool) -> ClassifyConfig:
     """Find every photo that is meant, and the model, before anything runs."""
-    from stages.imagenet import photo_path
+    from slimline.stages.imagenet.photo import photo_path
 
     if config.model is not None:
-        from stages.model_places import find_model
+        from slimline.stages.models.formats import find_model
 
         find_model(config.model, "classify.model")
     paths = [str(path) for path in _expand(config.images)] if config.images else [str(photo_path())]
@@ -95,10 +95,10 @@ def classify(config: ClassifyConfig, out: Path, *, base: Artifact | None) -> Fac
     Raises:
         UserError: at the end, when all others are classified: photos couldn't be used.
     """
-    from stages.opened_model import open_base, open_model
-    from stages.progress import progress
-    from stages.scored_photos import scored_photos
-    from stages.usable_photos import count_photos, usable_photos
+    from slimline.pipeline.progress import progress
+    from slimline.stages.data.checking.usable_photos import count_photos, usable_photos
+    from slimline.stages.models.opened import open_base, open_model
+    from slimline.stages.serving.scored_photos import scored_photos
 
     model = open_base(base.path, config.batch_size) if base else open_model(_model_path(config), config.batch_size)
     if not model.trained:
@@ -144,7 +144,7 @@ def classify(config: ClassifyConfig, out: Path, *, base: Artifact | None) -> Fac
 
 
 def _model_path(config: ClassifyConfig) -> Path:
-    from stages.model_places import find_model
+    from slimline.stages.models.formats import find_model
 
     return find_model(str(config.model), "classify.model")
 
@@ -152,6 +152,6 @@ def _model_path(config: ClassifyConfig) -> Path:
 def _shown_names(model: OpenedModel, full: bool) -> list[str]:
     if not full:
         return model.labels
-    from stages.imagenet import full_names
+    from slimline.stages.imagenet.class_names import full_names
 
     return full_names(model.labels)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.artifact import Facts, write_text
-from pipeline.errors import UserError
-from pipeline.stage import stage
+from slimline.pipeline.artifact import Facts, write_text
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import stage
 
 
 @dataclass
@@ -19,7 +19,7 @@ class CompareConfig:
 
 def settle_runs(config: CompareConfig, plan: bool) -> CompareConfig:
     """Find the runs before anything is read."""
-    from stages.finished_run import require_evaluated
+    from slimline.stages.pages.finished_run import require_evaluated
 
     if len(config.runs) < 2:
         raise UserError(
@@ -37,8 +37,8 @@ def compare(config: CompareConfig, out: Path) -> Facts:
     Raises:
         UserError: a run isn't there, or evaluated nothing.
     """
-    from stages.compare_page import compare_page
-    from stages.finished_run import read_run
+    from slimline.stages.pages.compare import compare_page
+    from slimline.stages.pages.finished_run import read_run
 
     runs = [read_run(Path(run).expanduser()) for run in config.runs]
     write_text(out / "compare.html", compare_page(runs))

@@ -6,20 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import Artifact, Facts, read_artifact, write_json
-from pipeline.errors import UserError
-from pipeline.stage import stage
-from stages.evaluate_config import EvaluateConfig, Split
+from slimline.pipeline.artifact import Artifact, Facts, read_artifact, write_json
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import stage
+from slimline.stages.evaluation.config import EvaluateConfig, Split
 
 if TYPE_CHECKING:
-    from stages.evaluated import Evaluated
+    from slimline.stages.evaluation.predictions import Evaluated
 
 INGESTED = "artifacts/ingest"
 
 
 def settle_model(config: EvaluateConfig, plan: bool) -> EvaluateConfig:
     """Find a given model, and the photos that its run had, where no others are given."""
-    from stages.model_places import find_model
+    from slimline.stages.models.formats import find_model
 
     if config.model is None:
         return config
@@ -51,8 +51,8 @@ def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact | None, trai
     Raises:
         UserError: a metric falls short of `at_least`; photos are of classes that the model doesn't know.
     """
-    from stages.calibration import write_calibration
-    from stages.evaluated import by_checkpoint, by_model
+    from slimline.stages.evaluation.predictions import by_checkpoint, by_model
+    from slimline.stages.scoring.calibration import write_calibration
 
     photos = ingest or _kept(Path(str(config.photos)))
     splits = config.split.names
@@ -61,8 +61,8 @@ def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact | None, trai
         if train
         else by_model(Path(str(config.model)), photos.path, splits)
     )
-    from stages.curves import write_curves
-    from stages.slices import sliced_metrics
+    from slimline.stages.scoring.curves import write_curves
+    from slimline.stages.scoring.slices import sliced_metrics
 
     metrics = _metrics(config, found)
     config.at_least.check(metrics)
@@ -83,7 +83,7 @@ def _kept(path: Path) -> Artifact:
 
 
 def _metrics(config: EvaluateConfig, found: Evaluated) -> dict[str, Any]:
-    from stages.metrics import classification_metrics, confidence_intervals
+    from slimline.stages.scoring.metrics import classification_metrics, confidence_intervals
 
     return {
         **classification_metrics(found.targets, found.scores, found.labels, config.top),

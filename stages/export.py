@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import Artifact, Facts, content_digest, write_text
-from pipeline.errors import UserError
-from pipeline.stage import stage
-from stages.export_config import EIGHT_BITS, ExportConfig, Format
+from slimline.pipeline.artifact import Artifact, Facts, content_digest, write_text
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import stage
+from slimline.stages.exporting.config import EIGHT_BITS, ExportConfig, Format
 
 if TYPE_CHECKING:
-    from stages.model import Card
-    from stages.parity import Parity
+    from slimline.stages.exporting.parity import Parity
+    from slimline.stages.models.card import Card
 
 MOST_SHOWN = 3
 TIMED_PHOTOS = 20
@@ -32,15 +32,15 @@ def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact
     Raises:
         UserError: a format differs from the evaluated model on more photos than it may, or can't be written.
     """
-    from stages.calibration import read_calibration
-    from stages.data.records import read_records
-    from stages.evaluated import FROZEN, SAVED_MODEL
-    from stages.exporters import Material, write_format
-    from stages.format_table import write_formats
-    from stages.model import read_card
-    from stages.model_card import model_card
-    from stages.model_file import describe, write_description
-    from stages.model_places import FILES
+    from slimline.stages.data.storing.records import read_records
+    from slimline.stages.evaluation.predictions import FROZEN, SAVED_MODEL
+    from slimline.stages.exporting.measurements import write_formats
+    from slimline.stages.exporting.writers import Material, write_format
+    from slimline.stages.models.card import read_card
+    from slimline.stages.models.description import describe, write_description
+    from slimline.stages.models.formats import FILES
+    from slimline.stages.pages.model_card import model_card
+    from slimline.stages.scoring.calibration import read_calibration
 
     card = read_card(train.path)
     description = describe(card, read_calibration(evaluate.path))
@@ -101,10 +101,10 @@ def _parity_from_bytes(
     path: Path, evaluate: Artifact, records: Any, batch_size: int, evaluated: dict[str, int]
 ) -> Parity:
     """Run a SavedModel over photos' bytes; of the one that was evaluated, some are enough to know that it answers."""
-    from stages.data.batches import AT_ONCE
-    from stages.evaluated import SAVED_MODEL
-    from stages.parity import encoded_photos, measure, padded
-    from stages.saved_model import open_saved_model
+    from slimline.stages.evaluation.predictions import SAVED_MODEL
+    from slimline.stages.exporting.parity import encoded_photos, measure, padded
+    from slimline.stages.images.batches import AT_ONCE
+    from slimline.stages.models.saved_model import open_saved_model
 
     same = content_digest(path, {}) == content_digest(evaluate.path / SAVED_MODEL, {})
     asked = records.take(ASKED_PHOTOS) if same else records
@@ -117,9 +117,9 @@ def _parity_from_bytes(
 
 def _parity(one: Format, path: Path, card: Card, records: Any, batch_size: int, evaluated: dict[str, int]) -> Parity:
     """Run another format over images that are prepared for it."""
-    from stages.data.batches import AT_ONCE
-    from stages.parity import measure, padded, prepared_photos
-    from stages.runtimes import open_runtime
+    from slimline.stages.exporting.parity import measure, padded, prepared_photos
+    from slimline.stages.images.batches import AT_ONCE
+    from slimline.stages.models.runtimes import open_runtime
 
     run, at_once = open_runtime(one, path), 1
     if one is Format.frozen_graph:
@@ -159,8 +159,8 @@ def _samples(card: Card, ingest: Path, count: int) -> Iterator[Any]:
     """Yield training photos as the model wants them [side, side, 3] float32, evenly spread over the shards."""
     import numpy as np
 
-    from stages.data.batches import prepared_batches
-    from stages.data.photos import Photos
+    from slimline.stages.data.storing.photos import Photos
+    from slimline.stages.images.batches import prepared_batches
 
     photos = Photos(ingest, "train")
     chosen = np.linspace(0, len(photos) - 1, min(count, len(photos))).astype(np.int64)

@@ -8,15 +8,15 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import Artifact, Facts
-from pipeline.config import require_range
-from pipeline.memo import Memo
-from pipeline.stage import stage
-from stages.data.split_config import SPLITS
-from stages.progress import progress
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.config import require_range
+from slimline.pipeline.memo import Memo
+from slimline.pipeline.progress import progress
+from slimline.pipeline.stage import stage
+from slimline.stages.data.splitting.config import SPLITS
 
 if TYPE_CHECKING:
-    from stages.data.photo_cache import PhotoCache
+    from slimline.stages.data.storing.photo_cache import PhotoCache
 
 NOTHING_COMPUTED: Facts = {"build_seconds": None, "images_per_second": None}
 """A sweep's table may have a column of these: it is empty then, where a fact that is absent would be refused."""
@@ -43,7 +43,7 @@ class FeaturesConfig:
 
 def settle_precision(config: FeaturesConfig, plan: bool) -> FeaturesConfig:
     """Choose bfloat16 on processors with avx512_bf16 or AMX, float32 elsewhere."""
-    from stages.hardware import has_fast_bfloat16
+    from slimline.stages.backend.hardware import has_fast_bfloat16
 
     if config.precision is not Precision.auto:
         return config
@@ -56,8 +56,8 @@ def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artif
 
     What the memo holds of the same base isn't computed again, whatever else changed: the split, or other photos.
     """
-    from stages.data.features import missing_photos, missing_records, read_photos, write_features
-    from stages.data.photo_cache import PhotoCache
+    from slimline.stages.data.storing.features import missing_photos, missing_records, read_photos, write_features
+    from slimline.stages.data.storing.photo_cache import PhotoCache
 
     width = base.facts["feature_width"]
     # Of another batch size the last bits may be others, as a library may add in another order.
@@ -84,9 +84,9 @@ def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artif
 
 def _compute(config: FeaturesConfig, base: Path, records: Any, count: int, cache: PhotoCache) -> Facts:
     """Compute the features of `count` records, into the cache; return what that took."""
-    from stages.data.features import compute_features
-    from stages.hardware import bfloat16_rewriting
-    from stages.model import read_card
+    from slimline.stages.backend.hardware import bfloat16_rewriting
+    from slimline.stages.data.storing.features import compute_features
+    from slimline.stages.models.card import read_card
 
     started = time.perf_counter()
     bottleneck = make_bottleneck(base)
@@ -102,7 +102,7 @@ def _compute(config: FeaturesConfig, base: Path, records: Any, count: int, cache
 
 def make_bottleneck(base: Path) -> Any:
     """Return the frozen base: images [batch, side, side, 3] float32 to features [batch, width] float32."""
-    from stages.model import base_network, freeze_network, read_card
+    from slimline.stages.models.card import base_network, freeze_network, read_card
 
     card = read_card(base)
     return freeze_network(card, base_network(card), base / "model.ckpt")

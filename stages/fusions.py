@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from omegaconf import II
 
-from pipeline.artifact import Artifact, Facts
-from pipeline.config import require_range
-from pipeline.stage import stage
-from stages.fusion_tables import (
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.config import require_range
+from slimline.pipeline.stage import stage
+from slimline.stages.fusion.tables import (
     Comparison,
     compare,
     notes_on,
@@ -21,11 +21,11 @@ from stages.fusion_tables import (
     print_operations,
     write_fusions,
 )
-from stages.train_config import ALL, FusedConfig, PhaseConfig, Switch, TrainConfig, settle_fused
+from slimline.stages.training.config import ALL, FusedConfig, PhaseConfig, Switch, TrainConfig, settle_fused
 
 if TYPE_CHECKING:
-    from stages.fusion_ways import Model
-    from stages.optimised_graph import Graphs
+    from slimline.stages.fusion.graph import Graphs
+    from slimline.stages.fusion.variants import Model
 
 STEP, UPDATE, LOSS, DECODE, HEAD_STEP = (
     "a training step",
@@ -79,7 +79,7 @@ def fusions(config: FusionsConfig, out: Path, *, base: Artifact) -> Facts:
     Raises:
         UserError: a scope names no variable, the base has none to train, or XLA can't compile the step.
     """
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
 
     model = _model(config, base)
     gpus = len(tf.config.list_physical_devices("GPU"))
@@ -100,8 +100,8 @@ def fusions(config: FusionsConfig, out: Path, *, base: Artifact) -> Facts:
 
 
 def _model(config: FusionsConfig, base: Artifact) -> Model:
-    from stages.fusion_ways import Model
-    from stages.model import build, classifier_network, read_card, read_weights
+    from slimline.stages.fusion.variants import Model
+    from slimline.stages.models.card import build, classifier_network, read_card, read_weights
 
     labels = [f"class {number}" for number in range(config.classes)]
     card = replace(read_card(base.path), labels=labels, head={})
@@ -113,7 +113,7 @@ def _model(config: FusionsConfig, base: Artifact) -> Model:
 
 def _about(config: FusionsConfig, model: Model) -> dict[str, str | int | None]:
     """Say what is measured, and on what: the processors are those that this process may use."""
-    from stages.hardware import has_fast_bfloat16
+    from slimline.stages.backend.hardware import has_fast_bfloat16
 
     return {
         "network": model.card.network,
@@ -129,9 +129,9 @@ def _about(config: FusionsConfig, model: Model) -> dict[str, str | int | None]:
 
 def _graphs(config: FusionsConfig, model: Model) -> Graphs:
     """Run the step as `config.fused` has it once, and count what became of it."""
-    from stages.fusion_ways import compiled, make_trainer, random_examples
-    from stages.hardware import bfloat16_rewriting
-    from stages.optimised_graph import trace_graphs
+    from slimline.stages.backend.hardware import bfloat16_rewriting
+    from slimline.stages.fusion.graph import trace_graphs
+    from slimline.stages.fusion.variants import compiled, make_trainer, random_examples
 
     always = {name: switch is Switch.always for name, switch in asdict(config.fused).items()}
     trainer = make_trainer(model, fuse=always["batch_norm"], pointwise=always["pointwise"], xla=always["xla"])
@@ -143,9 +143,9 @@ def _graphs(config: FusionsConfig, model: Model) -> Graphs:
 
 def _comparisons(config: FusionsConfig, model: Model, gpus: int) -> list[Comparison]:
     """Time everything, and compare it with and without each switch."""
-    from stages.fusion_ways import decode_ways, epoch_ways, loss_ways, make_trainer, step_ways, update_ways
-    from stages.interleaved import time_interleaved
-    from stages.progress import progress
+    from slimline.pipeline.progress import progress
+    from slimline.stages.fusion.timing import time_interleaved
+    from slimline.stages.fusion.variants import decode_ways, epoch_ways, loss_ways, make_trainer, step_ways, update_ways
 
     xla = config.xla is Switch.always or (config.xla is Switch.auto and gpus > 0)
     trainer = make_trainer(model)

@@ -9,10 +9,10 @@ from typing import Any
 
 from omegaconf import II
 
-from pipeline.artifact import Artifact, Facts, write_json
-from pipeline.config import require_range
-from pipeline.errors import UserError
-from pipeline.stage import stage
+from slimline.pipeline.artifact import Artifact, Facts, write_json
+from slimline.pipeline.config import require_range
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import stage
 
 
 @dataclass
@@ -56,9 +56,9 @@ class MlpConfig(HeadConfig):
 @stage(schemas={"linear": HeadConfig, "mlp": MlpConfig})
 def head(config: HeadConfig, out: Path, *, base: Artifact, ingest: Artifact) -> Facts:
     """Write the assembled model's `model.ckpt`, `card.json` and `restore.json`, which names each variable once."""
-    from stages.model import classifier_network, initial_values, read_card, read_weights, write_card
-    from stages.networks.checkpoint import write_checkpoint
-    from stages.networks.restore import restore_report
+    from slimline.stages.models.card import classifier_network, initial_values, read_card, read_weights, write_card
+    from slimline.stages.networks.weights.checkpoint import write_checkpoint
+    from slimline.stages.networks.weights.restore import restore_report
 
     labels = (ingest.path / "labels.txt").read_text(encoding="utf-8").splitlines()
     card = replace(read_card(base.path), labels=labels, head=_arguments(config))

@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pipeline.artifact import Facts, empty_folder, write_text
-from pipeline.errors import UserError
-from pipeline.memo import Memo
-from pipeline.stage import stage
-from stages.data.sources.photo import Listing, Photo, Spool
-from stages.data.sources.table import SOURCES, lists_quickly
-from stages.data.split_config import SPLITS
-from stages.ingest_config import FlowersConfig, IngestConfig, PhotosConfig, TfdsConfig, settle_source
-from stages.progress import progress
+from slimline.pipeline.artifact import Facts, empty_folder, write_text
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.memo import Memo
+from slimline.pipeline.progress import progress
+from slimline.pipeline.stage import stage
+from slimline.stages.data.config import FlowersConfig, IngestConfig, PhotosConfig, TfdsConfig, settle_source
+from slimline.stages.data.sources.photo import Listing, Photo, Spool
+from slimline.stages.data.sources.table import SOURCES, lists_quickly
+from slimline.stages.data.splitting.config import SPLITS
 
 if TYPE_CHECKING:
-    from stages.data.selection import Selection
-    from stages.data.survey import Survey
+    from slimline.stages.data.checking.survey import Survey
+    from slimline.stages.data.splitting.selection import Selection
 
 SCRATCH = "scratch"
 MOST_SHOWN = 3
@@ -54,11 +54,11 @@ def ingest(config: IngestConfig, out: Path, *, memo: Memo = NO_MEMO) -> Facts:
 
 
 def _ingest(config: IngestConfig, out: Path, memo: Memo) -> Facts:
-    from stages.data.index import write_index, write_twins
-    from stages.data.selection import select_photos
-    from stages.data.shards import plan_shards, write_shards
-    from stages.dataset_page import write_page
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
+    from slimline.stages.data.splitting.selection import select_photos
+    from slimline.stages.data.storing.index import write_index, write_twins
+    from slimline.stages.data.storing.shards import plan_shards, write_shards
+    from slimline.stages.pages.dataset import write_page
 
     tf.constant(0)  # TensorFlow is up before the clock starts: the rate below is that of photos
     started = time.perf_counter()
@@ -82,9 +82,9 @@ def _ingest(config: IngestConfig, out: Path, memo: Memo) -> Facts:
 
 
 def _survey(config: IngestConfig, scratch: Path, passed_over: Counter[str], memo: Memo) -> Survey:
-    from stages.data.checks import Limits
-    from stages.data.known_photos import KnownPhotos
-    from stages.data.survey import survey_photos
+    from slimline.stages.data.checking.checks import Limits
+    from slimline.stages.data.checking.known_photos import KnownPhotos
+    from slimline.stages.data.checking.survey import survey_photos
 
     root = Path(config.images or "")
     limits = Limits(config.max_pixels, config.max_frames, config.max_file_mb * 1_000_000, config.store_px)
@@ -107,7 +107,7 @@ def _survey(config: IngestConfig, scratch: Path, passed_over: Counter[str], memo
 def _photos(config: IngestConfig, listing: Listing) -> Iterator[Photo]:
     """Yield the source's photos, each with its group."""
     if isinstance(config, FlowersConfig) and config.is_drawn:
-        from stages.data.sources.garden import list_garden
+        from slimline.stages.data.sources.garden import list_garden
 
         photos = list_garden(listing, config.drawn_per_class, config.seed)
     else:

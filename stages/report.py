@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import Artifact, Facts, write_text
-from pipeline.config import require_range
-from pipeline.stage import RunRecord, stage
+from slimline.pipeline.artifact import Artifact, Facts, write_text
+from slimline.pipeline.config import require_range
+from slimline.pipeline.stage import RunRecord, stage
 
 if TYPE_CHECKING:
-    from stages.page import Look, Shown
+    from slimline.stages.pages.report import Look, Shown
 
 MOST_DOUBTED = 50
 
@@ -49,9 +49,9 @@ def report(
     """Write `report.html`, with everything it shows inside."""
     import pyarrow.parquet as pq
 
-    from stages.format_table import read_formats
-    from stages.model import read_card
-    from stages.page import Report, page
+    from slimline.stages.exporting.measurements import read_formats
+    from slimline.stages.models.card import read_card
+    from slimline.stages.pages.report import Report, page
 
     metrics: dict[str, Any] = json.loads((evaluate.path / "metrics.json").read_text(encoding="utf-8"))
     card = read_card(train.path)
@@ -107,13 +107,13 @@ def _behind_cells(predictions: Rows, labels: list[str], most: int) -> dict[tuple
 
 
 def _pictures(ingest: Path, split: str, groups: Iterable[Rows]) -> dict[str, str]:
-    from stages.thumbnails import thumbnails
+    from slimline.stages.pages.thumbnails import thumbnails
 
     return thumbnails(ingest, split, {row["sha256"] for rows in groups for row in rows})
 
 
 def _shown(rows: Rows, pictures: dict[str, str]) -> list[Shown]:
-    from stages.page import Shown
+    from slimline.stages.pages.report import Shown
 
     return [
         Shown(row["sha256"], pictures[row["sha256"]], row["filename"], row["label"], row["predicted"], row["score"])
@@ -134,16 +134,16 @@ def _looks(evaluate: Path, ingest: Path, split: str, labels: list[str], rows: Ro
     """Cover some photos part by part, and light up what their names rest on."""
     import numpy as np
 
-    from stages.data.batches import AT_ONCE, BATCH_SIZE
-    from stages.data.parallel import in_parallel
-    from stages.data.photos import Photos
-    from stages.evaluated import SAVED_MODEL
-    from stages.occlusion import covered, overlay, score_drops
-    from stages.page import Look
-    from stages.parity import padded
-    from stages.probabilities import probabilities
-    from stages.saved_model import open_saved_model
-    from stages.thumbnails import address
+    from slimline.stages.data.storing.photos import Photos
+    from slimline.stages.evaluation.occlusion import covered, overlay, score_drops
+    from slimline.stages.evaluation.predictions import SAVED_MODEL
+    from slimline.stages.exporting.parity import padded
+    from slimline.stages.images.batches import AT_ONCE, BATCH_SIZE
+    from slimline.stages.images.parallel import in_parallel
+    from slimline.stages.models.saved_model import open_saved_model
+    from slimline.stages.pages.report import Look
+    from slimline.stages.pages.thumbnails import address
+    from slimline.stages.scoring.probabilities import probabilities
 
     if not rows:
         return []

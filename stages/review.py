@@ -9,10 +9,10 @@ from typing import Any
 
 from omegaconf import II
 
-from pipeline.artifact import Artifact, Facts, write_text
-from pipeline.config import require_range
-from pipeline.stage import stage
-from stages.data.split_config import SPLITS
+from slimline.pipeline.artifact import Artifact, Facts, write_text
+from slimline.pipeline.config import require_range
+from slimline.pipeline.stage import stage
+from slimline.stages.data.splitting.config import SPLITS
 
 MOST_PICTURES = 48
 
@@ -37,8 +37,8 @@ def review(config: ReviewConfig, out: Path, *, ingest: Artifact, features: Artif
     The rows, the surest first: path, label, `named` (what the other photos say that it shows), the probabilities of
     both, split, sha256.
     """
-    from stages.data.features import feature_blocks
-    from stages.data.label_errors import doubt_labels
+    from slimline.stages.data.label_errors import doubt_labels
+    from slimline.stages.data.storing.features import feature_blocks
 
     classes = (ingest.path / "labels.txt").read_text(encoding="utf-8").splitlines()
     found: list[dict[str, Any]] = []
@@ -92,10 +92,10 @@ def _write_rows(found: list[dict[str, Any]], path: Path) -> None:
 
 def _write_page(ingest: Path, found: list[dict[str, Any]], count: int, out: Path) -> None:
     """Put the likely label errors into the data set's page, where that has a place for them."""
-    from stages.data.records import read_record
-    from stages.dataset_page import LABEL_ERRORS, PAGE
-    from stages.html import pictures
-    from stages.thumbnails import thumbnail
+    from slimline.stages.data.storing.records import read_record
+    from slimline.stages.pages.dataset import LABEL_ERRORS, PAGE
+    from slimline.stages.pages.elements import pictures
+    from slimline.stages.pages.thumbnails import thumbnail
 
     items = []
     for row in found[:MOST_PICTURES]:

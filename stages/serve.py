@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
-from pipeline.artifact import Artifact, Facts
-from pipeline.config import require_range
-from pipeline.errors import UserError
-from pipeline.stage import stage
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.config import require_range
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import stage
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class ServeConfig:
 
 def settle_model(config: ServeConfig, plan: bool) -> ServeConfig:
     """Find the model and the framework before anything runs."""
-    from stages.model_places import find_model
+    from slimline.stages.models.formats import find_model
 
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -69,12 +69,12 @@ def serve(config: ServeConfig, out: Path, *, base: Artifact | None) -> Facts:
     """
     import uvicorn
 
-    from stages.data.checks import Limits
-    from stages.interruption import heeding_signals
-    from stages.model_places import find_model
-    from stages.opened_model import open_base, open_model
-    from stages.server import listening_socket, make_app
-    from stages.usable_photos import LIMITS
+    from slimline.pipeline.signals import heeding_signals
+    from slimline.stages.data.checking.checks import Limits
+    from slimline.stages.data.checking.usable_photos import LIMITS
+    from slimline.stages.models.formats import find_model
+    from slimline.stages.models.opened import open_base, open_model
+    from slimline.stages.serving.app import listening_socket, make_app
 
     found = None if base else find_model(str(config.model), "serve.model")
     model = open_base(base.path, config.batch_size) if base else open_model(found or Path(), config.batch_size)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pipeline.stage import Stage
-from stages.base import base
-from stages.classify import classify
-from stages.compare import compare
-from stages.evaluate import evaluate
-from stages.export import export
-from stages.features import features
-from stages.fusions import fusions
-from stages.head import head
-from stages.ingest import ingest
-from stages.report import report
-from stages.review import review
-from stages.serve import serve
-from stages.train import train
+from slimline.pipeline.stage import Stage
+from slimline.stages.base import base
+from slimline.stages.classify import classify
+from slimline.stages.compare import compare
+from slimline.stages.evaluate import evaluate
+from slimline.stages.export import export
+from slimline.stages.features import features
+from slimline.stages.fusions import fusions
+from slimline.stages.head import head
+from slimline.stages.ingest import ingest
+from slimline.stages.report import report
+from slimline.stages.review import review
+from slimline.stages.serve import serve
+from slimline.stages.train import train
 
 STAGES: dict[str, Stage] = {
     stage.name: stage

@@ -6,12 +6,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.artifact import Artifact, Facts
-from pipeline.memo import Memo
-from pipeline.stage import stage
-from stages.data.augmentation_config import AUGMENTATIONS
-from stages.optimizer_config import OPTIMIZERS
-from stages.train_config import TrainConfig, hyperparameters, settle_fused
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.memo import Memo
+from slimline.pipeline.stage import stage
+from slimline.stages.images.augmentation_config import AUGMENTATIONS
+from slimline.stages.training.config import TrainConfig, hyperparameters, settle_fused
+from slimline.stages.training.optimizer_config import OPTIMIZERS
 
 MEASURED = ("validation_top1", "validation_loss", "best_epoch")
 
@@ -34,15 +34,15 @@ def train(
         UserError: a scope or a class isn't there, the loss is no number or grows without bounds, the disk is full.
         Stopped: Ctrl-C or SIGTERM came; a checkpoint is kept, from which the same command goes on.
     """
-    from stages.data.features import read_features
-    from stages.history import History
-    from stages.interruption import heeding_signals
-    from stages.logits_file import write_logits
-    from stages.model import read_card, with_input, write_card
-    from stages.networks.checkpoint import read_checkpoint, write_checkpoint
-    from stages.train_state import TrainState, clear_when_full
-    from stages.training import Job, train_phases
-    from stages.training_progress import training_progress
+    from slimline.pipeline.signals import heeding_signals
+    from slimline.stages.data.storing.features import read_features
+    from slimline.stages.models.card import read_card, with_input, write_card
+    from slimline.stages.networks.weights.checkpoint import read_checkpoint, write_checkpoint
+    from slimline.stages.scoring.logits_file import write_logits
+    from slimline.stages.training.history import History
+    from slimline.stages.training.loop import Job, train_phases
+    from slimline.stages.training.progress import training_progress
+    from slimline.stages.training.state import TrainState, clear_when_full
 
     card = replace(with_input(read_card(head.path), config.image_px), flips=config.average_flips)
     initial = read_checkpoint(head.path / "model.ckpt")

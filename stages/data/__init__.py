@@ -1,1 +1,1 @@
-"""Photos: where they come from, how they are split, stored, read back and made ready for a network."""
+"""Data: labelled photos from their source to TFRecord shards."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.data.features import feature_scale
+from slimline.stages.data.storing.features import feature_scale
 
 SURE = 0.9
 INVERSE_PENALTY, TOLERANCE, MOST_STEPS = 0.03, 1e-2, 100

@@ -1,1 +1,1 @@
-"""The TF-Slim networks, what turns them into TF2 modules, and their weights."""
+"""Networks: TF-Slim architectures, graphs, pre-trained weights, and the table that lists them."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from stages.data.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -31,67 +31,67 @@ class NetworkRow:
 
 
 def _inception_v1() -> Callable[..., Any]:
-    from stages.networks.inception import inception_v1
+    from slimline.stages.networks.architectures.inception import inception_v1
 
     return inception_v1
 
 
 def _inception_v2() -> Callable[..., Any]:
-    from stages.networks.inception import inception_v2
+    from slimline.stages.networks.architectures.inception import inception_v2
 
     return inception_v2
 
 
 def _inception_v3() -> Callable[..., Any]:
-    from stages.networks.inception import inception_v3
+    from slimline.stages.networks.architectures.inception import inception_v3
 
     return inception_v3
 
 
 def _inception_v4() -> Callable[..., Any]:
-    from stages.networks.inception_v4 import inception_v4
+    from slimline.stages.networks.architectures.inception_v4 import inception_v4
 
     return inception_v4
 
 
 def _mobilenet_v1() -> Callable[..., Any]:
-    from stages.networks.mobilenet_v1 import mobilenet_v1
+    from slimline.stages.networks.architectures.mobilenet_v1 import mobilenet_v1
 
     return mobilenet_v1
 
 
 def _mobilenet_v2() -> Callable[..., Any]:
-    from stages.networks.mobilenet_v2 import mobilenet_v2
+    from slimline.stages.networks.architectures.mobilenet_v2 import mobilenet_v2
 
     return mobilenet_v2
 
 
 def _efficientnet_lite0() -> Callable[..., Any]:
-    from stages.networks.efficientnet_lite import efficientnet_lite0
+    from slimline.stages.networks.architectures.efficientnet_lite import efficientnet_lite0
 
     return efficientnet_lite0
 
 
 def _efficientnet_lite1() -> Callable[..., Any]:
-    from stages.networks.efficientnet_lite import efficientnet_lite1
+    from slimline.stages.networks.architectures.efficientnet_lite import efficientnet_lite1
 
     return efficientnet_lite1
 
 
 def _efficientnet_lite2() -> Callable[..., Any]:
-    from stages.networks.efficientnet_lite import efficientnet_lite2
+    from slimline.stages.networks.architectures.efficientnet_lite import efficientnet_lite2
 
     return efficientnet_lite2
 
 
 def _resnet_v1_50() -> Callable[..., Any]:
-    from stages.networks.resnet import resnet_v1_50
+    from slimline.stages.networks.architectures.resnet import resnet_v1_50
 
     return resnet_v1_50
 
 
 def _resnet_v2_50() -> Callable[..., Any]:
-    from stages.networks.resnet import resnet_v2_50
+    from slimline.stages.networks.architectures.resnet import resnet_v2_50
 
     return resnet_v2_50
 

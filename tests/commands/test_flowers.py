@@ -111,7 +111,7 @@ def test_classify_by_the_runs_model(garden, tmp_path):
     folder = garden[0]
     photos = tmp_path / "photos"
     photos.mkdir()
-    from stages.data.garden import draw_flower
+    from slimline.stages.data.drawing.garden import draw_flower
 
     for name in ("tulips", "daisy"):
         (photos / f"{name} ü.jpg").write_bytes(draw_flower(name, 3, 0))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.base import BaseConfig, base, settle_weights
-from stages.classify import ClassifyConfig, classify, settle_images
+from slimline.stages.base import BaseConfig, base, settle_weights
+from slimline.stages.classify import ClassifyConfig, classify, settle_images
 
 
 def test_all_ten_imagenet_photos_are_named_right(imagenet_photos, tmp_path):
     import pyarrow.parquet as pq
 
-    from pipeline.artifact import Artifact
+    from slimline.pipeline.artifact import Artifact
 
     facts = base(settle_weights(BaseConfig("efficientnet_lite0"), False), tmp_path)
     made = Artifact("base", "k", 1, tmp_path, "d", 0.0, facts, {})

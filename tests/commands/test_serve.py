@@ -52,7 +52,7 @@ def server(garden) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def flower(name: str, number: int = 3) -> bytes:
-    from stages.data.garden import draw_flower
+    from slimline.stages.data.drawing.garden import draw_flower
 
     return draw_flower(name, number, 0)
 
@@ -65,8 +65,8 @@ def post(address: str, body: bytes) -> dict:
 
 
 def test_many_clients_are_answered_as_the_exported_model_answers(garden, server):
-    from stages.model_places import find_model
-    from stages.saved_model import SavedModel
+    from slimline.stages.models.formats import find_model
+    from slimline.stages.models.saved_model import SavedModel
 
     names = ["tulips", "daisy", "roses", "sunflowers"]
     photos = [flower(names[number % 4], number) for number in range(64)]

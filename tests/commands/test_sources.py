@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.data.garden import SPECIES, draw_flower
+from slimline.stages.data.drawing.garden import SPECIES, draw_flower
 from tests.commands.test_flowers import manifest, pipeline
 
 PER_CLASS = 14
@@ -68,7 +68,7 @@ def archive(folder: Path, drawn: dict[str, bytes]) -> str:
 
 def zoo_records(folder: Path, drawn: dict[str, bytes]) -> str:
     """Write TFRecords as the zoo's conversion script does, with its labels.txt."""
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
 
     folder.mkdir(parents=True)
     for split, start in (("train", 0), ("validation", 10)):

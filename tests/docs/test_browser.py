@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.data.preprocessing import Preprocessing, preprocess
-from stages.tensorflow import tf
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.images.preprocessing import Preprocessing, preprocess
 from tests.browser import accessibility_faults, needs_browser, opened
 
 PAGE = Path(__file__).parents[2] / "docs/browser/index.html"

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import code, plan, runner
-from pipeline.artifact import Artifact, Facts, write_text
-from pipeline.config import RunConfig
-from pipeline.errors import Undecided
-from pipeline.runner import execute
-from pipeline.stage import RunRecord, Stage, external, stage, untracked
+from slimline.pipeline import code, plan, runner
+from slimline.pipeline.artifact import Artifact, Facts, write_text
+from slimline.pipeline.config import RunConfig
+from slimline.pipeline.errors import Undecided
+from slimline.pipeline.runner import execute
+from slimline.pipeline.stage import RunRecord, Stage, external, stage, untracked
 
 CALLS: list[str] = []
 
@@ -132,7 +132,7 @@ def plan_lines(toys: Toys, caplog: pytest.LogCaptureFixture) -> Callable[..., li
 
     def lines(run: Mapping[str, Any] | None = None, **stages: Mapping[str, Any] | None) -> list[str]:
         caplog.clear()
-        with caplog.at_level("INFO", logger="pipeline"):
+        with caplog.at_level("INFO", logger="slimline.pipeline"):
             assert toys.execute({"plan": True, **(run or {})}, **stages) is None
         return [record.getMessage() for record in caplog.records]
 
@@ -141,7 +141,7 @@ def plan_lines(toys: Toys, caplog: pytest.LogCaptureFixture) -> Callable[..., li
 
 @pytest.fixture
 def forget_code() -> Callable[[], None]:
-    """Give a function that empties what `pipeline.code` remembers of modules, as a new process would."""
+    """Give a function that empties what `slimline.pipeline.code` remembers of modules, as a new process would."""
 
     def forget() -> None:
         for value in vars(code).values():

@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import artifact
-from pipeline.artifact import canonical_json, content_digest, digest_text, read_artifact, seal, write_json, write_text
+from slimline.pipeline import artifact
+from slimline.pipeline.artifact import (
+    canonical_json,
+    content_digest,
+    digest_text,
+    read_artifact,
+    seal,
+    write_json,
+    write_text,
+)
 
 FACTS = {"count": 3, "top1": 0.5, "reading_seconds": 1.0, "images_per_second": 70.0}
 DIGEST = "66eed28cbec7b20deacb9202629dc7cc3c9c62b14085831217cbd581185a1c84"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import code
-from pipeline.code import code_digests, imported_versions
-from pipeline.stage import Stage
+from slimline.pipeline import code
+from slimline.pipeline.code import code_digests, imported_versions
+from slimline.pipeline.stage import Stage
 
 # A package `toybox` of a stage and what it imports, written out anew and edited by each test.
 
@@ -24,8 +24,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from pipeline.artifact import Facts
-from pipeline.stage import stage
+from slimline.pipeline.artifact import Facts
+from slimline.pipeline.stage import stage
 from toybox.direct import one
 from toybox.nouns import named
 from . import sibling

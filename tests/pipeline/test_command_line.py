@@ -125,19 +125,19 @@ def test_a_refusal_is_not_led_by_hydras_own_line(run: Callable[..., Told]) -> No
 
 
 def test_importing_the_table_of_stages_imports_no_tensorflow(run: Callable[..., Told]) -> None:
-    code, output, errors, heavy = run(program=("-c", "import stages.table; print(*stages.table.STAGES)"))
+    code, output, errors, heavy = run(program=("-c", "from slimline.stages.table import STAGES; print(*STAGES)"))
     assert (code, errors, heavy) == (0, [], False)
     assert output == ["ingest base features review head train evaluate export report classify compare serve fusions"]
 
 
-# The whole of a command with toy stages: `pipeline.__main__` with another table and another conf/.
+# The whole of a command with toy stages: `slimline.pipeline.cli` with another table and another conf/.
 
 TOYS = """
 from dataclasses import dataclass
 from pathlib import Path
-from pipeline.artifact import Artifact, Facts
-from pipeline.errors import UserError
-from pipeline.stage import stage
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import stage
 
 @dataclass
 class TrainConfig:
@@ -164,7 +164,7 @@ STAGES = {"train": train, "report": report}
 PROGRAM = """
 import sys
 from pathlib import Path
-from pipeline import __main__ as command_line
+from slimline.pipeline import cli as command_line
 from toybox import STAGES
 command_line.STAGES, command_line.CONF = STAGES, Path("conf").absolute()
 sys.argv.insert(1, f"--config-path={Path('conf').absolute()}")

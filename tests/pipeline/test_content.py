@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import content
-from pipeline.artifact import digest_file, digest_text
-from pipeline.content import ContentDigests, Found, files_below, walk
-from pipeline.errors import UserError
+from slimline.pipeline import content
+from slimline.pipeline.artifact import digest_file, digest_text
+from slimline.pipeline.content import ContentDigests, Found, files_below, walk
+from slimline.pipeline.errors import UserError
 
 A_SHA256 = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
 B_SHA256 = "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"

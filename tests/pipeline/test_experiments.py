@@ -8,10 +8,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.config import register_schemas, typed_configs
-from pipeline.errors import UserError
-from pipeline.plan import order_stages
-from stages.table import STAGES
+from slimline.pipeline.config import register_schemas, typed_configs
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.plan import order_stages
+from slimline.stages.table import STAGES
 
 CONF = Path(__file__).parents[2] / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

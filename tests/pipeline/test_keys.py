@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.artifact import Artifact, Facts, digest_text
-from pipeline.content import ContentDigests
-from pipeline.keys import key_parts, make_key, tracked
-from pipeline.stage import external, stage, untracked
+from slimline.pipeline.artifact import Artifact, Facts, digest_text
+from slimline.pipeline.content import ContentDigests
+from slimline.pipeline.keys import key_parts, make_key, tracked
+from slimline.pipeline.stage import external, stage, untracked
 
 
 class Schedule(Enum):

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import keys, memo
-from pipeline.artifact import Artifact, Facts, digest_text, write_text
-from pipeline.memo import Memo
-from pipeline.run import read_manifest
-from pipeline.stage import Stage, stage
-from pipeline.store import Store
+from slimline.pipeline import keys, memo
+from slimline.pipeline.artifact import Artifact, Facts, digest_text, write_text
+from slimline.pipeline.memo import Memo
+from slimline.pipeline.run import read_manifest
+from slimline.pipeline.stage import Stage, stage
+from slimline.pipeline.store import Store
 
 CODE, VERSIONS = {"toys.fit": "c1"}, {"numpy": "2.1.0"}
 DECIDES: dict[str, Any] = {"base": "d1", "sizes": [1, 2.5], "precision": None}
@@ -181,7 +181,7 @@ def test_an_artifact_is_the_same_with_memory_and_without(
     alone = entry(remembering, 4)
     remembering.folder = tmp_path / "elsewhere"
     entry(remembering, 3)
-    with caplog.at_level(logging.INFO, logger="pipeline"):
+    with caplog.at_level(logging.INFO, logger="slimline.pipeline"):
         helped = entry(remembering, 4)
     assert (alone["facts"]["computed"], helped["facts"]["computed"]) == (4, 1)
     assert (helped["key"], helped["digest"]) == (alone["key"], alone["digest"])

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.artifact import Artifact
-from pipeline.errors import UserError
-from pipeline.plan import Step, order_stages, why
+from slimline.pipeline.artifact import Artifact
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.plan import Step, order_stages, why
 
 Lines = Callable[..., list[str]]
 

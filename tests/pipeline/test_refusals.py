@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pipeline.config import config_keys, register_schemas
-from pipeline.refusals import REFUSALS, expand_home, explain
-from stages.optimizer_config import OPTIMIZERS
-from stages.table import STAGES
-from stages.train_config import TrainConfig
+from slimline.pipeline.config import config_keys, register_schemas
+from slimline.pipeline.refusals import REFUSALS, expand_home, explain
+from slimline.stages.table import STAGES
+from slimline.stages.training.config import TrainConfig
+from slimline.stages.training.optimizer_config import OPTIMIZERS
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTIMIZER_KEYS = sorted({key.name for one in OPTIMIZERS.values() for key in fields(one)})

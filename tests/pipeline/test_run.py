@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.artifact import Artifact
-from pipeline.run import Run, claim_version, describe_environment, read_manifest
+from slimline.pipeline.artifact import Artifact
+from slimline.pipeline.run import Run, claim_version, describe_environment, read_manifest
 
 
 @pytest.fixture

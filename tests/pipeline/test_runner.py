@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from pipeline.artifact import Artifact, Facts
-from pipeline.errors import UserError
-from pipeline.run import read_manifest
-from pipeline.runner import execute
-from pipeline.stage import Stage
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.run import read_manifest
+from slimline.pipeline.runner import execute
+from slimline.pipeline.stage import Stage
 
 
 def cached_stages(run: Any) -> dict[str, bool]:
@@ -67,7 +67,7 @@ def test_force_runs_one_stage_again_and_earlier_runs_keep_theirs(toys: Any) -> N
 def test_what_force_will_run_is_said_first(toys: Any, caplog: pytest.LogCaptureFixture) -> None:
     toys.execute()
     caplog.clear()
-    with caplog.at_level("INFO", logger="pipeline"):
+    with caplog.at_level("INFO", logger="slimline.pipeline"):
         toys.execute({"force": ["fit"]})
     lines = [record.getMessage() for record in caplog.records]
     assert [line[:36].rstrip() for line in lines[:3]] == [
@@ -82,7 +82,7 @@ def test_each_stage_has_one_line_and_the_summary_its_headline(
     toys: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with caplog.at_level("INFO", logger="pipeline"):
+    with caplog.at_level("INFO", logger="slimline.pipeline"):
         toys.execute()
     lines = [re.sub(r"\d+\.\d s", "0.0 s", record.getMessage()) for record in caplog.records]
     assert lines[3:] == [

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.artifact import Artifact, Facts
-from pipeline.stage import RunRecord, external, stage, untracked
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.stage import RunRecord, external, stage, untracked
 
 
 @dataclass

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import run as run_module
-from pipeline.artifact import Artifact, Facts, content_digest, write_text
-from pipeline.run import Run, claim_version
-from pipeline.stage import stage
-from pipeline.store import Store
+from slimline.pipeline import run as run_module
+from slimline.pipeline.artifact import Artifact, Facts, content_digest, write_text
+from slimline.pipeline.run import Run, claim_version
+from slimline.pipeline.stage import stage
+from slimline.pipeline.store import Store
 
 FORK = multiprocessing.get_context("fork")
 KEY = "ab12"

@@ -1,4 +1,4 @@
-"""The toy trainings' photos, made once, and their artifacts, made once a file of tests."""
+"""Toy trainings and the loopback server: what the tests of several rooms share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.stages.loopback import LoopbackServer
+
 if TYPE_CHECKING:
-    from pipeline.artifact import Artifact
+    from slimline.pipeline.artifact import Artifact
     from tests.stages.toy_training import Toys
 
 
@@ -22,9 +24,25 @@ def toy_photos(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory, toy_photos: Artifact) -> Iterator[Toys]:
     """Toys whose network is in the table for as long as a file of tests runs."""
-    from stages.networks.table import NETWORKS
+    from slimline.stages.networks.table import NETWORKS
     from tests.stages.toy_training import TOY, Toys
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, "toy", TOY)
         yield Toys(tmp_path_factory.mktemp("toys"), toy_photos)
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    loopback = LoopbackServer()
+    yield loopback
+    loopback.close()

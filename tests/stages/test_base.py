@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import UserError
-from stages.base import base, find_graph, find_labels, settle_weights
-from stages.base_config import BaseConfig, FrozenGraphConfig, MobilenetConfig
-from stages.data.preprocessing import Crop, Resize
+from slimline.pipeline.errors import UserError
+from slimline.stages.base import base, find_graph, find_labels, settle_weights
+from slimline.stages.images.preprocessing import Crop, Resize
+from slimline.stages.models.base_config import BaseConfig, FrozenGraphConfig, MobilenetConfig
 
 SMALL = {"network": "mobilenet_v1", "multiplier": 0.25, "size": 64}
 
@@ -35,7 +35,7 @@ def restored(folder: Path) -> dict[str, list[str]]:
 
 
 def test_a_random_base_says_that_it_is_untrained(small, tmp_path):
-    from stages.model import read_card
+    from slimline.stages.models.card import read_card
 
     facts = make(tmp_path / "again", MobilenetConfig(**SMALL, weights="random", seed=3))
     assert facts["weights"] == "random"
@@ -48,7 +48,7 @@ def test_a_random_base_says_that_it_is_untrained(small, tmp_path):
 
 
 def test_the_seed_decides_what_is_drawn(small, tmp_path):
-    from stages.networks.checkpoint import read_checkpoint
+    from slimline.stages.networks.weights.checkpoint import read_checkpoint
 
     make(tmp_path / "same", MobilenetConfig(**SMALL, weights="random", seed=3))
     make(tmp_path / "other", MobilenetConfig(**SMALL, weights="random", seed=4))
@@ -69,8 +69,8 @@ def test_a_checkpoint_is_restored_by_name(small, tmp_path):
 
 
 def test_the_key_holds_the_weights_and_not_their_path(small, tmp_path):
-    from pipeline.content import ContentDigests
-    from pipeline.keys import tracked
+    from slimline.pipeline.content import ContentDigests
+    from slimline.pipeline.keys import tracked
 
     for path in small.glob("model.ckpt*"):
         (tmp_path / path.name.replace("model", "copy")).write_bytes(path.read_bytes())
@@ -84,7 +84,7 @@ def test_the_key_holds_the_weights_and_not_their_path(small, tmp_path):
 
 
 def test_excluded_scopes_are_drawn_anew(small, tmp_path):
-    from stages.networks.checkpoint import read_checkpoint
+    from slimline.stages.networks.weights.checkpoint import read_checkpoint
 
     scope = "MobilenetV1/Conv2d_13_pointwise"
     make(tmp_path / "base", MobilenetConfig(**SMALL, weights=str(small), exclude_scopes=[scope], seed=8))
@@ -104,9 +104,9 @@ def test_weights_of_another_network_are_refused(small, tmp_path):
 
 
 def test_a_checkpoint_of_tensorflow_2_is_read_by_its_variables_names(small, tmp_path):
-    from stages.model import base_network, build, read_card
-    from stages.networks.checkpoint import read_checkpoint
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
+    from slimline.stages.models.card import base_network, build, read_card
+    from slimline.stages.networks.weights.checkpoint import read_checkpoint
 
     card, values = read_card(small), read_checkpoint(small / "model.ckpt")
     module = build(card, base_network(card), values)
@@ -125,13 +125,13 @@ def test_a_checkpoint_of_tensorflow_2_is_read_by_its_variables_names(small, tmp_
     ],
 )
 def test_a_saved_model_of_ours_gives_its_weights_back(network, options, tmp_path):
-    from stages.calibration import Calibration
-    from stages.model import Card, classifier_network, freeze_classifier, read_weights
-    from stages.networks.checkpoint import write_checkpoint
-    from stages.networks.folding import write_frozen
-    from stages.networks.module import outline
-    from stages.networks.table import NETWORKS
-    from stages.saved_model import SavedModel, write_saved_model
+    from slimline.stages.models.card import Card, classifier_network, freeze_classifier, read_weights
+    from slimline.stages.models.saved_model import SavedModel, write_saved_model
+    from slimline.stages.networks.graphs.folding import write_frozen
+    from slimline.stages.networks.graphs.module import outline
+    from slimline.stages.networks.table import NETWORKS
+    from slimline.stages.networks.weights.checkpoint import write_checkpoint
+    from slimline.stages.scoring.calibration import Calibration
 
     preprocessing = replace(NETWORKS[network].preprocessing, input_px=64)
     card = Card(network, preprocessing, ["a", "b"], {"dropout": 0.0}, "random", "", options.get("multiplier", 1.0))
@@ -163,11 +163,12 @@ def test_a_saved_model_of_ours_gives_its_weights_back(network, options, tmp_path
 
 
 def test_the_size_is_the_users_and_weights_of_the_nearest_size_serve(monkeypatch):
-    from stages import base as stage
+    from slimline.stages import base as stage
 
     asked = []
     monkeypatch.setattr(
-        "stages.networks.cache.locate", lambda published, **_: asked.append(published) or (published[0], Path(__file__))
+        "slimline.stages.networks.weights.cache.locate",
+        lambda published, **_: asked.append(published) or (published[0], Path(__file__)),
     )
     settle = stage.settle_weights
     for size, file in ((None, "224"), (300, "224"), (170, "160"), (64, "128")):

@@ -12,18 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.artifact import Artifact
-from pipeline.errors import UserError
-from stages.answers import COLUMNS, Kind
-from stages.classify import ClassifyConfig, classify, settle_images
-from stages.evaluate import evaluate
-from stages.evaluate_config import EvaluateConfig
-from stages.export import export
-from stages.export_config import ExportConfig, Format
-from stages.model_places import FILES
-from stages.opened_model import OpenedModel
-from stages.scored_photos import scored_photos
-from stages.usable_photos import Looked, count_photos, usable_photos
+from slimline.pipeline.artifact import Artifact
+from slimline.pipeline.errors import UserError
+from slimline.stages.classify import ClassifyConfig, classify, settle_images
+from slimline.stages.data.checking.usable_photos import Looked, count_photos, usable_photos
+from slimline.stages.evaluate import evaluate
+from slimline.stages.evaluation.config import EvaluateConfig
+from slimline.stages.export import export
+from slimline.stages.exporting.config import ExportConfig, Format
+from slimline.stages.models.formats import FILES
+from slimline.stages.models.opened import OpenedModel
+from slimline.stages.serving.answers import COLUMNS, Kind
+from slimline.stages.serving.scored_photos import scored_photos
 from tests.stages.toy_training import CLASSES, config, draw_photos, phase
 
 FORMATS = [Format.saved_model, Format.frozen_graph, Format.litert, Format.onnx]
@@ -185,7 +185,7 @@ def test_nothing_usable_needs_no_network():
 def test_too_many_pixels_are_refused_by_the_header_alone(tmp_path):
     from PIL import Image
 
-    from stages.usable_photos import LIMITS
+    from slimline.stages.data.checking.usable_photos import LIMITS
 
     Image.new("L", (300, 300)).save(tmp_path / "large.png")
     [found] = usable_photos([tmp_path / "large.png"], LIMITS._replace(pixels=80_000))

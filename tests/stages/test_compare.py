@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.artifact import write_json
-from pipeline.errors import UserError
-from stages.compare import CompareConfig, compare, settle_runs
-from stages.compare_page import sign_test
-from stages.finished_run import read_run
-from stages.format_table import write_formats
+from slimline.pipeline.artifact import write_json
+from slimline.pipeline.errors import UserError
+from slimline.stages.compare import CompareConfig, compare, settle_runs
+from slimline.stages.exporting.measurements import write_formats
+from slimline.stages.pages.compare import sign_test
+from slimline.stages.pages.finished_run import read_run
 from tests.browser import accessibility_faults, needs_browser, opened
 
 ROW = {"precision": 0.5, "recall": 0.25, "f1": 0.4, "support": 4}

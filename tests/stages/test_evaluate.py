@@ -10,20 +10,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.artifact import Artifact, seal
-from pipeline.errors import UserError
-from stages.calibration import read_calibration
-from stages.data.photos import Photos
-from stages.data.preprocessing import preprocess
-from stages.evaluate import evaluate, settle_model
-from stages.evaluate_config import AtLeast, EvaluateConfig, Split
-from stages.ingest import ingest as ingest_stage
-from stages.ingest_config import ColumnsConfig, IngestConfig, settle_source
-from stages.logits_file import read_logits
-from stages.metrics import proper_scores
-from stages.model import freeze_classifier, read_card
-from stages.probabilities import probabilities
-from stages.tensorflow import tf
+from slimline.pipeline.artifact import Artifact, seal
+from slimline.pipeline.errors import UserError
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.data.config import ColumnsConfig, IngestConfig, settle_source
+from slimline.stages.data.storing.photos import Photos
+from slimline.stages.evaluate import evaluate, settle_model
+from slimline.stages.evaluation.config import AtLeast, EvaluateConfig, Split
+from slimline.stages.images.preprocessing import preprocess
+from slimline.stages.ingest import ingest as ingest_stage
+from slimline.stages.models.card import freeze_classifier, read_card
+from slimline.stages.scoring.calibration import read_calibration
+from slimline.stages.scoring.logits_file import read_logits
+from slimline.stages.scoring.metrics import proper_scores
+from slimline.stages.scoring.probabilities import probabilities
 from tests.stages.toy_training import CLASSES, config, draw_photos, phase
 
 ASKED = EvaluateConfig(seed=0, top=[2], reject_precision=0.9)
@@ -119,8 +119,8 @@ def test_a_share_is_at_most_one():
 
 
 def test_a_given_model_is_evaluated_on_its_runs_photos_or_on_others(toys, trained, tmp_path):
-    from stages.export import export
-    from stages.export_config import ExportConfig, Format
+    from slimline.stages.export import export
+    from slimline.stages.exporting.config import ExportConfig, Format
 
     run = tmp_path / "run"
     out = toys.out()

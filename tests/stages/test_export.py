@@ -15,22 +15,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.artifact import Artifact, content_digest
-from pipeline.errors import UserError
-from stages import exporters
-from stages.data.photos import Photos
-from stages.evaluate import evaluate
-from stages.evaluate_config import EvaluateConfig
-from stages.evaluated import SAVED_MODEL
-from stages.export import export
-from stages.export_config import ExportConfig, Format
-from stages.exporters import Material, write_format
-from stages.format_table import read_formats
-from stages.model_card import escaped, licence
-from stages.model_file import FILE, parse_description, read_description
-from stages.model_places import FILES, format_of
-from stages.runtimes import onnx_description, open_runtime
-from stages.saved_model import SavedModel, open_saved_model
+from slimline.pipeline.artifact import Artifact, content_digest
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.storing.photos import Photos
+from slimline.stages.evaluate import evaluate
+from slimline.stages.evaluation.config import EvaluateConfig
+from slimline.stages.evaluation.predictions import SAVED_MODEL
+from slimline.stages.export import export
+from slimline.stages.exporting import writers as exporters
+from slimline.stages.exporting.config import ExportConfig, Format
+from slimline.stages.exporting.measurements import read_formats
+from slimline.stages.exporting.writers import Material, write_format
+from slimline.stages.models.description import FILE, parse_description, read_description
+from slimline.stages.models.formats import FILES, format_of
+from slimline.stages.models.runtimes import onnx_description, open_runtime
+from slimline.stages.models.saved_model import SavedModel, open_saved_model
+from slimline.stages.pages.model_card import escaped, licence
 from tests.stages.toy_training import CLASSES, SIDE, config, phase
 
 FLOAT = (Format.saved_model, Format.frozen_graph, Format.litert, Format.onnx)
@@ -120,8 +120,8 @@ def test_a_saved_model_of_the_same_bytes_is_loaded_once(exported, trained, tmp_p
 
 def spoil(material: Material, values: dict, folder: Path) -> Material:
     """Return what to export of a model whose last layer is turned upside down, written into a folder."""
-    from stages.saved_model import write_saved_model
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
+    from slimline.stages.models.saved_model import write_saved_model
 
     graph_def = tf.compat.v1.GraphDef.FromString(material.frozen.read_bytes())
     [weights] = [node for node in graph_def.node if node.name == "Head/Logits/weights"]
@@ -134,7 +134,7 @@ def spoil(material: Material, values: dict, folder: Path) -> Material:
 
 @pytest.mark.parametrize("one", list(Format))
 def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
-    from stages.model import read_weights
+    from slimline.stages.models.card import read_weights
 
     values = read_weights(trained["train"].path / "best.ckpt")
 
@@ -243,8 +243,8 @@ def test_whose_licence_a_base_is_under(weights, words):
 @pytest.mark.parametrize("kind", ["linear", "mlp", "flips"])
 def test_the_saved_model_gives_features_too(toys, kind):
     """Of a model that averages mirror images, those of both, averaged."""
-    from stages.model import base_network, freeze_network, read_card
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
+    from slimline.stages.models.card import base_network, freeze_network, read_card
 
     made = {"ingest": toys.ingest}
     out = toys.out()

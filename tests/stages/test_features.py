@@ -11,21 +11,21 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.artifact import Artifact
-from pipeline.memo import Memo
-from stages import features as module
-from stages.base import base as base_stage
-from stages.base import settle_weights
-from stages.base_config import MobilenetConfig
-from stages.data.features import FeaturePhotos, missing_photos, read_features
-from stages.data.photo_cache import PhotoCache
-from stages.data.preprocessing import Preprocessing
-from stages.data.split_config import SPLITS, SplitConfig
-from stages.features import FeaturesConfig, Precision, features
-from stages.ingest import ingest
-from stages.ingest_config import IngestConfig, settle_source
-from stages.model import Card, write_card
-from stages.tensorflow import tf
+from slimline.pipeline.artifact import Artifact
+from slimline.pipeline.memo import Memo
+from slimline.stages import features as module
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.base import base as base_stage
+from slimline.stages.base import settle_weights
+from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.data.splitting.config import SPLITS, SplitConfig
+from slimline.stages.data.storing.features import FeaturePhotos, missing_photos, read_features
+from slimline.stages.data.storing.photo_cache import PhotoCache
+from slimline.stages.features import FeaturesConfig, Precision, features
+from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.ingest import ingest
+from slimline.stages.models.base_config import MobilenetConfig
+from slimline.stages.models.card import Card, write_card
 
 SIDE = 16
 SEEN = Preprocessing(input_px=SIDE, crop="whole", offset=128.0, scale=64.0)
@@ -79,7 +79,7 @@ class Work:
         self.count += 1
         out = self.folder / str(self.count)
         out.mkdir()
-        memo = Memo(self.folder / memory, code or {"stages.features": "1"}, {})
+        memo = Memo(self.folder / memory, code or {"slimline.stages.features": "1"}, {})
         facts = features(config, out, ingest=ingest, base=base, memo=memo)
         return memo.notes["computed"], facts, out
 
@@ -151,7 +151,7 @@ def test_five_more_photos_compute_five(photos, toy, work):
 def test_whatever_decides_features_computes_all_anew(photos, toy, work):
     assert work(photos[""], toy)[0] == 40
     assert work(photos[""], replace(toy, digest="base 2"))[0] == 40
-    assert work(photos[""], toy, code={"stages.features": "2"})[0] == 40
+    assert work(photos[""], toy, code={"slimline.stages.features": "2"})[0] == 40
     assert work(photos[""], toy, config=replace(CONFIG, precision=Precision.bfloat16))[0] == 40
     assert work(photos[""], toy, config=replace(CONFIG, batch_size=7))[0] == 40
     assert work(photos[""], replace(toy, key="k2", path=toy.path))[0] == 0

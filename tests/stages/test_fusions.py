@@ -15,9 +15,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UserError
-from stages.fusion_tables import compare, disagreements, notes_on, operation_rows
-from stages.fusion_ways import (
+from slimline.pipeline.errors import UserError
+from slimline.stages.backend.hardware import bfloat16_rewriting, has_fast_bfloat16
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.fusion.graph import Graphs, Operation, trace_graphs
+from slimline.stages.fusion.tables import compare, disagreements, notes_on, operation_rows
+from slimline.stages.fusion.timing import Timing, Way, time_interleaved
+from slimline.stages.fusion.variants import (
     OPTIMIZER,
     Model,
     compiled,
@@ -33,14 +37,10 @@ from stages.fusion_ways import (
     step_ways,
     update_ways,
 )
-from stages.fusions import FusionsConfig, settle_switches
-from stages.hardware import bfloat16_rewriting, has_fast_bfloat16
-from stages.interleaved import Timing, Way, time_interleaved
-from stages.model import Card, build, classifier_network
-from stages.networks.table import NETWORKS
-from stages.optimised_graph import Graphs, Operation, trace_graphs
-from stages.tensorflow import tf
-from stages.train_config import PhaseConfig, Switch
+from slimline.stages.fusions import FusionsConfig, settle_switches
+from slimline.stages.models.card import Card, build, classifier_network
+from slimline.stages.networks.table import NETWORKS
+from slimline.stages.training.config import PhaseConfig, Switch
 
 ROOT = Path(__file__).parents[2]
 SIDE_PX, BATCH = 64, 4
@@ -273,7 +273,7 @@ def test_the_processors_time_must_agree_unless_a_gpu_works():
 
 
 def test_auto_is_settled_as_train_does(monkeypatch):
-    monkeypatch.setattr("stages.hardware.has_fast_bfloat16", lambda: True)
+    monkeypatch.setattr("slimline.stages.backend.hardware.has_fast_bfloat16", lambda: True)
     for network, bfloat16 in (("inception_v3", Switch.always), ("mobilenet_v1", Switch.never)):
         fused = settle_switches(FusionsConfig(network=network, seed=0), plan=False).fused
         assert (fused.batch_norm, fused.bfloat16, fused.xla) == (Switch.always, bfloat16, Switch.never)

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.errors import Undecided, UserError
-from stages.data.records import shard_paths
-from stages.ingest import ingest
-from stages.ingest_config import Fallback, FlowersConfig, IngestConfig, Origin, settle_source
-from stages.tensorflow import tf
+from slimline.pipeline.errors import Undecided, UserError
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.data.config import Fallback, FlowersConfig, IngestConfig, Origin, settle_source
+from slimline.stages.data.storing.records import shard_paths
+from slimline.stages.ingest import ingest
 
 
 def picture(seed: int, kind: str = "JPEG") -> bytes:
@@ -146,8 +146,8 @@ def test_flowers_take_what_is_given_then_what_is_there(folder, tmp_path):
 
 
 def test_unreachable_flowers_are_drawn_or_an_error(tmp_path, monkeypatch, caplog):
-    from stages.data import flower_photos
-    from stages.data.download import Unreachable
+    from slimline.stages.data.sources import flower_photos
+    from slimline.stages.fetching.download import Unreachable
 
     def unreachable(folder):
         raise Unreachable("no answer")
@@ -161,7 +161,7 @@ def test_unreachable_flowers_are_drawn_or_an_error(tmp_path, monkeypatch, caplog
 
 
 def test_a_damaged_download_is_never_a_fallback(tmp_path, monkeypatch):
-    from stages.data import flower_photos
+    from slimline.stages.data.sources import flower_photos
 
     def damaged(folder):
         raise UserError("the file was altered")
@@ -172,7 +172,7 @@ def test_a_damaged_download_is_never_a_fallback(tmp_path, monkeypatch):
 
 
 def test_a_plan_never_touches_the_network(tmp_path, monkeypatch):
-    from stages.data import flower_photos
+    from slimline.stages.data.sources import flower_photos
 
     monkeypatch.setattr(flower_photos, "fetch_flower_photos", lambda folder: pytest.fail("it tried"))
     with pytest.raises(Undecided, match="would be downloaded, else drawn"):

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.memo import Memo
-from stages.data import checks
-from stages.data.split_config import SplitConfig
-from stages.ingest import ingest
-from stages.ingest_config import IngestConfig, settle_source
+from slimline.pipeline.memo import Memo
+from slimline.stages.data.checking import checks
+from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.data.splitting.config import SplitConfig
+from slimline.stages.ingest import ingest
 
 
 def picture(seed: int, kind: str = "JPEG", size: tuple[int, int] = (64, 48)) -> bytes:
@@ -57,7 +57,7 @@ class Work:
         config = IngestConfig(
             images=str(self.photos), split=SplitConfig(salt=salt), max_bad_fraction=1, seed=0, **settings
         )
-        memo = Memo(self.folder / memory, {"stages.ingest": "1"}, {}) if memory else None
+        memo = Memo(self.folder / memory, {"slimline.stages.ingest": "1"}, {}) if memory else None
         ingest(settle_source(config, False), out, **({"memo": memo} if memo else {}))
         return memo and memo.notes["new_photos"], {path.name: path.read_bytes() for path in out.iterdir()}
 
@@ -127,7 +127,7 @@ def test_other_code_finds_nothing(work, decoded, tmp_path):
     decoded.clear()
     out = tmp_path / "other"
     out.mkdir()
-    memo = Memo(tmp_path / "memory", {"stages.ingest": "2"}, {})
+    memo = Memo(tmp_path / "memory", {"slimline.stages.ingest": "2"}, {})
     config = IngestConfig(images=str(work.photos), max_bad_fraction=1, seed=0)
     ingest(settle_source(config, False), out, memo=memo)
     assert (memo.notes["new_photos"], len(decoded)) == (46, 47)

@@ -18,7 +18,7 @@ CHUNK = 16
 RUN = f"""
 import os, sys, time
 from pathlib import Path
-from stages.data import survey
+from slimline.stages.data.checking import survey
 survey.CHUNK = {CHUNK}
 from tests.stages.test_ingest_resume import ingest_into
 replace = os.replace
@@ -36,8 +36,8 @@ MOMENTS = ("scratch/rows-00000[2-5].arrow", "*.tfrecord", "validation-*.tfrecord
 
 def ingest_into(photos: Path, out: Path) -> None:
     """Ingest in a way that has something to resume of every kind: chunks, photos made anew, shards."""
-    from stages.ingest import ingest
-    from stages.ingest_config import IngestConfig, settle_source
+    from slimline.stages.data.config import IngestConfig, settle_source
+    from slimline.stages.ingest import ingest
 
     config = IngestConfig(images=str(photos), store_px=32, min_shards=6, max_bad_fraction=0.1, threads=2, seed=0)
     ingest(settle_source(config, False), out)
@@ -81,7 +81,7 @@ def kill_at(process: subprocess.Popen[bytes], out: Path, pattern: str, more_seco
 
 
 def test_a_run_killed_again_and_again_ends_as_an_undisturbed_one(photos, tmp_path, monkeypatch):
-    from stages.data import survey
+    from slimline.stages.data.checking import survey
 
     monkeypatch.setattr(survey, "CHUNK", CHUNK)
     (tmp_path / "calm").mkdir()

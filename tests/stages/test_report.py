@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.artifact import Artifact, write_json
-from pipeline.stage import RunRecord
-from stages.confusion_table import confusion_table
-from stages.evaluate import evaluate
-from stages.evaluate_config import EvaluateConfig, Split
-from stages.export import export
-from stages.export_config import ExportConfig
-from stages.report import ReportConfig, _behind_cells, report
+from slimline.pipeline.artifact import Artifact, write_json
+from slimline.pipeline.stage import RunRecord
+from slimline.stages.evaluate import evaluate
+from slimline.stages.evaluation.config import EvaluateConfig, Split
+from slimline.stages.export import export
+from slimline.stages.exporting.config import ExportConfig
+from slimline.stages.pages.confusion_matrix import confusion_table
+from slimline.stages.report import ReportConfig, _behind_cells, report
 from tests.browser import accessibility_faults, needs_browser, opened
 from tests.stages.toy_training import CLASSES, config, phase
 

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.artifact import Artifact
-from stages.data.split_config import SPLITS
-from stages.ingest import ingest
-from stages.ingest_config import IngestConfig, settle_source
-from stages.review import ReviewConfig, review
+from slimline.pipeline.artifact import Artifact
+from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.data.splitting.config import SPLITS
+from slimline.stages.ingest import ingest
+from slimline.stages.review import ReviewConfig, review
 
 WIDTH = 8
 WRONG = "bee/3 <b>&.jpg"
@@ -86,7 +86,7 @@ def test_the_page_is_ingests_own_with_its_picture(ingested, features, tmp_path):
 
 
 def test_blocks_bound_what_is_looked_at_at_once(ingested, features, monkeypatch, tmp_path):
-    import stages.data.label_errors as module
+    import slimline.stages.data.label_errors as module
 
     seen, doubt = [], module.doubt_labels
     monkeypatch.setattr(module, "doubt_labels", lambda *arguments: seen.append(len(arguments[1])) or doubt(*arguments))

@@ -13,17 +13,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import Stopped, UserError
-from stages import cut_cache, train_state
-from stages.data.augmentation_config import CropConfig
-from stages.data.photos import Photos
-from stages.data.preprocessing import preprocess
-from stages.model import freeze_classifier, read_card
-from stages.networks import checkpoint
-from stages.networks.checkpoint import read_checkpoint
-from stages.phase_trainer import PhaseTrainer, Sums
-from stages.tensorflow import tf
-from stages.train_config import BatchNorm, Keep, Switch
+from slimline.pipeline.errors import Stopped, UserError
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.data.storing.photos import Photos
+from slimline.stages.images.augmentation_config import CropConfig
+from slimline.stages.images.preprocessing import preprocess
+from slimline.stages.models.card import freeze_classifier, read_card
+from slimline.stages.networks.weights import checkpoint
+from slimline.stages.networks.weights.checkpoint import read_checkpoint
+from slimline.stages.training import cut_cache
+from slimline.stages.training import state as train_state
+from slimline.stages.training.config import BatchNorm, Keep, Switch
+from slimline.stages.training.trainer import PhaseTrainer, Sums
 from tests.stages.toy_training import (
     CACHE,
     CLASSES,
@@ -136,7 +137,7 @@ def test_a_gap_between_batch_and_kept_statistics_is_told(toys, caplog, monkeypat
 
     monkeypatch.setattr(PhaseTrainer, "logits", logits)
     wanted = config(phase("Toy/Conv_2", epochs=1, batch_norm=BatchNorm.update))
-    with caplog.at_level(logging.WARNING, "stages.phase_run"):
+    with caplog.at_level(logging.WARNING, "slimline.stages.training.phase"):
         facts = toys.train(wanted, toys.out())
     assert facts["batch_norm_gap"] == pytest.approx(7 / 11)
     [line] = [record.getMessage() for record in caplog.records]
@@ -195,7 +196,7 @@ def test_what_lies_below_the_cut_is_computed_once_for_several_trainings(toys, mo
 
 def test_beyond_the_budget_it_is_computed_anew_and_a_line_says_so(toys, caplog):
     wanted = config(phase("Toy/Conv_2", epochs=1, augment=True), augmentation=CropConfig())
-    with caplog.at_level(logging.INFO, "stages.cut_cache"):
+    with caplog.at_level(logging.INFO, "slimline.stages.training.cut_cache"):
         toys.train(replace(wanted, cache=replace(CACHE, budget_mb=0)), toys.out())
     assert any("train.cache.budget_mb=0: not kept" in record.getMessage() for record in caplog.records)
 

@@ -11,23 +11,23 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipeline.artifact import Artifact, Facts
-from pipeline.memo import Memo
-from stages.data.preprocessing import Preprocessing
-from stages.features import FeaturesConfig, Precision, features
-from stages.head import HeadConfig, MlpConfig, head
-from stages.ingest import ingest
-from stages.ingest_config import IngestConfig, settle_source
-from stages.model import Card, base_network, build, write_card
-from stages.networks.checkpoint import read_checkpoint, write_checkpoint
-from stages.networks.mobile import mobile_scope
-from stages.networks.slim import slim
-from stages.networks.table import NETWORKS
-from stages.networks.top import add_top
-from stages.optimizer_config import MomentumConfig
-from stages.schedules import Schedule
-from stages.train import train
-from stages.train_config import CacheConfig, FusedConfig, PhaseConfig, Switch, TrainConfig
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.memo import Memo
+from slimline.stages.backend.slim import slim
+from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.features import FeaturesConfig, Precision, features
+from slimline.stages.head import HeadConfig, MlpConfig, head
+from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.ingest import ingest
+from slimline.stages.models.card import Card, base_network, build, write_card
+from slimline.stages.networks.architectures.blocks import mobile_scope
+from slimline.stages.networks.architectures.top import add_top
+from slimline.stages.networks.table import NETWORKS
+from slimline.stages.networks.weights.checkpoint import read_checkpoint, write_checkpoint
+from slimline.stages.train import train
+from slimline.stages.training.config import CacheConfig, FusedConfig, PhaseConfig, Switch, TrainConfig
+from slimline.stages.training.optimizer_config import MomentumConfig
+from slimline.stages.training.schedules import Schedule
 
 SIDE, WIDTH = 32, 12
 CLASSES = {"ant": (190, 80, 80), "bee": (80, 190, 80), "cat": (80, 80, 190)}

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
-from stages.data.sources.layout import Layout, is_hidden, is_wanted
-from stages.data.sources.photo import MAGIC_BYTES, Listing, Photo, looks_like_a_photo, read_bytes, too_large
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.sources.layout import Layout, is_hidden, is_wanted
+from slimline.stages.data.sources.photo import MAGIC_BYTES, Listing, Photo, looks_like_a_photo, read_bytes, too_large
 
 COMPRESSIONS: dict[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.GzipFile,

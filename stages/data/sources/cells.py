@@ -6,8 +6,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pipeline.errors import UserError
-from stages.data.sources.layout import split_named
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.sources.layout import split_named
 
 SPLITS_ALLOWED = "train (training), validation (val, valid, dev), test (testing, eval)"
 

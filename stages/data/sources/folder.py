@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from pipeline.content import files_below, walk
-from stages.data.sources.layout import Layout, is_systems_own
-from stages.data.sources.photo import MAGIC_BYTES, Listing, Photo, looks_like_a_photo, read_bytes
+from slimline.pipeline.content import files_below, walk
+from slimline.stages.data.sources.layout import Layout, is_systems_own
+from slimline.stages.data.sources.photo import MAGIC_BYTES, Listing, Photo, looks_like_a_photo, read_bytes
 
 
 def list_folder(asked: Listing) -> Iterator[Photo]:

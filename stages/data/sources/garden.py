@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 
-from stages.data.sources.photo import Listing, Photo
+from slimline.stages.data.sources.photo import Listing, Photo
 
 AT_ONCE = 64
 
@@ -15,7 +15,7 @@ def list_garden(asked: Listing, per_class: int, seed: int) -> Iterator[Photo]:
     """Draw the garden's flowers into the spool (about 20 KB each)."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from stages.data.garden import SPECIES, draw_flower
+    from slimline.stages.data.drawing.garden import SPECIES, draw_flower
 
     flowers = iter([(name, number) for name in SPECIES for number in range(per_class)])
     with ThreadPoolExecutor(os.cpu_count()) as executor:

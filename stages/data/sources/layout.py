@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from stages.data.sources.photo import EXTENSIONS, Photo
+from slimline.stages.data.sources.photo import EXTENSIONS, Photo
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),

@@ -9,9 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
-from stages.data.sources.cells import class_names, details_of, label_of, require_kept, require_single, split_of, text_of
-from stages.data.sources.photo import Columns, Listing, Photo
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.sources.cells import (
+    class_names,
+    details_of,
+    label_of,
+    require_kept,
+    require_single,
+    split_of,
+    text_of,
+)
+from slimline.stages.data.sources.photo import Columns, Listing, Photo
 
 DELIMITERS = ",;\t|"
 BATCH_ROWS = 4096
@@ -111,7 +119,7 @@ def _no_object(manifest: Path, number: int, why: str) -> UserError:
 
 
 def _parquet_rows(manifest: Path, columns: Columns) -> Iterator[Mapping[Any, Any]]:
-    from stages.data.sources.parquet import open_table
+    from slimline.stages.data.sources.parquet import open_table
 
     with open_table(manifest) as file:
         there = file.schema_arrow.names

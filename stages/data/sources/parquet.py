@@ -8,11 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.content import files_below
-from pipeline.errors import UserError
-from stages.data.sources.cells import class_names, details_of, label_of, require_kept, require_single, split_of, text_of
-from stages.data.sources.layout import splits_of_files
-from stages.data.sources.photo import Columns, Listing, Photo
+from slimline.pipeline.content import files_below
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.sources.cells import (
+    class_names,
+    details_of,
+    label_of,
+    require_kept,
+    require_single,
+    split_of,
+    text_of,
+)
+from slimline.stages.data.sources.layout import splits_of_files
+from slimline.stages.data.sources.photo import Columns, Listing, Photo
 
 BATCH_ROWS = 64
 

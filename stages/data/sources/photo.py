@@ -92,7 +92,7 @@ class Listing(NamedTuple):
 
 def looks_like_a_photo(start: bytes) -> bool:
     """Say whether a file is an image by its first MAGIC_BYTES; two letters alone, as a bitmap has, may open a text."""
-    from stages.data.formats import sniff
+    from slimline.stages.images.files import sniff
 
     return sniff(start) is not None and (not start.startswith(b"BM") or start[6:10] == bytes(4))
 

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from pipeline.artifact import write_json
-from pipeline.errors import Unavailable, Undecided, UserError
-from stages.data.digests import digest_like
-from stages.data.download import Unreachable, download, fault_of
-from stages.data.part import beside
-from stages.networks.cache import cache_directory
-from stages.progress import progress
+from slimline.pipeline.artifact import write_json
+from slimline.pipeline.errors import Unavailable, Undecided, UserError
+from slimline.pipeline.progress import progress
+from slimline.stages.fetching.checksums import digest_like
+from slimline.stages.fetching.download import Unreachable, download, fault_of
+from slimline.stages.fetching.partial import beside
+from slimline.stages.networks.weights.cache import cache_directory
 
 STATES = "states.json"
 VOLATILE = frozenset({"time", "atime", "accessTime", "last_accessed", "nlink"})

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
-from pipeline.errors import UserError
-from stages.data.sources.archive import is_compressed, list_archive
-from stages.data.sources.folder import list_folder
-from stages.data.sources.manifest import list_manifest
-from stages.data.sources.parquet import holds_images, list_parquet
-from stages.data.sources.photo import Columns, ListPhotos
-from stages.data.sources.tfds import is_prepared, list_prepared
-from stages.data.sources.tfrecord import is_record_name, list_tfrecords
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.sources.archive import is_compressed, list_archive
+from slimline.stages.data.sources.folder import list_folder
+from slimline.stages.data.sources.manifest import list_manifest
+from slimline.stages.data.sources.parquet import holds_images, list_parquet
+from slimline.stages.data.sources.photo import Columns, ListPhotos
+from slimline.stages.data.sources.tfds import is_prepared, list_prepared
+from slimline.stages.data.sources.tfrecord import is_record_name, list_tfrecords
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")

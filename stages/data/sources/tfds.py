@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import Unavailable, Undecided, UserError
-from stages.data.sources.layout import split_named
-from stages.data.sources.photo import Listing, Photo
+from slimline.pipeline.errors import Unavailable, Undecided, UserError
+from slimline.stages.data.sources.layout import split_named
+from slimline.stages.data.sources.photo import Listing, Photo
 
 
 def is_prepared(root: Path) -> bool:
@@ -57,7 +57,7 @@ def list_prepared(asked: Listing) -> Iterator[Photo]:
     Raises:
         UserError: it has no image with a class label.
     """
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
 
     tfds = _imported()
     builder = tfds.builder_from_directory(str(asked.root))

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.content import files_below
-from pipeline.errors import UserError
-from stages.data.sources.layout import splits_of_files
-from stages.data.sources.photo import Listing, Photo
+from slimline.pipeline.content import files_below
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.sources.layout import splits_of_files
+from slimline.stages.data.sources.photo import Listing, Photo
 
 NAMED = re.compile(r"\.(tfrecords?|tfrec|record)(\.gz)?$|-\d{5}-of-\d{5}(\.gz)?$")
 HEADER_BYTES, FOOTER_BYTES = 12, 4
@@ -57,7 +57,7 @@ def list_tfrecords(asked: Listing) -> Iterator[Photo]:
 
 
 def _list_file(asked: Listing, path: Path, place: Photo, labels: Labels) -> Iterator[Photo]:
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
 
     is_packed = _is_packed(path)
     records = iter(tf.data.TFRecordDataset(os.fsencode(path), "GZIP" if is_packed else ""))
@@ -84,7 +84,7 @@ def _is_packed(path: Path) -> bool:
 
     A plain file begins with its first record's length, and a record of 559,903 bytes begins as gzip's do.
     """
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
 
     with path.open("rb") as file:
         if file.read(len(GZIP)) != GZIP:
@@ -100,7 +100,7 @@ def _photo(record: bytes, place: Photo, labels: Labels) -> tuple[Photo, bytes]:
     """Return a record's photo, its offset inside the record, and its bytes."""
     from google.protobuf.message import DecodeError
 
-    from stages.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf
 
     try:
         features = tf.train.Example.FromString(record).features.feature

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages.data import survey
-from stages.data.selection import Outcome, Selection, select_photos
-from stages.data.split_config import SPLITS, SplitBy, SplitConfig
+from slimline.stages.data.checking import survey
+from slimline.stages.data.splitting.config import SPLITS, SplitBy, SplitConfig
+from slimline.stages.data.splitting.selection import Outcome, Selection, select_photos
 
 HASH = SplitConfig(by=SplitBy.hash)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from stages.data.label_errors import doubt_labels
+from slimline.stages.data.label_errors import doubt_labels
 
 
 def clouds(count: int, classes: int = 3, width: int = 16, spread: float = 1.0):

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.networks.module import SlimModule
-from stages.tensorflow import tf
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.networks.graphs.module import SlimModule
 from tests.conftest import shared
 
 

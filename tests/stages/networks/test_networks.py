@@ -7,12 +7,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from stages.networks.inception import inception_v1, inception_v2, inception_v3
-from stages.networks.mobilenet_v1 import mobilenet_v1
-from stages.networks.mobilenet_v2 import mobilenet_v2
-from stages.networks.module import outline
-from stages.networks.resnet import resnet_v1_50, resnet_v2_50
-from stages.networks.slim import slim
+from slimline.stages.backend.slim import slim
+from slimline.stages.networks.architectures.inception import inception_v1, inception_v2, inception_v3
+from slimline.stages.networks.architectures.mobilenet_v1 import mobilenet_v1
+from slimline.stages.networks.architectures.mobilenet_v2 import mobilenet_v2
+from slimline.stages.networks.architectures.resnet import resnet_v1_50, resnet_v2_50
+from slimline.stages.networks.graphs.module import outline
 from tests.stages.networks.conftest import (
     Result,
     reference,

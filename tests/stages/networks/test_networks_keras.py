@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-from stages.networks.inception import inception_v3
-from stages.networks.mobilenet_v1 import mobilenet_v1
-from stages.networks.mobilenet_v2 import mobilenet_v2
-from stages.networks.module import outline
+from slimline.stages.networks.architectures.inception import inception_v3
+from slimline.stages.networks.architectures.mobilenet_v1 import mobilenet_v1
+from slimline.stages.networks.architectures.mobilenet_v2 import mobilenet_v2
+from slimline.stages.networks.graphs.module import outline
 from tests.stages.networks.conftest import relative_error, run_plainly
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on NumPy 2

@@ -9,15 +9,19 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from stages.networks.efficientnet_lite import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2
-from stages.networks.inception import inception_v1, inception_v2, inception_v3
-from stages.networks.inception_v4 import inception_v4
-from stages.networks.mobilenet_v1 import mobilenet_v1
-from stages.networks.mobilenet_v2 import mobilenet_v2
-from stages.networks.module import SlimModule, outline
-from stages.networks.resnet import resnet_v1_50, resnet_v2_50
-from stages.networks.top import add_top
-from stages.tensorflow import tf
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.networks.architectures.efficientnet_lite import (
+    efficientnet_lite0,
+    efficientnet_lite1,
+    efficientnet_lite2,
+)
+from slimline.stages.networks.architectures.inception import inception_v1, inception_v2, inception_v3
+from slimline.stages.networks.architectures.inception_v4 import inception_v4
+from slimline.stages.networks.architectures.mobilenet_v1 import mobilenet_v1
+from slimline.stages.networks.architectures.mobilenet_v2 import mobilenet_v2
+from slimline.stages.networks.architectures.resnet import resnet_v1_50, resnet_v2_50
+from slimline.stages.networks.architectures.top import add_top
+from slimline.stages.networks.graphs.module import SlimModule, outline
 
 
 class Case(NamedTuple):

@@ -7,13 +7,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from stages.networks.efficientnet_lite import efficientnet_lite0
-from stages.networks.inception import inception_v3
-from stages.networks.mobilenet_v1 import mobilenet_v1
-from stages.networks.mobilenet_v2 import mobilenet_v2
-from stages.networks.module import SlimModule, outline
-from stages.networks.resnet import resnet_v1_50, resnet_v2_50
-from stages.tensorflow import tf
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.networks.architectures.efficientnet_lite import efficientnet_lite0
+from slimline.stages.networks.architectures.inception import inception_v3
+from slimline.stages.networks.architectures.mobilenet_v1 import mobilenet_v1
+from slimline.stages.networks.architectures.mobilenet_v2 import mobilenet_v2
+from slimline.stages.networks.architectures.resnet import resnet_v1_50, resnet_v2_50
+from slimline.stages.networks.graphs.module import SlimModule, outline
 
 CASES = {
     "inception_v3": (partial(inception_v3, aux_logits=True), 96, 0.9997),

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipeline.content import ContentDigests
-from pipeline.keys import tracked
-from stages.data.sources.photo import Listing, Photo, Spool, read_bytes
-from stages.data.sources.table import SOURCES, SourceKind, kind_at
-from stages.ingest import ingest
-from stages.ingest_config import ColumnsConfig, IngestConfig, settle_source
+from slimline.pipeline.content import ContentDigests
+from slimline.pipeline.keys import tracked
+from slimline.stages.data.config import ColumnsConfig, IngestConfig, settle_source
+from slimline.stages.data.sources.photo import Listing, Photo, Spool, read_bytes
+from slimline.stages.data.sources.table import SOURCES, SourceKind, kind_at
+from slimline.stages.ingest import ingest
 
 MODES = {"tar": "w", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
 CLASSES = ("ant", "bee")

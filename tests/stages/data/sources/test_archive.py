@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from stages.data.sources.table import SourceKind
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.sources.table import SourceKind
 from tests.stages.data.sources.making import (
     MODES,
     check_rows,

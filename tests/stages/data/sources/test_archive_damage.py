@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
+from slimline.pipeline.errors import UserError
 from tests.stages.data.sources.making import (
     MODES,
     class_files,

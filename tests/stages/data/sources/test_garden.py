@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.data.garden import SPECIES, draw_flower
-from stages.data.sources.garden import list_garden
-from stages.data.sources.photo import Listing, Spool
-from stages.ingest_config import ColumnsConfig
+from slimline.stages.data.config import ColumnsConfig
+from slimline.stages.data.drawing.garden import SPECIES, draw_flower
+from slimline.stages.data.sources.garden import list_garden
+from slimline.stages.data.sources.photo import Listing, Spool
 from tests.stages.data.sources.making import content
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import Unavailable, UserError
-from stages.data.sources.remote import fetch
+from slimline.pipeline.errors import Unavailable, UserError
+from slimline.stages.data.sources.remote import fetch
 from tests.stages.data.sources.making import check_rows, class_files, key_of, picture, run, write
 
 PHOTO = picture(1)

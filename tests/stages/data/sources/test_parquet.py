@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UserError
-from stages.data.sources.table import SourceKind
-from stages.ingest_config import ColumnsConfig
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.config import ColumnsConfig
+from slimline.stages.data.sources.table import SourceKind
 from tests.stages.data.sources.making import (
     CLASSES,
     GIVEN,

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.data.sources.photo import Listing, Photo, Spool, looks_like_a_photo, read_bytes
-from stages.ingest_config import ColumnsConfig
+from slimline.stages.data.config import ColumnsConfig
+from slimline.stages.data.sources.photo import Listing, Photo, Spool, looks_like_a_photo, read_bytes
 from tests.stages.data.sources.making import content, pack, picture, spooled
 
 

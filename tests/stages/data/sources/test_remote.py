@@ -11,11 +11,11 @@ from typing import Any
 import fsspec
 import pytest
 
-from pipeline.errors import Unavailable, Undecided, UserError
-from stages.data.sources.remote import fetch
-from stages.ingest_config import IngestConfig, settle_source
-from tests.stages.data.conftest import LoopbackServer
+from slimline.pipeline.errors import Unavailable, Undecided, UserError
+from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.data.sources.remote import fetch
 from tests.stages.data.sources.making import check_rows, class_files, picture, run
+from tests.stages.loopback import LoopbackServer
 
 PHOTO = picture(1)
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UserError
-from stages.data.sources.table import SOURCES, SourceKind, lists_quickly
-from stages.ingest_config import IngestConfig, settle_source
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.data.sources.table import SOURCES, SourceKind, lists_quickly
 from tests.stages.data.sources.making import class_files, kind_of, picture, write
 
 PHOTO = picture(1)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import Unavailable, Undecided, UserError
-from stages.data.sources.table import SourceKind
-from stages.data.sources.tfds import prepare
-from stages.ingest_config import ColumnsConfig, TfdsConfig, settle_source
+from slimline.pipeline.errors import Unavailable, Undecided, UserError
+from slimline.stages.data.config import ColumnsConfig, TfdsConfig, settle_source
+from slimline.stages.data.sources.table import SourceKind
+from slimline.stages.data.sources.tfds import prepare
 from tests.stages.data.sources.making import (
     CLASSES,
     check_rows,

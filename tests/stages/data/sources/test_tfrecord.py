@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from stages.data.sources.table import SourceKind
-from stages.tensorflow import tf
+from slimline.pipeline.errors import UserError
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.data.sources.table import SourceKind
 from tests.stages.data.sources.making import (
     CLASSES,
     check_rows,

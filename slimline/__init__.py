@@ -1,0 +1,1 @@
+"""Slimline: from a folder of photos to a trained, measured and exported image classifier."""

@@ -1,0 +1,1 @@
+"""The computing backend: TensorFlow, TF-Slim and the machine's hardware."""

@@ -1,0 +1,1 @@
+"""Checks: which photos can be used, and which are duplicates."""

@@ -1,0 +1,229 @@
+"""Ingest's config: which photos, how they are split, checked and stored; settled before any key is made."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+
+from omegaconf import II, MISSING
+
+from slimline.pipeline.config import require_path, require_range
+from slimline.pipeline.errors import Undecided, UserError
+from slimline.pipeline.stage import external, untracked
+from slimline.stages.data.sources.manifest import files_named
+from slimline.stages.data.sources.photo import Listing
+from slimline.stages.data.sources.table import SOURCES, SourceKind, kind_at, lists_quickly
+from slimline.stages.data.splitting.classes import check_classes
+from slimline.stages.data.splitting.config import SPLITS, SplitConfig
+
+log = logging.getLogger(__name__)
+
+UNLIMITED = 2**31 - 1
+
+
+@dataclass
+class ColumnsConfig:
+    """What the columns of a manifest, or of Parquet files with images, are called; `keep` goes into the index."""
+
+    path: str = "path"
+    label: str = "label"
+    split: str = "split"
+    group: str = "group"
+    image: str = "image"
+    keep: list[str] = field(default_factory=list)
+
+
+def files_outside(config: IngestConfig) -> Iterator[Path]:
+    """List the files that a manifest names: they decide what comes out, as the manifest does."""
+    if config.source is SourceKind.manifest and config.images is not None:
+        yield from files_named(Path(config.images), config.columns)
+
+
+@dataclass
+class IngestConfig:
+    """A source of labelled photos, and how to check, split and store them.
+
+    `images` is a path or an address, and `source` what lies there. `group_pattern` finds a photo's group in its path,
+    by the first group of the regular expression. Photos larger than `max_pixels`, `max_frames` or `max_file_mb` are
+    left out, and so are training photos whose perceptual hash differs from a test photo's in at most `twin_bits`.
+    `store_px` scales photos down to that shorter side.
+    """
+
+    images: str | None = external(None, more=files_outside)
+    source: SourceKind = SourceKind.auto
+    sha256: str | None = untracked(None)
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    group_pattern: str | None = None
+    split: SplitConfig = field(default_factory=SplitConfig)
+    shard_mb: int = 128
+    min_shards: int = 8
+    store_px: int | None = None
+    max_pixels: int = 100_000_000
+    max_frames: int = 100
+    max_file_mb: int = 256
+    max_bad_fraction: float = 0.05
+    twin_bits: int | None = 6
+    threads: int = untracked(0)
+    seed: int = II("run.seed")
+
+    def __post_init__(self) -> None:
+        require_range("ingest.shard_mb", self.shard_mb, 1, 4096, "MB")
+        require_range("ingest.min_shards", self.min_shards, 1, 4096)
+        require_range("ingest.max_pixels", self.max_pixels, 1, UNLIMITED, "pixels")
+        require_range("ingest.max_frames", self.max_frames, 1, UNLIMITED, "frames")
+        require_range("ingest.max_file_mb", self.max_file_mb, 1, 2000, "MB")
+        require_range("ingest.max_bad_fraction", self.max_bad_fraction, 0, 1)
+        require_range("ingest.threads", self.threads, 0, 1024)
+        if self.store_px is not None:
+            require_range("ingest.store_px", self.store_px, 32, 8192, "pixels")
+        if self.twin_bits is not None:
+            require_range("ingest.twin_bits", self.twin_bits, 0, 16, "of 64 bits")
+        if self.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise UserError(f"ingest.sha256={self.sha256} is no sha256.", "Give 64 digits of 0-9 and a-f.")
+        if self.group_pattern is not None:
+            _require_pattern(self.group_pattern)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the program draws the photos."""
+        return False
+
+
+def _require_pattern(pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise UserError(f"ingest.group_pattern={pattern} is no regular expression: {error}.", "Mend it.") from error
+    if not groups:
+        raise UserError(
+            f"ingest.group_pattern={pattern} has no group in parentheses.",
+            r"Put parentheses round what names the group, as in 'patient-(\d+)'.",
+        )
+
+
+@dataclass
+class PhotosConfig(IngestConfig):
+    """A source that has to be given."""
+
+    images: str | None = external(MISSING, more=files_outside)
+
+
+@dataclass
+class TfdsConfig(IngestConfig):
+    """A data set by its tensorflow-datasets name; `data_dir` is where that keeps them (null: its default)."""
+
+    dataset: str = untracked(MISSING)
+    data_dir: str | None = untracked(None)
+
+
+class Fallback(Enum):
+    """What to do where the flower photos can't be reached: draw flowers, or give up."""
+
+    drawn = "drawn"
+    none = "none"
+
+
+class Origin(Enum):
+    """Which flowers: found out before anything runs."""
+
+    auto = "auto"
+    photos = "photos"
+    drawn = "drawn"
+
+
+@dataclass
+class FlowersConfig(IngestConfig):
+    """TensorFlow's flower photos, or where they can't be had, flowers drawn by the program."""
+
+    fallback: Fallback = Fallback.drawn
+    origin: Origin = Origin.auto
+    data: str = untracked("data/flower_photos")
+    drawn_per_class: int = 300
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_range("ingest.drawn_per_class", self.drawn_per_class, 10, 10_000)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the program draws the photos."""
+        return self.origin is Origin.drawn
+
+
+def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
+    """Find the photos, before any key is made: given, there, fetched or drawn; and what kind of source it is."""
+    if isinstance(config, FlowersConfig) and config.images is None and config.origin is not Origin.photos:
+        config = _settle_flowers(config, plan)
+        if config.is_drawn:
+            return config
+    if isinstance(config, TfdsConfig) and config.images is None:
+        from slimline.stages.data.sources.tfds import prepare
+
+        config = replace(config, images=str(prepare(config.dataset, config.data_dir, plan)), source=SourceKind.tfds)
+    if config.images is None:
+        raise UserError(
+            "ingest.images has no value.",
+            "Give the folder that holds a folder of photos for each class: ingest.images=path",
+        )
+    if "://" in config.images:
+        from slimline.stages.data.sources.remote import fetch
+
+        path = fetch(config.images, config.sha256, plan)
+    else:
+        path = require_path("ingest.images", config.images)
+        _require_digest(path, config.sha256)
+    kind = kind_at(path, config.columns) if config.source is SourceKind.auto else config.source
+    found = replace(config, images=str(path), source=kind)
+    _look_over(found, path, kind)
+    return replace(found, origin=Origin.photos) if isinstance(found, FlowersConfig) else found
+
+
+def _require_digest(path: Path, sha256: str | None) -> None:
+    from slimline.pipeline.artifact import digest_file
+
+    if sha256 is not None and (not path.is_file() or digest_file(path) != sha256):
+        raise UserError(f"{path} doesn't have ingest.sha256={sha256}.", "Correct the checksum, or give another file.")
+
+
+def _look_over(config: IngestConfig, path: Path, kind: SourceKind) -> None:
+    """List what lists quickly, so that a source that can't be trained on is refused before anything runs."""
+    if not lists_quickly(kind, path):
+        return
+    counts = Counter(
+        photo.label
+        for photo in SOURCES[kind](Listing(path, config.columns))
+        if photo.label and not photo.problem and not photo.skipped
+    )
+    check_classes(counts, len(SPLITS), str(path))
+
+
+def _settle_flowers(config: FlowersConfig, plan: bool) -> FlowersConfig:
+    """Take `data/flower_photos`, else download it, else draw; the network gets five seconds to answer."""
+    from slimline.stages.data.sources.flower_photos import SIZE_BYTES, URL, fetch_flower_photos
+    from slimline.stages.fetching.download import Unreachable
+
+    folder = Path(config.data).absolute()
+    if config.origin is Origin.drawn:
+        log.warning("ingest: the flowers are drawn by the program, as ingest.origin=drawn asks; they are no photos")
+        return config
+    if folder.is_dir():
+        return replace(config, images=str(folder))
+    if plan:
+        otherwise = "else drawn" if config.fallback is Fallback.drawn else "else an error"
+        raise Undecided(f"the flower photos ({SIZE_BYTES / 1e6:.0f} MB) would be downloaded, {otherwise}")
+    try:
+        return replace(config, images=str(fetch_flower_photos(folder)))
+    except Unreachable as unreachable:
+        if config.fallback is Fallback.none:
+            raise UserError(
+                f"The flower photos can't be reached: {unreachable}.",
+                f"Put {URL} by hand into {folder.parent}, unpacked, or allow drawn flowers: ingest.fallback=drawn",
+            ) from unreachable
+        log.warning("ingest: the flower photos can't be reached (%s)", unreachable)
+        log.warning("ingest: the flowers are drawn by the program instead; they are no photos")
+        return replace(config, origin=Origin.drawn)

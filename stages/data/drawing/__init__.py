@@ -1,0 +1,1 @@
+"""Drawn flowers, for a machine without a network."""

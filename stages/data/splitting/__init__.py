@@ -1,0 +1,1 @@
+"""Splits: which photos are used, and in which split."""

@@ -1,0 +1,50 @@
+"""What a user chooses of the splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from slimline.pipeline.config import require_range
+from slimline.pipeline.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+class SplitBy(Enum):
+    """What decides a photo's split; `auto` is `given` where the source states splits, else `hash`."""
+
+    auto = "auto"
+    hash = "hash"
+    exact = "exact"
+    given = "given"
+    folds = "folds"
+
+
+@dataclass
+class SplitConfig:
+    """How photos are split; `validation` and `test` are percent of each class's, and what is left trains.
+
+    `by` hash: in expectation, each photo's own content deciding. `exact`: to the photo, but photos that are added may
+    move others. `given`: as the source states; a split that it lacks is taken from its training photos. `folds`: fold
+    number `fold` of `folds` tests. Another `salt` gives another split.
+    """
+
+    by: SplitBy = SplitBy.auto
+    validation: float = 10.0
+    test: float = 10.0
+    salt: str = ""
+    fold: int = 0
+    folds: int = 5
+
+    def __post_init__(self) -> None:
+        require_range("ingest.split.validation", self.validation, 1, 90, "percent")
+        require_range("ingest.split.test", self.test, 1, 90, "percent")
+        require_range("ingest.split.folds", self.folds, 2, 100)
+        require_range("ingest.split.fold", self.fold, 0, self.folds - 1)
+        test = 100 / self.folds if self.by is SplitBy.folds else self.test
+        if self.validation + test > 95:
+            raise UserError(
+                f"ingest.split leaves {100 - self.validation - test:g} percent to train on.",
+                "validation and test together may take 95 percent at most.",
+            )

@@ -1,0 +1,210 @@
+"""Which photos train, which validate and which test: decided by each photo's own content, or its group's name."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.splitting.config import SPLITS, SplitBy, SplitConfig
+
+TRAIN, VALIDATION, TEST = range(3)
+FREE = -1
+"""In place of a split's number: the source states none."""
+
+MOST_SHOWN = 3
+
+
+class Splits(NamedTuple):
+    """Each photo's split, as a number into `SPLITS`, and whether that may change when photos are added."""
+
+    splits: NDArray[np.int8]
+    provisional: NDArray[np.bool_]
+
+
+def position(sha256: str, salt: str) -> float:
+    """Return a photo's place in [0, 1), a function of its content and the salt alone."""
+    return int(hashlib.sha256(f"{salt}:{sha256}".encode()).hexdigest()[:13], 16) / 16**13
+
+
+def split_photos(
+    sha256s: Iterable[bytes],
+    labels: NDArray[np.integer[Any]],
+    classes: Sequence[str],
+    config: SplitConfig,
+    groups: Sequence[str] | None = None,
+    given: NDArray[np.int8] | None = None,
+) -> Splits:
+    """Split photos by the sha256 of each one's bytes, or of its group's name: what is in a group stays together.
+
+    `labels` are numbers into `classes`; `given` are the splits that the source states, or FREE. A photo's place
+    decides, so adding, renaming and moving photos moves none. A split that is left without a class takes that class's
+    lowest-placed photo that another split can spare. It is marked provisional, and so are those before it, which can't
+    be spared yet: only these may move when photos come. (Where groups show several classes, a group that stands in for
+    one may take others with it.)
+
+    Raises:
+        UserError: a class has too few photos for the splits, or a group is given two splits.
+    """
+    by_folds = config.by is SplitBy.folds
+    salts = (config.salt, *([f"{config.salt} validation"] if by_folds else []))
+    units, (places, *more) = _units(sha256s, groups, salts)
+    count = len(places)
+    stated = _stated(units, count, given, groups) if config.by in (SplitBy.given, SplitBy.auto) else None
+    if config.by is SplitBy.auto and stated is not None and (stated == FREE).all():
+        stated = None
+    if config.by is SplitBy.exact:
+        chosen = _split_exactly(units, places, labels, config)
+    elif by_folds:
+        rest = config.validation / (100 - 100 / config.folds)
+        tests = (places * config.folds).astype(int) == config.fold
+        chosen = np.where(tests, TEST, np.where(more[0] < rest, VALIDATION, TRAIN)).astype(np.int8)
+    else:
+        test, both = config.test / 100, (config.test + config.validation) / 100
+        chosen = np.where(places < test, TEST, np.where(places < both, VALIDATION, TRAIN)).astype(np.int8)
+    fixed = np.zeros(count, bool)
+    if stated is not None:
+        chosen, fixed = _as_stated(stated, chosen)
+    provisional = _fill(chosen, fixed, places, units, labels, classes)
+    return Splits(chosen[units], provisional[units])
+
+
+def has_given(config: SplitConfig, given: NDArray[np.int8]) -> bool:
+    """Say whether the source's own splits decide."""
+    return config.by is SplitBy.given or (config.by is SplitBy.auto and bool((given != FREE).any()))
+
+
+def _units(
+    sha256s: Iterable[bytes], groups: Sequence[str] | None, salts: Sequence[str]
+) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
+    """Number what stays together: each photo's unit, and the units' places by each salt."""
+    numbers: dict[str, int] = {}
+    places: list[array[float]] = [array("d") for _ in salts]
+    units = array("q")
+    for index, sha256 in enumerate(sha256s):
+        group = groups[index] if groups is not None else ""
+        count = len(places[0])
+        unit = numbers.setdefault(group, count) if group else count
+        if unit == count:
+            name = hashlib.sha256(group.encode()).hexdigest() if group else sha256.hex()
+            for salt, found in zip(salts, places, strict=True):
+                found.append(position(name, salt))
+        units.append(unit)
+    return np.array(units, np.int64), [np.array(found, np.float64) for found in places]
+
+
+def _stated(
+    units: NDArray[np.int64], count: int, given: NDArray[np.int8] | None, groups: Sequence[str] | None
+) -> NDArray[np.int8]:
+    stated = np.full(count, FREE, np.int8)
+    if given is None:
+        return stated
+    known = np.flatnonzero(given != FREE)
+    stated[units[known]] = given[known]
+    torn = known[stated[units[known]] != given[known]]
+    if len(torn):
+        names = ", ".join(sorted({repr(groups[index]) for index in torn})[:MOST_SHOWN]) if groups is not None else ""
+        raise UserError(
+            f"The source gives photos of one group to different splits: {names}.",
+            "Give a group one split, or have the hash decide: ingest.split.by=hash",
+        )
+    return stated
+
+
+def _as_stated(stated: NDArray[np.int8], by_hash: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Take the stated splits; a split that is never stated comes from the training photos, as their hash decides."""
+    there = set(stated.tolist())
+    takes = np.isin(by_hash, [split for split in (VALIDATION, TEST) if split not in there])
+    open_to_hash = (stated == TRAIN) & takes
+    chosen = np.where((stated == FREE) | open_to_hash, by_hash, stated).astype(np.int8)
+    return chosen, (stated != FREE) & (stated != TRAIN)
+
+
+def _split_exactly(
+    units: NDArray[np.int64], places: NDArray[np.float64], labels: NDArray[np.integer[Any]], config: SplitConfig
+) -> NDArray[np.int8]:
+    """Take each class's units by place until the test split has its share, then the validation split."""
+    chosen = np.full(len(places), TRAIN, np.int8)
+    sizes = np.bincount(units, minlength=len(places))
+    label_of = np.full(len(places), np.iinfo(np.int64).max)
+    np.minimum.at(label_of, units, labels)  # a group of several classes counts for the first: the same in any order
+    for label in np.unique(labels):
+        own = np.flatnonzero(label_of == label)
+        own = own[np.argsort(places[own], kind="stable")]
+        before = np.cumsum(sizes[own]) - sizes[own]
+        total = sizes[own].sum()
+        test, validation = (max(1, round(float(total * share / 100))) for share in (config.test, config.validation))
+        chosen[own] = np.where(before < test, TEST, np.where(before < test + validation, VALIDATION, TRAIN))
+    return chosen
+
+
+def _fill(
+    chosen: NDArray[np.int8],
+    fixed: NDArray[np.bool_],
+    places: NDArray[np.float64],
+    units: NDArray[np.int64],
+    labels: NDArray[np.integer[Any]],
+    classes: Sequence[str],
+) -> NDArray[np.bool_]:
+    """Give each split a unit of each class (in `chosen`, in place); return which units may move when photos come.
+
+    These are the units that were moved, and those before them that could not be spared: once there are more photos
+    beside one of these, it can.
+    """
+    held = _Held(labels, units, len(chosen))
+    counts = np.zeros((len(classes), len(SPLITS)), np.int64)
+    np.add.at(counts, (held.labels, chosen[held.units]), 1)
+    moved, provisional = np.zeros(len(chosen), bool), np.zeros(len(chosen), bool)
+    for label, split in np.argwhere(counts == 0):
+        own = held.units_of(label)
+        for unit in own[np.argsort(places[own], kind="stable")]:
+            if fixed[unit]:
+                continue
+            provisional[unit] = True
+            shown = held.labels_of(unit)
+            if not moved[unit] and (counts[shown, chosen[unit]] > 1).all():
+                if not counts[label, split]:  # else it was filled along with another class of the same group
+                    counts[shown, chosen[unit]] -= 1
+                    counts[shown, split] += 1
+                    chosen[unit], moved[unit] = split, True
+                break
+        else:
+            if not counts[label, split] and (split == TRAIN or not fixed.any()):
+                raise _too_small(classes[label], int((labels == label).sum()), own, fixed, SPLITS[split])
+    return provisional
+
+
+class _Held:
+    """The pairs of a class and a unit that shows it, found from either side."""
+
+    def __init__(self, labels: NDArray[np.integer[Any]], units: NDArray[np.int64], count: int) -> None:
+        pairs = np.unique(labels.astype(np.int64) * max(1, count) + units)
+        self.labels, self.units = np.divmod(pairs, max(1, count))
+        self._order = np.argsort(self.units, kind="stable")
+        self._sorted_units = self.units[self._order]
+
+    def units_of(self, label: int) -> NDArray[np.int64]:
+        """Return the units that show a class."""
+        return self.units[slice(*np.searchsorted(self.labels, (label, label + 1)))]
+
+    def labels_of(self, unit: int) -> NDArray[np.int64]:
+        """Return the classes that a unit shows."""
+        return self.labels[self._order[slice(*np.searchsorted(self._sorted_units, (unit, unit + 1)))]]
+
+
+def _too_small(name: str, photos: int, own: NDArray[np.int64], fixed: NDArray[np.bool_], split: str) -> UserError:
+    groups = f" in {len(own):,} groups that stay whole" if len(own) != photos else ""
+    if fixed[own].any():
+        return UserError(
+            f"Class {name!r} has {photos:,} photos{groups}; the source's own splits leave none for {split}.",
+            "State some as training photos, or have the hash decide: ingest.split.by=hash",
+        )
+    return UserError(
+        f"Class {name!r} has {photos:,} photos{groups}: too few to train, validate and test, none is left for {split}.",
+        f"Each class needs at least {len(SPLITS)}, one for each split. Add photos, or leave that class out.",
+    )

@@ -1,0 +1,1 @@
+"""Storage: TFRecord shards, the index, features, and reading them back."""

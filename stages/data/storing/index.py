@@ -1,0 +1,116 @@
+"""The index: one row a photo, which says where it went or why it was left out; and the pairs that look the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from slimline.stages.data.checking.survey import Survey, printable
+from slimline.stages.data.splitting.config import SPLITS
+from slimline.stages.data.splitting.selection import NONE, Outcome, Selection
+from slimline.stages.data.storing.shards import Places
+
+TEXT, WHOLE = pa.string(), pa.int64()
+SCHEMA = pa.schema(
+    [
+        ("path", TEXT),
+        ("label", TEXT),
+        ("split", TEXT),
+        ("provisional", pa.bool_()),
+        ("outcome", TEXT),
+        ("reason", TEXT),
+        ("note", TEXT),
+        ("group", TEXT),
+        ("details", TEXT),
+        ("sha256", TEXT),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("size_bytes", WHOLE),
+        ("format", TEXT),
+        ("phash", pa.uint64()),
+        ("shard", TEXT),
+        ("offset", WHOLE),
+        ("length", WHOLE),
+    ]
+)
+TWINS_SCHEMA = pa.schema(
+    [(f"{one}{what}", TEXT) for one in ("first", "second") for what in ("", "_label", "_split", "_outcome")]
+    + [("bits", pa.uint8())]
+)
+PAIRS_AT_ONCE = 65_536
+
+
+def write_index(survey: Survey, selection: Selection, places: Places, path: Path) -> None:
+    """Write `index.parquet`, in the source's order.
+
+    `outcome` is `used`, `quarantined`, `duplicate`, `near_twin` or `skipped`, and `reason` says why it isn't used.
+    `shard`, `offset` and `length` are the file and the bytes of its record, framing included.
+    """
+    with pq.ParquetWriter(path, SCHEMA) as writer:
+        start = 0
+        for batch in survey.batches:
+            rows = range(start, start + len(batch))
+            start += len(batch)
+            columns: dict[str, Any] = {
+                name: batch.column(name)
+                for name in ("label", "note", "group", "details", "width", "height", "size_bytes", "format", "phash")
+            }
+            used = [selection.outcomes[row] == Outcome.used for row in rows]
+            columns |= {
+                "path": [printable(one) for one in batch.column("path").to_pylist()],
+                "sha256": [one.hex() if one else None for one in batch.column("sha256").to_pylist()],
+                "split": [SPLITS[selection.splits[row]] if one else None for row, one in zip(rows, used, strict=True)],
+                "provisional": [
+                    bool(selection.provisional[row]) if one else None for row, one in zip(rows, used, strict=True)
+                ],
+                "outcome": [Outcome(selection.outcomes[row]).name for row in rows],
+                "reason": [reason(survey, selection, row) for row in rows],
+                "shard": [places.names[places.shards[row]] if places.shards[row] >= 0 else None for row in rows],
+                "offset": [int(places.offsets[row]) if one else None for row, one in zip(rows, used, strict=True)],
+                "length": [int(places.lengths[row]) if one else None for row, one in zip(rows, used, strict=True)],
+            }
+            arrays = [
+                column if isinstance(column, pa.Array) else pa.array(column, field.type)
+                for field in SCHEMA
+                for column in [columns[field.name]]
+            ]
+            writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))
+
+
+def reason(survey: Survey, selection: Selection, row: int) -> str | None:
+    """Say why a photo isn't used; None where it is."""
+    outcome, other = Outcome(selection.outcomes[row]), int(selection.other[row])
+    if other == NONE:
+        said: str | None = survey.value(row, "reason")
+        return said or ("it has no label" if outcome is Outcome.quarantined else None)
+    name = survey.path(other)
+    if outcome is Outcome.duplicate:
+        return f"the same bytes as {name}"
+    if outcome is Outcome.near_twin:
+        return f"looks like the test photo {name}: {selection.bits[row]} of 64 bits of their hashes differ"
+    return f"the same bytes as {name}, which is labelled {survey.value(other, 'label')}: one of the labels is wrong"
+
+
+def write_twins(survey: Survey, selection: Selection, path: Path) -> None:
+    """Write `twins.parquet`: the pairs of photos that look the same, those with the fewest bits between them first."""
+    first, second, bits = selection.pairs
+    order = np.lexsort((second, first, bits))
+    with pq.ParquetWriter(path, TWINS_SCHEMA) as writer:
+        for start in range(0, len(order), PAIRS_AT_ONCE):
+            some = order[start : start + PAIRS_AT_ONCE]
+            columns: list[Any] = []
+            for rows in (first[some], second[some]):
+                columns += [
+                    [survey.path(row) for row in rows],
+                    [selection.classes[selection.labels[row]] for row in rows],
+                    [SPLITS[selection.splits[row]] for row in rows],
+                    [Outcome(selection.outcomes[row]).name for row in rows],
+                ]
+            arrays = [
+                pa.array(column, field.type) for column, field in zip([*columns, bits[some]], TWINS_SCHEMA, strict=True)
+            ]
+            writer.write_batch(pa.record_batch(arrays, schema=TWINS_SCHEMA))

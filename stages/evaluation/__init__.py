@@ -1,0 +1,1 @@
+"""Evaluation: the predictions of a trained model, and what they rest on."""

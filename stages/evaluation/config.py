@@ -1,0 +1,98 @@
+"""What is asked of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from omegaconf import II
+
+from slimline.pipeline.config import require_range
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import external, untracked
+from slimline.stages.data.splitting.config import SPLITS
+
+
+class Split(Enum):
+    """The photos that are evaluated."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+    all = "all"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The splits' names; of `all`, each."""
+        return SPLITS if self is Split.all else (self.value,)
+
+
+@dataclass
+class AtLeast:
+    """What the model must reach, or the run fails and exports nothing; null asks for nothing."""
+
+    top1: float | None = None
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+    roc_auc: float | None = None
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if getattr(self, one.name) is not None:
+                require_range(f"evaluate.at_least.{one.name}", getattr(self, one.name), 0.0, 1.0)
+
+    def check(self, metrics: Mapping[str, Any]) -> None:
+        """Raise a UserError that names all that falls short."""
+        asked = {one.name: getattr(self, one.name) for one in fields(self)}
+        short = [
+            f"{name} {_shown(metrics[name])} of {least:.4g}"
+            for name, least in asked.items()
+            if least is not None and (metrics[name] is None or metrics[name] < least)
+        ]
+        if short:
+            raise UserError(
+                f"The model falls short of evaluate.at_least on {metrics['count']:,} photos: {', '.join(short)}.",
+                "Nothing of it is kept. Train better, or ask for less.",
+            )
+
+
+def _shown(value: float | None) -> str:
+    return "isn't defined" if value is None else f"{value:.4f}"
+
+
+def files_beside(config: EvaluateConfig) -> Iterator[Path]:
+    """Name what describes a model that is a file, where it is there: it decides what comes out, too."""
+    from slimline.stages.models.description import FILE
+
+    if config.model is not None and (beside := Path(config.model).parent / FILE).is_file():
+        yield beside
+
+
+@dataclass
+class EvaluateConfig:
+    """Which photos, which top-k accuracies, the precision that the reject threshold is for, what must be reached.
+
+    `model` is a run or an exported model, evaluated in place of what this run trains: on its run's own photos, or on
+    those of `images`, which is `ingest.images`. `slices` are columns of the index, or such as ingest kept.
+    """
+
+    model: str | None = external(None, more=files_beside)
+    photos: str | None = external(None)
+    images: str | None = untracked(None)
+    split: Split = Split.test
+    top: list[int] = field(default_factory=lambda: [5])
+    reject_precision: float | None = 0.95
+    resamples: int = 1000
+    slices: list[str] = field(default_factory=list)
+    at_least: AtLeast = field(default_factory=AtLeast)
+    seed: int = II("run.seed")
+
+    def __post_init__(self) -> None:
+        for k in self.top:
+            require_range("evaluate.top", k, 2, 100_000)
+        if self.reject_precision is not None:
+            require_range("evaluate.reject_precision", self.reject_precision, 0.0, 1.0)
+        require_range("evaluate.resamples", self.resamples, 100, 1_000_000)

@@ -1,0 +1,148 @@
+"""Photos and what a model says of them: one that was just trained, or one exported as whatever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from pathlib import Path
+from threading import Thread
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimline.pipeline.artifact import LOGS
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.storing.records import read_records
+from slimline.stages.images.batches import AT_ONCE, BATCH_SIZE, without_autotune
+from slimline.stages.images.parallel import in_parallel
+from slimline.stages.scoring.calibration import Calibration, calibrate
+from slimline.stages.scoring.probabilities import probabilities
+
+FROZEN = "frozen.pb"
+SAVED_MODEL = f"{LOGS}/saved_model"
+"""No two are of the same bytes (functions are numbered, a fingerprint is drawn), so it lies where no digest looks."""
+
+MOST_NAMED = 10
+
+
+class Evaluated(NamedTuple):
+    """Photos, each one's class in `targets` [count], and probabilities `scores` [count, classes], calibrated.
+
+    `uncalibrated` is the log loss and the Brier score without the temperature, where the logits are known.
+    """
+
+    labels: list[str]
+    trained: bool
+    base_weights: str
+    filenames: list[str]
+    sha256s: list[str]
+    targets: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    calibration: Calibration
+    uncalibrated: dict[str, float] | None
+
+
+def by_checkpoint(
+    train: Path, ingest: Path, splits: Sequence[str], reject_precision: float | None, out: Path
+) -> Evaluated:
+    """Write a training's best weights, in float32, as `FROZEN` and `SAVED_MODEL` into `out`, and run the latter."""
+    from slimline.stages.exporting.parity import padded
+    from slimline.stages.models.card import classifier_network, input_shape, read_card, read_weights
+    from slimline.stages.models.saved_model import open_saved_model, write_saved_model
+    from slimline.stages.networks.graphs.folding import write_frozen
+    from slimline.stages.networks.graphs.module import freeze
+    from slimline.stages.scoring.logits_file import read_logits
+    from slimline.stages.scoring.metrics import proper_scores
+
+    card = read_card(train)
+    calibration = calibrate(*read_logits(train / "validation.parquet", card.labels), reject_precision)
+    values = read_weights(train / "best.ckpt")
+    write_frozen(out / FROZEN, freeze(classifier_network(card), values, input_shape(card)))
+    write_saved_model(out / SAVED_MODEL, card, out / FROZEN, values, calibration)
+    run = padded(open_saved_model(out / SAVED_MODEL).logits, BATCH_SIZE)
+    logits, columns = _run(run, _records(ingest, splits), AT_ONCE)
+    targets = np.asarray(columns["label"], np.int64)
+    return Evaluated(
+        card.labels,
+        card.trained,
+        card.weights,
+        _filenames(columns["filename"]),
+        [name.decode() for name in columns["sha256"]],
+        targets,
+        probabilities(logits / calibration.temperature),
+        calibration,
+        proper_scores(targets, probabilities(logits)),
+    )
+
+
+def by_model(model: Path, ingest: Path, splits: Sequence[str]) -> Evaluated:
+    """Run an exported model, with its own runtime, from encoded bytes.
+
+    Raises:
+        UserError: there are photos of a class that the model doesn't know.
+    """
+    from slimline.stages.models.opened import open_model
+
+    opened = open_model(model, BATCH_SIZE)
+    places = _places(ingest, opened.labels)
+    scores, columns = _run(opened.score, _records(ingest, splits), opened.at_once)
+    return Evaluated(
+        opened.labels,
+        opened.trained,
+        opened.base_weights,
+        _filenames(columns["filename"]),
+        [name.decode() for name in columns["sha256"]],
+        places[np.asarray(columns["label"], np.int64)],
+        scores.astype(np.float64),
+        Calibration(threshold=opened.threshold or None),
+        None,
+    )
+
+
+def _run(run: Callable[[Any], NDArray[Any]], records: Any, at_once: int) -> tuple[NDArray[Any], dict[str, list[Any]]]:
+    """Run over encoded photos, some batches at once: outputs [count, classes], and the records' other columns."""
+    batches = records.batch(BATCH_SIZE).with_options(without_autotune()).as_numpy_iterator()
+    outputs, columns = [], []
+    with _metrics_imported():
+        for batch, output in in_parallel(lambda batch: (batch, run(batch["encoded"].tolist())), batches, at_once):
+            outputs.append(output)
+            columns.append({name: batch[name].tolist() for name in ("filename", "sha256", "label")})
+    return np.concatenate(outputs), {name: [value for one in columns for value in one[name]] for name in columns[0]}
+
+
+def _records(ingest: Path, splits: Sequence[str]) -> Any:
+    return reduce(lambda first, second: first.concatenate(second), (read_records(ingest, name) for name in splits))
+
+
+def _filenames(names: Sequence[bytes]) -> list[str]:
+    return [name.decode("utf-8", "backslashreplace") for name in names]
+
+
+@contextmanager
+def _metrics_imported() -> Iterator[None]:
+    """Import scikit-learn (0.6 s) while a network computes."""
+    meanwhile = Thread(target=_import_metrics)
+    meanwhile.start()
+    try:
+        yield
+    finally:
+        meanwhile.join()
+
+
+def _import_metrics() -> None:
+    import scipy.optimize  # noqa: F401
+    import sklearn.metrics  # noqa: F401
+
+
+def _places(ingest: Path, labels: Sequence[str]) -> NDArray[np.int64]:
+    """Return for each class of the photos its place among the model's."""
+    classes = (ingest / "labels.txt").read_text(encoding="utf-8").splitlines()
+    unknown = [name for name in classes if name not in labels]
+    if unknown:
+        raise UserError(
+            f"The model doesn't know {', '.join(unknown[:MOST_NAMED])}; it knows {', '.join(labels[:MOST_NAMED])}.",
+            "Give photos of its own classes, named as it names them.",
+        )
+    return np.array([labels.index(name) for name in classes], np.int64)

@@ -1,0 +1,53 @@
+"""What is exported, and how much it may differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from slimline.pipeline.config import require_range
+from slimline.pipeline.errors import UserError
+
+
+class Format(Enum):
+    """What a trained model can be written as."""
+
+    saved_model = "saved_model"
+    frozen_graph = "frozen_graph"
+    litert = "litert"
+    litert_float16 = "litert_float16"
+    litert_dynamic = "litert_dynamic"
+    litert_int8 = "litert_int8"
+    onnx = "onnx"
+
+
+EIGHT_BITS = (Format.litert_dynamic, Format.litert_int8)
+"""Formats whose weights are rounded to 8 bits."""
+
+LITERT = (Format.litert, Format.litert_float16, Format.litert_dynamic, Format.litert_int8)
+
+
+@dataclass
+class ExportConfig:
+    """The formats, and the share of photos that each may name otherwise than the evaluated model."""
+
+    formats: list[Format] = field(default_factory=lambda: [Format.saved_model])
+    max_flips: float = 0.005
+    max_flips_int8: float = 0.03
+    calibration_photos: int = 200
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        if not self.formats or len(set(self.formats)) < len(self.formats):
+            raise UserError(
+                f"export.formats={[one.name for one in self.formats]} must name at least one format, and each once.",
+                f"Choose of: {', '.join(one.name for one in Format)}.",
+            )
+        require_range("export.max_flips", self.max_flips, 0.0, 1.0)
+        require_range("export.max_flips_int8", self.max_flips_int8, 0.0, 1.0)
+        require_range("export.calibration_photos", self.calibration_photos, 1, 100_000)
+        require_range("export.batch_size", self.batch_size, 1, 4096)
+
+    def most_flips(self, one: Format) -> float:
+        """Return the share of photos that a format may name otherwise."""
+        return self.max_flips_int8 if one in EIGHT_BITS else self.max_flips

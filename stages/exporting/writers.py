@@ -1,0 +1,113 @@
+"""A trained model in each of the formats that others run: how each one is written."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from slimline.pipeline.errors import UserError
+from slimline.stages.backend.tensorflow import quiet_stderr, tf
+from slimline.stages.exporting.config import LITERT, Format
+from slimline.stages.models.card import Card
+from slimline.stages.models.description import Description, description_json
+from slimline.stages.models.formats import FILES
+from slimline.stages.networks.graphs.folding import read_frozen
+
+OPSET = 17
+"""Of ONNX: what ONNX Runtime knows since 1.12, 2022."""
+
+
+class Material(NamedTuple):
+    """What a model is exported from.
+
+    `saved_model` is the evaluated model's folder, `frozen` its network as a GraphDef's file, from images to logits.
+    `samples()` yields prepared training photos [side, side, 3] float32, for int8's ranges.
+    """
+
+    card: Card
+    description: Description
+    saved_model: Path
+    frozen: Path
+    samples: Callable[[], Iterator[NDArray[Any]]]
+
+
+def write_format(one: Format, material: Material, folder: Path) -> Path:
+    """Write a model as a format; return its file, or its folder.
+
+    Raises:
+        UserError: the format's package isn't installed, or can't hold the network.
+    """
+    path = folder / FILES[one]
+    if one is Format.saved_model:
+        shutil.copytree(material.saved_model, path, dirs_exist_ok=True)
+    elif one is Format.frozen_graph:
+        shutil.copyfile(material.frozen, path)
+    elif one in LITERT:
+        path.write_bytes(_litert(one, material))
+    else:
+        path.write_bytes(_onnx(material))
+    return path
+
+
+def _litert(one: Format, material: Material) -> bytes:
+    """Convert to LiteRT: one image a call, as on a phone; with int8 its input and output are int8 too."""
+    logits = read_frozen(material.frozen)
+    side_px = material.card.preprocessing.input_px
+    image = tf.TensorSpec([1, side_px, side_px, 3], tf.float32, name="image")
+    function = tf.function(lambda image: logits(image), input_signature=[image], autograph=False)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], tf.Module())
+    if one is not Format.litert:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if one is Format.litert_float16:
+        converter.target_spec.supported_types = [tf.float16]
+    if one is Format.litert_int8:
+        converter.representative_dataset = lambda: ([sample[None]] for sample in material.samples())
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    try:
+        with _quiet():
+            converted: bytes = converter.convert()
+    except Exception as error:  # the converter raises a dozen kinds, ConverterError and RuntimeError among them
+        raise UserError(
+            f"The network {material.card.network} can't be converted to {one.name}: {str(error).splitlines()[0]}",
+            f"Leave {one.name} out of export.formats.",
+        ) from error
+    return converted
+
+
+def _onnx(material: Material) -> bytes:
+    """Convert to ONNX: `image` [batch, side, side, 3] float32 to `logits`; the description goes into its metadata."""
+    try:
+        with _quiet():
+            from tf2onnx import convert
+    except ImportError as error:
+        raise UserError(
+            "export.formats names onnx, and tf2onnx isn't installed.", "pip install -e '.[onnx]'"
+        ) from error
+    graph_def = tf.compat.v1.GraphDef.FromString(material.frozen.read_bytes())
+    with _quiet():
+        model, _ = convert.from_graph_def(graph_def, input_names=["input:0"], output_names=["output:0"], opset=OPSET)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "slimline", description_json(material.description)
+    converted: bytes = model.SerializeToString()
+    return converted
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep converters from telling what every conversion tells."""
+    level = logging.getLogger("tf2onnx").level
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), quiet_stderr():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.getLogger("tf2onnx").setLevel(level)

@@ -1,0 +1,1 @@
+"""Downloads: resumed, checked, unpacked and kept in the cache directory."""

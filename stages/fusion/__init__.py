@@ -1,0 +1,1 @@
+"""Fused operations: variants of a training step, timed side by side."""

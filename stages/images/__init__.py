@@ -1,0 +1,1 @@
+"""Images: files, decoding, orientation, preprocessing, augmentation and batches."""

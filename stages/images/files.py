@@ -1,0 +1,241 @@
+"""Image files as Pillow sees them: what a header says before anything is decoded, and pictures made anew."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from slimline.stages.images.containers import ORIENTATION_TAG, describe, read_gif, read_jpeg, read_webp_size
+
+JPEG, PNG, GIF, BMP, WEBP, TIFF, AVIF = "jpeg", "png", "gif", "bmp", "webp", "tiff", "avif"
+OPENED = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
+"""The formats that Pillow may open here; its other readers never see a user's file."""
+
+NATIVE = (JPEG, PNG, GIF, BMP, WEBP)
+"""What TensorFlow decodes; the rest is re-encoded."""
+
+LOSSY = (JPEG, WEBP, AVIF)
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+MOST_JPEG_PX = 65_500
+"""The longest side that libjpeg writes."""
+
+JPEG_START = b"\xff\xd8\xff"
+PNG_END = b"IEND\xaeB`\x82"
+DNG_VERSION_TAG, TILE_SIZE_TAGS = 50706, (322, 323)
+
+SIGNATURES = (
+    (0, JPEG_START, JPEG),
+    (0, b"\x89PNG\r\n\x1a\n", PNG),
+    (0, b"GIF8", GIF),
+    (0, b"BM", BMP),
+    (8, b"WEBP", WEBP),
+    (0, b"II*\0", TIFF),
+    (0, b"MM\0*", TIFF),
+    (4, b"ftypavif", AVIF),
+    (4, b"ftypavis", AVIF),
+)
+
+warnings.filterwarnings("ignore", module="PIL")  # of damaged files: they get a row. `catch_warnings` is for one thread
+Image.MAX_IMAGE_PIXELS = None  # `read_header` holds every size against ingest.max_pixels, before anything is decoded
+
+DAMAGED = "damaged"
+ERRORS = (
+    ("too much memory", "text in it unpacks to more than any photo has"),
+    ("too large", "text or a colour profile in it unpacks to more than any photo has"),
+    ("truncated", "truncated"),
+    ("unpack_from requires", "truncated"),
+    ("not enough image data", "truncated"),
+    ("unsupported bmp", "a kind of BMP that isn't read here"),
+)
+"""What Pillow's errors say, in lower case, and what that means; the others mean damage."""
+
+
+class Header(NamedTuple):
+    """What a header says: the format, the size in pixels as it is stored, which way up it is, and whether it is plain.
+
+    `turned` is true where a JPEG's EXIF says that height and width change places, `unheeded` where a WebP's says that
+    it isn't upright, which TensorFlow doesn't know. `plain` JPEGs, grey or in colour, are decoded as they are by
+    everyone; of all others the decoded pixels are compared.
+    """
+
+    format: str
+    width: int
+    height: int
+    turned: bool = False
+    unheeded: bool = False
+    plain: bool = False
+
+
+class NotUsable(Exception):
+    """Why an image can't be used."""
+
+
+def sniff(start: bytes) -> str | None:
+    """Name the format that a file's first 12 bytes show, or None."""
+    return next((name for at, magic, name in SIGNATURES if start[at : at + len(magic)] == magic), None)
+
+
+def read_header(encoded: bytes, most_pixels: int, most_frames: int) -> Header:
+    """Read an image's header.
+
+    Raises:
+        NotUsable: it is no image, too large, or too long an animation.
+    """
+    if not encoded:
+        raise NotUsable("the file is empty")
+    found = sniff(encoded[:12])
+    if found is None and encoded[4:12] == b"ftypmif1" and b"avif" in encoded[12:64]:
+        found = AVIF
+    if found is None:
+        raise NotUsable(describe(encoded))
+    try:
+        if found == JPEG:
+            jpeg = read_jpeg(encoded)
+            _refuse_large(jpeg.width, jpeg.height, most_pixels)
+            return Header(JPEG, jpeg.width, jpeg.height, jpeg.orientation >= 5, plain=jpeg.plain)
+        if found == GIF:
+            gif = read_gif(encoded, most_frames)
+            _refuse_large(gif.width, gif.height, most_pixels)
+            _refuse_long(gif.frames, most_frames)
+            if gif.pixels > most_pixels:  # TensorFlow decodes all frames to show the first
+                raise NotUsable(
+                    f"too large: its {gif.frames} frames have {gif.pixels:,} pixels, "
+                    f"more than ingest.max_pixels={most_pixels:,} allows"
+                )
+        if found == WEBP:
+            _refuse_large(*read_webp_size(encoded), most_pixels)
+        if found == PNG and encoded.rfind(PNG_END) < 0:
+            raise NotUsable("truncated: its end is missing")
+    except ValueError as error:
+        raise NotUsable(str(error)) from error
+    return _pillows_header(encoded, found, most_pixels, most_frames)
+
+
+def _pillows_header(encoded: bytes, found: str, most_pixels: int, most_frames: int) -> Header:
+    try:
+        image = Image.open(io.BytesIO(encoded), formats=[found.upper()])
+        width, height = image.size
+        _refuse_large(width, height, most_pixels)
+        if found == TIFF:
+            _refuse_strange_tiff(image, most_pixels)
+        if found != GIF:
+            _refuse_long(_count_frames(image, most_frames), most_frames)
+        unheeded = found == WEBP and image.getexif().get(ORIENTATION_TAG, 1) in range(2, 9)
+    except NotUsable:
+        raise
+    except Exception as error:  # Pillow raises a dozen kinds of errors on damaged headers
+        why = _plainly(error)
+        raise NotUsable("its header is damaged or truncated" if why == DAMAGED else why) from error
+    return Header(found, width, height, unheeded=unheeded)
+
+
+def _refuse_large(width: int, height: int, most_pixels: int) -> None:
+    if width * height > most_pixels:
+        raise NotUsable(
+            f"too large: {width:,} x {height:,} pixels are more than ingest.max_pixels={most_pixels:,} allows"
+        )
+
+
+def _refuse_long(frames: int, most: int) -> None:
+    if frames > most:
+        raise NotUsable(f"an animation of more than ingest.max_frames={most:,} frames")
+
+
+def _count_frames(image: Any, most: int) -> int:
+    """Count an image's frames; a TIFF's, which lie in a chain, no further than one above `most`."""
+    if image.format != "TIFF" or not image.is_animated:
+        return int(getattr(image, "n_frames", 1))
+    try:
+        image.seek(most)
+    except EOFError:
+        return 1
+    return most + 1
+
+
+def _refuse_strange_tiff(image: Any, most_pixels: int) -> None:
+    if DNG_VERSION_TAG in image.tag_v2:
+        raise NotUsable("it is a camera's raw file (DNG), of which a small preview alone could be read")
+    if image.mode in ("F", "I"):
+        raise NotUsable("its pixels are numbers of more than 16 bits, which no two viewers show alike")
+    tile = [image.tag_v2.get(tag, 0) for tag in TILE_SIZE_TAGS]
+    if tile[0] * tile[1] > most_pixels:
+        raise NotUsable(f"too large: its tiles of {tile[0]:,} x {tile[1]:,} pixels, more than ingest.max_pixels allows")
+
+
+def decode(encoded: bytes, upright: bool = False) -> Image.Image:
+    """Decode an image's first frame to RGB; 16-bit values are brought to 8 as TensorFlow does.
+
+    Raises:
+        NotUsable: it is damaged.
+    """
+    try:
+        image: Image.Image = Image.open(io.BytesIO(encoded), formats=OPENED)
+        image.load()
+        return _in_rgb(image, encoded, upright)
+    except Exception as error:  # Pillow raises a dozen kinds of errors on damaged images
+        raise NotUsable(f"can't be decoded: {_plainly(error)}") from error
+
+
+def _in_rgb(image: Image.Image, encoded: bytes, upright: bool) -> Image.Image:
+    """Convert a picture to RGB; turned as EXIF says, unless it is a PNG, whose EXIF is often a copy of its source's."""
+    if upright and encoded.startswith(JPEG_START):
+        turn = TURNS.get(read_jpeg(encoded).orientation)
+        image = image if turn is None else image.transpose(turn)
+    elif upright and image.format != "PNG":
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def encode(image: Image.Image, lossy: bool) -> tuple[bytes, str]:
+    """Encode RGB pixels: as a JPEG of quality 95 without colour subsampling where they were lossy, else as PNG."""
+    file = io.BytesIO()
+    lossy = lossy and max(image.size) <= MOST_JPEG_PX
+    if lossy:
+        image.save(file, "JPEG", quality=95, subsampling=0)
+    else:
+        image.save(file, "PNG", compress_level=6)
+    return file.getvalue(), JPEG if lossy else PNG
+
+
+def scaled_down(encoded: bytes, header: Header, shorter_px: int) -> bytes | None:
+    """Make a photo anew, upright, `shorter_px` on its shorter side, a JPEG of quality 92; None if it stays as it is.
+
+    It does if it is small enough, or so narrow that no JPEG is as long.
+    A JPEG is reduced while it is decoded (by 2, 4 or 8) as far as that keeps twice the wanted size, then resized.
+    """
+    shorter, longer = sorted((header.width, header.height))
+    if shorter <= shorter_px or longer * shorter_px > MOST_JPEG_PX * shorter:
+        return None
+    try:
+        with Image.open(io.BytesIO(encoded), formats=OPENED) as image:
+            if header.format == JPEG:
+                width, height = (2 * shorter_px * side // shorter for side in image.size)
+                image.draft(None, (width, height))
+            picture = _in_rgb(image, encoded, upright=True)
+    except Exception as error:
+        raise NotUsable(f"can't be decoded: {_plainly(error)}") from error
+    scale = shorter_px / min(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    file = io.BytesIO()
+    picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0).save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+def _plainly(error: BaseException) -> str:
+    """Say what Pillow's error means in a word or two."""
+    text = str(error).lower()
+    return next((words for sign, words in ERRORS if sign in text), DAMAGED)

@@ -1,0 +1,94 @@
+"""What travels with an exported model: the classes' names, how images are prepared, what its scores mean."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from slimline.pipeline.artifact import write_text
+from slimline.pipeline.errors import UserError
+from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.models.card import Card
+from slimline.stages.networks.weights.user_weights import RANDOM
+from slimline.stages.scoring.calibration import Calibration
+
+FILE = "model.json"
+VERSION = 1
+
+
+class Description(NamedTuple):
+    """What a model needs around it, where its own file doesn't hold it."""
+
+    labels: list[str]
+    preprocessing: Preprocessing
+    calibration: Calibration
+    network: str
+    base_weights: str
+
+    @property
+    def trained(self) -> bool:
+        """Whether the base knows anything, or was drawn at random."""
+        return self.base_weights != RANDOM
+
+
+def describe(card: Card, calibration: Calibration) -> Description:
+    """Return a trained model's description."""
+    return Description(card.labels, card.preprocessing, calibration, card.network, card.weights)
+
+
+def description_json(one: Description) -> str:
+    """Write a description as JSON; the README says what each key means."""
+    values: dict[str, Any] = {
+        "version": VERSION,
+        "network": one.network,
+        "base_weights": one.base_weights,
+        "labels": one.labels,
+        "preprocessing": asdict(one.preprocessing),
+        **one.calibration._asdict(),
+    }
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_description(folder: Path, one: Description) -> None:
+    """Write `model.json` into a folder."""
+    write_text(folder / FILE, description_json(one))
+
+
+def parse_description(text: str, origin: Path) -> Description:
+    """Read a description from JSON.
+
+    Raises:
+        UserError: it is none of ours, or of a newer version.
+    """
+    try:
+        values = json.loads(text)
+        if values["version"] != VERSION:
+            raise ValueError(f"version {values['version']}, and {VERSION} is known")
+        return Description(
+            values["labels"],
+            Preprocessing(**values["preprocessing"]),
+            Calibration(values["temperature"], values["threshold"]),
+            values["network"],
+            values["base_weights"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{origin} doesn't describe a model: {error}.", "Give a model that Slimline exported, with its model.json."
+        ) from error
+
+
+def read_description(model: Path) -> Description:
+    """Read the `model.json` beside a model's file.
+
+    Raises:
+        UserError: there is none, or it can't be read.
+    """
+    path = model.parent / FILE
+    if not path.is_file():
+        raise UserError(
+            f"{model} has no {FILE} beside it, which holds its classes' names and how it wants its images.",
+            f"Copy {FILE} from where the model was exported to {path}.",
+        )
+    return parse_description(path.read_text(encoding="utf-8"), path)

@@ -1,0 +1,59 @@
+"""Where an exported model lies: what each format is called, and how one is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slimline.pipeline.errors import UserError
+from slimline.stages.exporting.config import Format
+
+FILES = {
+    Format.saved_model: "saved_model",
+    Format.frozen_graph: "frozen_graph.pb",
+    Format.litert: "model.tflite",
+    Format.litert_float16: "model_float16.tflite",
+    Format.litert_dynamic: "model_dynamic.tflite",
+    Format.litert_int8: "model_int8.tflite",
+    Format.onnx: "model.onnx",
+}
+"""What each format is called inside the export's folder; the first is a folder."""
+
+SUFFIXES = {".pb": Format.frozen_graph, ".tflite": Format.litert, ".onnx": Format.onnx}
+
+
+def find_model(model: str, key: str) -> Path:
+    """Return the file or folder of an exported model: of a run (`runs/flowers/latest`), of an export, or itself.
+
+    `key` is the config's, for the error's sake.
+
+    Raises:
+        UserError: there is none.
+    """
+    root = Path(model).expanduser()
+    for folder in (root / "artifacts/export", root):
+        for name in FILES.values():
+            if (folder / name).exists():
+                return folder / name
+    if (root / "saved_model.pb").is_file() or (root.is_file() and root.suffix in SUFFIXES):
+        return root
+    raise UserError(
+        f"{key}={model} holds no exported model.",
+        "Give a run that exported one, such as runs/flowers/latest, a SavedModel's folder, or a file beside its"
+        f" model.json that ends in {', '.join(SUFFIXES)}.",
+    )
+
+
+def format_of(path: Path) -> Format:
+    """Say which format a file or folder is of, by its name.
+
+    Raises:
+        UserError: none that is known.
+    """
+    if (path / "saved_model.pb").is_file():
+        return Format.saved_model
+    if path.suffix not in SUFFIXES or not path.is_file():
+        raise UserError(
+            f"{path} is no exported model.",
+            f"Give a SavedModel's folder or a file that ends in {', '.join(SUFFIXES)}.",
+        )
+    return SUFFIXES[path.suffix]

@@ -1,0 +1,77 @@
+"""A network's variables, from wherever its weights come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from slimline.stages.networks.graphs.module import Network, Outline, outline
+from slimline.stages.networks.weights.published import Published
+from slimline.stages.networks.weights.user_weights import Given
+
+IMAGENET_CLASSES = (1000, 1001)
+
+
+class Source(NamedTuple):
+    """Where weights come from: a published file, what the user points to, or neither (drawn at random)."""
+
+    published: tuple[Published, Path] | None = None
+    given: Given | None = None
+
+
+class SourceWeights(NamedTuple):
+    """A network's outline, the arrays that a source has, and how many ImageNet classes these name (or None)."""
+
+    outline: Outline
+    values: dict[str, Any]
+    classes: int | None
+
+
+def read_source(
+    source: Source, make_network: Callable[[int | None], Network], input_shape: tuple[int, ...], classes_bias: str
+) -> SourceWeights:
+    """Read a network's weights by the names of its variables.
+
+    `make_network(classes)` gives the network with its ImageNet layer, or without for None. That layer is
+    there if the weights have it, which the variable `classes_bias` [classes] tells in a checkpoint.
+
+    Raises:
+        UserError: the file is damaged, or is of another network.
+    """
+    if source.published:
+        from slimline.stages.networks.weights.read_published import read_published
+
+        published, path = source.published
+        made = outline(make_network(published.classes), input_shape)
+        return SourceWeights(made, read_published(published, path, _shapes(made)), published.classes)
+    if source.given and source.given.kind == "keras":
+        from slimline.stages.networks.weights.keras_file import class_count, map_keras_weights, read_keras_file
+
+        layers = read_keras_file(source.given.path)
+        classes = _imagenet(class_count(layers))
+        made = outline(make_network(classes), input_shape)
+        return SourceWeights(made, map_keras_weights(layers, _shapes(made)), classes)
+    values = _read_by_name(source.given) if source.given else {}
+    classes = _imagenet(values[classes_bias].shape[0] if classes_bias in values else None)
+    return SourceWeights(outline(make_network(classes), input_shape), values, classes)
+
+
+def _read_by_name(given: Given) -> dict[str, Any]:
+    if given.kind == "saved_model":
+        from slimline.stages.models.saved_model import read_saved_weights
+
+        return read_saved_weights(given.path)
+    from slimline.stages.networks.weights.checkpoint import read_checkpoint
+    from slimline.stages.networks.weights.zoo import with_averages
+
+    return with_averages(read_checkpoint(given.path))
+
+
+def _imagenet(classes: int | None) -> int | None:
+    """A layer of other classes than ImageNet's is no base's: the head stage makes the user's own."""
+    return classes if classes in IMAGENET_CLASSES else None
+
+
+def _shapes(made: Outline) -> dict[str, tuple[int, ...]]:
+    return {name: declared.shape for name, declared in made.variables.items()}

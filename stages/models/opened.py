@@ -1,0 +1,108 @@
+"""A trained model, whatever it was exported as, ready to say what encoded photos show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimline.pipeline.errors import UserError
+from slimline.stages.exporting.config import Format
+from slimline.stages.models.formats import format_of
+
+
+class OpenedModel(NamedTuple):
+    """Its classes' names, the score below which nothing is named, and where its base's weights came from.
+
+    `score` takes encoded photos that can be decoded, [batch] bytes, to probabilities [batch, classes]; several threads
+    may call it, `at_once` of them with gain.
+    """
+
+    labels: list[str]
+    threshold: float
+    trained: bool
+    score: Callable[[Sequence[bytes]], NDArray[Any]]
+    at_once: int
+    base_weights: str = ""
+
+
+def open_model(path: Path, batch_size: int) -> OpenedModel:
+    """Open an exported model with the runtime that is made for its format.
+
+    Raises:
+        UserError: it can't be told what it is, its description is missing, or its runtime isn't installed.
+    """
+    from slimline.stages.exporting.parity import padded
+    from slimline.stages.images.batches import AT_ONCE
+    from slimline.stages.models.description import parse_description, read_description
+    from slimline.stages.models.runtimes import onnx_description, open_runtime
+    from slimline.stages.models.saved_model import open_saved_model
+    from slimline.stages.scoring.probabilities import probabilities
+
+    kind = format_of(path)
+    if kind is Format.saved_model:
+        loaded = open_saved_model(path)
+        return OpenedModel(
+            loaded.labels,
+            loaded.reject_threshold,
+            loaded.trained,
+            padded(loaded, batch_size),
+            AT_ONCE,
+            loaded.base_weights,
+        )
+    inside = onnx_description(path) if kind is Format.onnx else None
+    about = parse_description(inside, path) if inside else read_description(path)
+    run = open_runtime(kind, path)
+    if kind is Format.frozen_graph:
+        run = padded(run, batch_size)
+    prepare = _preparer(about.preprocessing)
+
+    def score(encoded: Sequence[bytes]) -> NDArray[Any]:
+        return probabilities(run(prepare(encoded)) / about.calibration.temperature)
+
+    at_once = AT_ONCE if kind is Format.frozen_graph else 1
+    return OpenedModel(
+        about.labels, about.calibration.threshold or 0.0, about.trained, score, at_once, about.base_weights
+    )
+
+
+def open_base(base: Path, batch_size: int) -> OpenedModel:
+    """Open a base by its own ImageNet layer, from its artifact's folder.
+
+    Raises:
+        UserError: it has none.
+    """
+    from slimline.stages.backend.tensorflow import tf
+    from slimline.stages.exporting.parity import padded
+    from slimline.stages.images.batches import AT_ONCE
+    from slimline.stages.models.card import freeze_classifier, read_card
+    from slimline.stages.scoring.probabilities import probabilities
+
+    card = read_card(base)
+    if not card.labels:
+        raise UserError(
+            f"The base {card.network} with weights {card.weights} has no ImageNet layer to classify by.",
+            "Choose base.weights=imagenet, or classify with a trained run: classify.model=runs/flowers/latest",
+        )
+    frozen = freeze_classifier(card, base / "model.ckpt")
+    run = padded(lambda images: frozen(tf.constant(images)).numpy(), batch_size)
+    prepare = _preparer(card.preprocessing)
+
+    def score(encoded: Sequence[bytes]) -> NDArray[Any]:
+        return probabilities(run(prepare(encoded)))
+
+    return OpenedModel(card.labels, 0.0, card.trained, score, AT_ONCE, card.weights)
+
+
+def _preparer(wanted: Any) -> Callable[[Sequence[bytes]], NDArray[np.float32]]:
+    """Return what makes encoded photos ready: [batch, side, side, 3] float32."""
+    from slimline.stages.backend.tensorflow import tf
+    from slimline.stages.images.preprocessing import preprocess_batch
+
+    prepare = tf.function(lambda encoded: preprocess_batch(encoded, wanted), autograph=False)
+    specification = tf.TensorSpec([None], tf.string)
+    prepare = prepare.get_concrete_function(specification)
+    return lambda encoded: prepare(tf.constant(list(encoded), tf.string)).numpy()

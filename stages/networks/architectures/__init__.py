@@ -1,0 +1,1 @@
+"""Architectures: the networks and heads themselves, in TF-Slim."""

@@ -1,0 +1,1 @@
+"""Graphs: networks as modules, frozen graphs, and rewrites of both."""

@@ -1,0 +1,1 @@
+"""Weights: published files, users' own files, and restoring them by name."""

@@ -1,0 +1,48 @@
+"""Reading a published file, of whatever kind, by the names of TF-Slim's variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from slimline.pipeline.errors import UserError
+from slimline.stages.networks.weights.published import Published
+
+
+def read_published(published: Published, path: Path, names: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    """Read a network's variables, `names` with their shapes in the order of construction, logits included.
+
+    Raises:
+        UserError: the file is damaged, or isn't of this network.
+    """
+    if published.kind == "package":
+        return _read_package(path, names)
+    if published.kind == "keras":
+        from slimline.stages.networks.weights.keras_file import map_keras_weights, read_keras_file
+
+        return map_keras_weights(read_keras_file(path), names)
+    from slimline.stages.networks.weights.checkpoint import read_checkpoint
+    from slimline.stages.networks.weights.zoo import pick_averages, unpacked
+
+    with unpacked(path, published.checkpoint or "") as prefix:
+        return pick_averages(read_checkpoint(prefix), names)
+
+
+def _read_package(path: Path, names: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    from slimline.stages.networks.weights.torch_file import read_torch_file
+    from slimline.stages.networks.weights.torch_names import map_torch_weights
+
+    try:
+        mapped = map_torch_weights(read_torch_file(path), list(names))
+        wrong = [name for name, shape in names.items() if mapped[name].shape != tuple(shape)]
+    except ValueError as error:
+        raise UserError(
+            f"{path} isn't of this network: {error}.", "Install the package that ships it again."
+        ) from error
+    if wrong:
+        shapes = f"{list(mapped[wrong[0]].shape)}, where the network's is {list(names[wrong[0]])}"
+        raise UserError(f"{path} gives {wrong[0]} {shapes}.", "Install the package that ships it again.")
+    return mapped

@@ -1,0 +1,93 @@
+"""Restoring by name: which variables a network gets from given weights, and which it doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+from slimline.pipeline.errors import UserError
+
+MOST_SHOWN = 5
+Shape = tuple[int, ...]
+
+
+def restore_report(
+    wanted: Mapping[str, Shape], given: Mapping[str, Shape], exclude_scopes: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """Sort every variable into `restored`, `new`, `mismatched` (in both, shapes differ) or `unused`.
+
+    A wanted variable below one of `exclude_scopes` is new, and a given one unused: each is named once.
+    """
+    both = {name for name in set(wanted) & set(given) if not in_scopes(name, exclude_scopes)}
+    restored = {name for name in both if tuple(wanted[name]) == tuple(given[name])}
+    return {
+        "restored": sorted(restored),
+        "new": sorted(set(wanted) - both),
+        "mismatched": sorted(both - restored),
+        "unused": sorted(set(given) - set(wanted)),
+    }
+
+
+def in_scopes(name: str, scopes: Sequence[str]) -> bool:
+    """Say whether a variable's name lies in one of the scopes, or is one of them."""
+    return any(name == scope or name.startswith(f"{scope.rstrip('/')}/") for scope in scopes)
+
+
+def require_restored(
+    report: Mapping[str, list[str]],
+    wanted: Mapping[str, Shape],
+    given: Mapping[str, Shape],
+    *,
+    source: str,
+    exclude_scopes: Sequence[str],
+    ignore_missing: bool,
+    min_restored: float,
+) -> None:
+    """Check that the weights fit, before any work is spent on a network that isn't the one that was meant.
+
+    Raises:
+        UserError: shapes differ, variables are missing, or too little is restored.
+    """
+    for scope in exclude_scopes:
+        if not any(in_scopes(name, [scope]) for name in wanted):
+            raise UserError(
+                f"base.exclude_scopes names {scope!r}, in which the network has no variable.",
+                f"Its scopes are, for example: {', '.join(_scopes(wanted))}.",
+            )
+    part = _size(report["restored"], wanted) / max(1, _size(wanted, wanted))
+    missing = [name for name in report["new"] if not in_scopes(name, exclude_scopes)]
+    if part < min_restored and not report["mismatched"]:
+        raise UserError(
+            f"Only {part:.1%} of the network's parameters are in {source} (base.min_restored={min_restored:g}).",
+            f"Wanted, for example: {some_names(missing or report['new'])}",
+            f"Given: {some_names(report['unused']) or 'nothing else'}",
+            "Choose the network that these weights are of, or lower base.min_restored.",
+        )
+    if report["mismatched"]:
+        name = report["mismatched"][0]
+        raise UserError(
+            f"{len(report['mismatched'])} variables of {source} have other shapes than the network's.",
+            f"For example {name}: {list(given[name])}, wanted {list(wanted[name])}.",
+            "Is it another multiplier or network? Leave scopes out by base.exclude_scopes=[...] to draw them anew.",
+        )
+    if missing and not ignore_missing:
+        raise UserError(
+            f"{source} lacks {len(missing)} of the network's {len(wanted)} variables: {some_names(missing)}",
+            "base.ignore_missing=true draws them at random.",
+        )
+
+
+def _size(names: Any, shapes: Mapping[str, Shape]) -> int:
+    return sum(prod(shapes[name]) for name in names)
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Write the first few names in one line, and how many more there are."""
+    more = f", and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
+    return ", ".join(names[:MOST_SHOWN]) + more
+
+
+def _scopes(names: Mapping[str, Any]) -> list[str]:
+    """List the first scopes with their parent, as one would write them."""
+    return list(dict.fromkeys("/".join(name.split("/")[:2]) for name in names))[: 2 * MOST_SHOWN]

@@ -1,0 +1,97 @@
+"""Weights that a user points to: a checkpoint, a Keras file, a SavedModel of ours, an earlier run."""
+
+from __future__ import annotations
+
+import glob
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from slimline.pipeline.artifact import canonical_json, digest_file, digest_text
+from slimline.pipeline.errors import UserError
+
+RANDOM = "random"
+IMAGENET = "imagenet"
+SAVED_MODEL = "saved_model.pb"
+KERAS = (".h5", ".hdf5")
+ALLOWED = (
+    "Allowed are: imagenet, random, a TF-Slim or TensorFlow 1 checkpoint (model.ckpt, or its folder), a TensorFlow 2 "
+    "checkpoint or a SavedModel of ours, a Keras file (.h5), an earlier run (runs/flowers/v001).",
+)
+IN_A_RUN = ("artifacts/train/best.ckpt", "artifacts/head/model.ckpt", "artifacts/base/model.ckpt")
+IN_AN_ARTIFACT = ("best.ckpt", "model.ckpt")
+
+
+class Given(NamedTuple):
+    """Where weights lie, and how: `kind` is checkpoint (`path` is its prefix), keras or saved_model (a folder)."""
+
+    kind: str
+    path: Path
+
+    def digest(self) -> str:
+        """Return the sha256 of the files' content, whatever they are called."""
+        if self.kind == "saved_model":
+            parts = [self.path / SAVED_MODEL, *sorted((self.path / "variables").glob("variables.*"))]
+            files = {path.name: digest_file(path) for path in parts}
+        elif _index(self.path).exists() and self.kind == "checkpoint":
+            parts = [_index(self.path), *_data_parts(self.path)]
+            files = {path.name.removeprefix(self.path.name): digest_file(path) for path in parts}
+        else:
+            return digest_file(self.path)
+        return digest_text(canonical_json(files))
+
+
+def find_given(key: str, text: str) -> Given:
+    """Find what a path means; `key` is the config's, for errors.
+
+    Raises:
+        UserError: nothing is there, or nothing that holds weights.
+    """
+    path = Path(re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", text)).expanduser().absolute()
+    if _index(path).is_file():
+        if not _data_parts(path):
+            raise UserError(f"{key}={text} has its .index and no .data file beside it.", "Copy both parts.")
+        return Given("checkpoint", path)
+    if path.is_dir():
+        return _in_folder(key, text, path)
+    if not path.exists():
+        raise UserError(f"{key}={text} isn't there (looked for {path} and {path.name}.index).", *ALLOWED)
+    if ".ckpt" in path.name:  # TensorFlow's first format, one file, which the zoo's archives of 2016 have
+        return Given("checkpoint", path)
+    if path.suffix.lower() in KERAS:
+        return Given("keras", path)
+    advice = {
+        ".pb": f"A frozen graph is a base of its own: base=frozen_graph base.graph={text} ...",
+        ".keras": "Save the model as HDF5: model.save('model.h5').",
+        ".gz": "Unpack the archive and give the checkpoint inside.",
+        ".tgz": "Unpack the archive and give the checkpoint inside.",
+    }.get(path.suffix.lower())
+    raise UserError(f"{key}={text} is no file of weights that can be read.", *([advice] if advice else ALLOWED))
+
+
+def _in_folder(key: str, text: str, folder: Path) -> Given:
+    names = IN_A_RUN if (folder / "manifest.json").is_file() else IN_AN_ARTIFACT
+    for name in names:
+        if _index(folder / name).is_file():
+            return Given("checkpoint", folder / name)
+    if (folder / SAVED_MODEL).is_file():
+        return Given("saved_model", folder)
+    if (folder / "checkpoint").is_file():
+        found = re.search(r'^model_checkpoint_path:\s*"(.+)"', (folder / "checkpoint").read_text(), re.MULTILINE)
+        if found and _index(folder / found[1]).is_file():
+            return Given("checkpoint", folder / found[1])
+    prefixes = sorted(path.with_suffix("") for path in folder.glob("*.index"))
+    if len(prefixes) == 1:
+        return Given("checkpoint", prefixes[0])
+    if prefixes:
+        found_names = ", ".join(prefix.name for prefix in prefixes)
+        raise UserError(f"{key}={text} holds {len(prefixes)} checkpoints.", f"Choose one of: {found_names}.")
+    raise UserError(f"{key}={text} holds no weights.", *ALLOWED)
+
+
+def _data_parts(prefix: Path) -> list[Path]:
+    return sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*"))
+
+
+def _index(prefix: Path) -> Path:
+    return prefix.with_name(f"{prefix.name}.index")

@@ -1,0 +1,66 @@
+"""A run that evaluated, as its folder tells it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+
+from slimline.pipeline.errors import UserError
+
+METRICS, PREDICTIONS = "artifacts/evaluate/metrics.json", "artifacts/evaluate/predictions.parquet"
+
+
+class FinishedRun(NamedTuple):
+    """A run's folder as text, its settings by their full names, and what it measured.
+
+    `named` holds for each photo, by sha256, what it shows and what it was named. `history` is None for a run that only
+    evaluated. `formats` is empty for one that exported nothing.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    metrics: dict[str, Any]
+    named: dict[str, tuple[str, str]]
+    history: dict[str, list[Any]] | None
+    formats: dict[str, dict[str, Any]]
+    seconds: float
+
+
+def require_evaluated(run: Path) -> None:
+    """Raise a UserError unless a run's folder is there and holds an evaluation."""
+    if not (run / METRICS).is_file():
+        what = "evaluated nothing" if (run / "manifest.json").is_file() else "is no run"
+        raise UserError(f"{run} {what}.", "Give runs that went as far as evaluate, such as runs/flowers/latest.")
+
+
+def read_run(run: Path) -> FinishedRun:
+    """Read a run that evaluated."""
+    import pyarrow.parquet as pq
+
+    from slimline.stages.exporting.measurements import FILE, read_formats
+
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    rows = pq.read_table(run / PREDICTIONS, columns=["sha256", "label", "predicted"]).to_pylist()
+    history, export = run / "artifacts/train/history.parquet", run / "artifacts/export"
+    return FinishedRun(
+        str(run.resolve().relative_to(Path.cwd()) if run.resolve().is_relative_to(Path.cwd()) else run),
+        dict(_flat(OmegaConf.to_container(OmegaConf.load(run / "config.yaml")))),
+        json.loads((run / METRICS).read_text(encoding="utf-8")),
+        {row["sha256"]: (row["label"], row["predicted"]) for row in rows},
+        pq.read_table(history).to_pydict() if history.is_file() else None,
+        read_formats(export) if (export / FILE).is_file() else {},
+        sum(entry["seconds"] for entry in manifest["stages"].values()),
+    )
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a nested config's values by their full names; lists stay whole."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{name}" if prefix else str(name))
+    else:
+        yield prefix, value

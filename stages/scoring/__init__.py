@@ -1,0 +1,1 @@
+"""Scores: probabilities, calibration, metrics and curves, computed without TensorFlow."""

@@ -1,0 +1,68 @@
+"""Slices: how well a model does on the photos of one camera, one site, one format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimline.pipeline.errors import UserError
+from slimline.stages.scoring.metrics import confidence_intervals
+
+OF_INDEX = ("group", "format", "note")
+"""Columns that every index has; others are those that ingest kept of a manifest."""
+
+NONE = "(none)"
+
+
+def sliced_metrics(
+    index: Path,
+    sha256s: Sequence[str],
+    targets: NDArray[Any],
+    scores: NDArray[Any],
+    columns: Sequence[str],
+    seed: int,
+    resamples: int,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Measure probabilities [count, classes] by each value of each column: count, top1 and its 95% interval.
+
+    Raises:
+        UserError: the index has no such column.
+    """
+    import pyarrow.parquet as pq
+
+    if not columns:
+        return {}
+    rows = pq.read_table(index, columns=["sha256", "outcome", "details", *OF_INDEX]).to_pylist()
+    of_photo = {row["sha256"]: _values(row) for row in rows if row["outcome"] == "used"}
+    there = sorted({name for values in of_photo.values() for name in values})
+    measured: dict[str, dict[str, dict[str, Any]]] = {}
+    for column in columns:
+        if column not in there:
+            raise UserError(
+                f"evaluate.slices names {column!r}, and the index has {', '.join(there)}.",
+                f"Keep a manifest's columns as it is ingested: ingest.columns.keep=[{column}]",
+            )
+        values = np.array([of_photo[sha256].get(column, "") or NONE for sha256 in sha256s])
+        measured[column] = {
+            str(value): _measured(targets[values == value], scores[values == value], seed, resamples)
+            for value in np.unique(values)
+        }
+    return measured
+
+
+def _values(row: Mapping[str, Any]) -> dict[str, str]:
+    kept: dict[str, str] = json.loads(row["details"]) if row["details"] else {}
+    return {**{name: row[name] or "" for name in OF_INDEX}, **kept}
+
+
+def _measured(targets: NDArray[Any], scores: NDArray[Any], seed: int, resamples: int) -> dict[str, Any]:
+    return {
+        "count": len(targets),
+        "top1": float(np.mean(scores.argmax(axis=1) == targets)),
+        "interval": confidence_intervals(targets, scores, seed, resamples)["top1"],
+    }

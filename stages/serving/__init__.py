@@ -1,0 +1,1 @@
+"""Serving: a model behind HTTP, and answers as files."""

@@ -1,0 +1,193 @@
+"""The HTTP side of serving: a page, POST /classify, POST /explain, GET /health, GET /openapi.json."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.checking.checks import Limits, usable_bytes
+from slimline.stages.evaluation.occlusion import covered, overlay, score_drops
+from slimline.stages.images.files import NotUsable
+from slimline.stages.models.opened import OpenedModel
+from slimline.stages.pages.serve import serve_page
+from slimline.stages.serving.batcher import Batcher, Full
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
+    " img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""How OpenAPI says that a request's body is the photo itself."""
+
+
+class Asked(Protocol):
+    """What a server is asked for; see `ServeConfig`."""
+
+    host: str
+    top: int
+    batch_size: int
+    wait_ms: int
+    most_waiting: int
+
+
+class Guess(BaseModel):
+    """One class, and how probable it is."""
+
+    name: str
+    score: float
+
+
+class Answer(BaseModel):
+    """What a photo shows: `label` is the likeliest class, or null where its score is below the model's threshold."""
+
+    label: str | None
+    guesses: list[Guess]
+
+
+class Health(BaseModel):
+    """That the server is there, and by which model it answers."""
+
+    status: str
+    model: str
+    labels: list[str]
+    threshold: float
+    answered: int
+
+
+def make_app(model: OpenedModel, limits: Limits, asked: Asked, about: str) -> tuple[FastAPI, Batcher]:
+    """Return the application, and what counts the photos that it answered.
+
+    A photo is the body of a request. What can't be used is answered by 400 (no photo, or damaged), 413 (too large) or
+    422 (empty), too many at once by 503.
+    """
+    batcher = Batcher(
+        model.score,
+        batch_size=asked.batch_size,
+        wait_seconds=asked.wait_ms / 1000,
+        most_waiting=asked.most_waiting,
+        at_once=model.at_once,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with batcher:
+            yield
+
+    app = FastAPI(title="Slimline", version=version("slimline"), lifespan=lifespan, docs_url=None, redoc_url=None)
+    if asked.host in LOCAL:  # a page elsewhere, whose name was made to lead here, must not reach it
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, "[::1]"])
+    explaining = asyncio.Lock()
+    page = serve_page(about, model.labels, limits.file_bytes)
+
+    async def photo(request: Request) -> bytes:
+        encoded = await _body(request, limits.file_bytes)
+        try:
+            return await asyncio.to_thread(usable_bytes, encoded, limits)
+        except NotUsable as error:
+            raise HTTPException(413 if "pixels" in str(error) else 400, str(error)) from error
+
+    async def scores(encoded: bytes) -> Any:
+        try:
+            return await batcher.scores(encoded)
+        except Full as error:
+            raise HTTPException(503, "too many photos are under way", {"Retry-After": "1"}) from error
+
+    @app.middleware("http")
+    async def secure(request: Request, call_next: Any) -> Response:
+        response: Response = await call_next(request)
+        response.headers.update(SECURITY)
+        return response
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def home() -> str:
+        return page
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Say that the server is there."""
+        return Health(
+            status="ok",
+            model=about,
+            labels=model.labels,
+            threshold=model.threshold,
+            answered=batcher.answered,
+        )
+
+    @app.post("/classify", openapi_extra=BODY)
+    async def classify(request: Request) -> Answer:
+        """Name what a photo shows."""
+        row = await scores(await photo(request))
+        best = (-row).argsort(kind="stable")[: asked.top]
+        guesses = [Guess(name=model.labels[number], score=float(row[number])) for number in best]
+        return Answer(label=guesses[0].name if guesses[0].score >= model.threshold else None, guesses=guesses)
+
+    @app.post("/explain", openapi_extra=BODY, response_class=Response)
+    async def explain(request: Request) -> Response:
+        """Return a photo as JPEG on which bright is what its likeliest class rests on."""
+        encoded = await photo(request)
+        async with explaining:  # one at a time: each is fifty photos
+            some = await asyncio.to_thread(covered, encoded)
+            rows = await asyncio.gather(*map(scores, some))
+        found = score_drops(np.stack(rows), int(rows[0].argmax()))
+        return Response(await asyncio.to_thread(overlay, encoded, found), media_type="image/jpeg")
+
+    return app, batcher
+
+
+async def _body(request: Request, most_bytes: int) -> bytes:
+    """Read a request's body, and no more of it than may be."""
+    too_large = HTTPException(413, f"more than {most_bytes / 1e6:g} MB")
+    stated = request.headers.get("content-length", "0")
+    if not stated.isdigit():
+        raise HTTPException(400, "the content's length is no number")
+    if int(stated) > most_bytes:
+        raise too_large
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most_bytes:
+            raise too_large
+        parts.append(part)
+    if not size:
+        raise HTTPException(422, "the request has no body: it is the photo itself")
+    return b"".join(parts)
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        UserError: the address is taken, or isn't this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise UserError(
+            f"serve.host={host} serve.port={port} can't be listened on: {error.strerror}.",
+            "Choose another port; serve.port=0 takes one that is free.",
+        ) from error
+    made.listen(socket.SOMAXCONN)
+    return made

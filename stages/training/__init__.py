@@ -1,0 +1,1 @@
+"""Training: phases, optimizers, schedules, feeds and exact resume."""

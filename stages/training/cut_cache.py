@@ -1,0 +1,127 @@
+"""What lies below the cut, computed once: its outputs for each photo, or for each of a photo's augmented views."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from slimline.pipeline.memo import Memo
+from slimline.pipeline.progress import progress
+from slimline.pipeline.signals import stopped
+from slimline.stages.backend.hardware import bfloat16_rewriting
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.data.storing.photo_cache import PhotoCache
+from slimline.stages.data.storing.photos import Photos
+from slimline.stages.images.augmentation import augment, image_seed
+from slimline.stages.images.augmentation_config import AugmentationConfig
+from slimline.stages.images.batches import run_prepared
+from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.networks.graphs.symbolic import Symbolic
+from slimline.stages.training.config import CacheConfig, Switch
+
+log = logging.getLogger(__name__)
+
+KEPT_AS = "float16"
+BYTES = 2
+
+
+def cached_views(
+    memo: Memo,
+    lower: Symbolic,
+    values: Mapping[str, Any],
+    photos: Photos,
+    wanted: Preprocessing,
+    augmentation: AugmentationConfig,
+    views: int,
+    seed: int,
+    config: CacheConfig,
+    signal: Callable[[], int | None],
+) -> tuple[PhotoCache, list[list[str]]] | None:
+    """Return the lower part's outputs, and the keys of each photo's views [count][views].
+
+    It is None where the disk budget doesn't allow them, or float16 doesn't hold them. What is remembered from another
+    training isn't computed again. `values` holds the lower part's variables.
+
+    Raises:
+        Stopped: a `signal` came; what was computed until then is kept.
+    """
+    run = lower_function(lower, values, wanted.input_px)
+    shape = tuple(run.structured_outputs.shape[1:])
+    megabytes = len(photos) * views * prod(shape) * BYTES / 1e6
+    if megabytes > config.budget_mb:
+        log.info(
+            "train     %s photos x %d views at the cut would take %s MB of train.cache.budget_mb=%s: not kept",
+            f"{len(photos):,}",
+            views,
+            f"{megabytes:,.0f}",
+            f"{config.budget_mb:,}",
+        )
+        return None
+    folder = memo.folder(
+        lower=_digest(lower, values),
+        preprocessing=asdict(wanted),
+        augmentation=[type(augmentation).__name__, asdict(augmentation)],
+        seed=seed,
+        bfloat16=config.bfloat16.value,
+        batch_size=config.batch_size,
+    )
+    cache = PhotoCache(folder, shape, KEPT_AS)
+    named = [f"{key}-{number:x}" for key, number in zip(photos.keys, photos.numbers.tolist(), strict=True)]
+    keys = [[f"{name}-{view}" for view in range(views)] for name in named]
+    missing = [(place, view) for view in range(views) for place in range(len(photos)) if keys[place][view] not in cache]
+    records, prepare = _with_views(photos, missing), view_of(wanted, augmentation, seed)
+    with (
+        bfloat16_rewriting(config.bfloat16 is Switch.always),
+        progress("computing what lies below the cut", len(missing), "views") as advance,
+        cache.writing() as add,
+    ):
+        for outputs, others in run_prepared(run, records, prepare, config.batch_size) if missing else ():
+            places = zip(others["place"].numpy(), others["epoch"].numpy(), strict=True)
+            if np.abs(outputs).max() > np.finfo(KEPT_AS).max:
+                log.warning("train     outputs at the cut are too large for %s: not kept", KEPT_AS)
+                return None
+            add([keys[place][view] for place, view in places], outputs)
+            advance(len(outputs))
+            if number := signal():
+                raise stopped(number, "while it computed what lies below the cut. What is computed is kept.")
+    return cache, keys
+
+
+def view_of(wanted: Preprocessing, augmentation: AugmentationConfig, seed: int) -> Any:
+    """Return what makes a record's image ready, its draws decided by (seed, `number`, `epoch`)."""
+    return lambda record: augment(
+        record["encoded"], wanted, augmentation, image_seed(seed, record["number"], record["epoch"])
+    )
+
+
+def lower_function(lower: Symbolic, values: Mapping[str, Any], input_px: int) -> Any:
+    """Return the part below the cut as a function of images [batch, side, side, 3] float32, its weights constants."""
+
+    def run(images: Any) -> Any:
+        return lower.run(images, {name: tf.constant(values[name]) for name in lower.feeds})[0]
+
+    shape = tf.TensorSpec([None, input_px, input_px, 3], tf.float32)
+    return tf.function(run, autograph=False).get_concrete_function(shape)
+
+
+def _with_views(photos: Photos, wanted: list[tuple[int, int]]) -> Any:
+    """Read photos and which view of them is meant, as their `epoch`."""
+    views = tf.data.Dataset.from_tensor_slices(np.array([view for _, view in wanted], np.int64))
+    records = photos.dataset([place for place, _ in wanted])
+    return tf.data.Dataset.zip((records, views)).map(lambda record, view: {**record, "epoch": view})
+
+
+def _digest(lower: Symbolic, values: Mapping[str, Any]) -> str:
+    """Return a digest of the lower part: its operations and its weights."""
+    digest = hashlib.sha256(lower.graph_def.SerializeToString(deterministic=True))
+    digest.update(json.dumps([lower.given, lower.output, lower.feeds]).encode())
+    for name in sorted(lower.feeds):
+        digest.update(np.ascontiguousarray(values[name]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,195 @@
+"""One phase's steps and epochs, as TensorFlow functions over variables by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.images.batches import run_padded
+from slimline.stages.training.network import PhaseNetwork
+from slimline.stages.training.optimizers import Optimizer
+
+
+class Sums(NamedTuple):
+    """What some steps of an epoch came to: sums of their losses, parts of hits and gradient norms.
+
+    `bad_step` is the first whose loss or gradient was no number, or None.
+    """
+
+    loss: float = 0.0
+    hits: float = 0.0
+    norm: float = 0.0
+    bad_step: int | None = None
+
+
+class Settings(NamedTuple):
+    """What a step does besides its network and its optimizer; `class_weights` [classes] multiplies the losses."""
+
+    classes: int
+    seed: int
+    label_smoothing: float
+    mixup: float
+    class_weights: NDArray[np.float32] | None
+    batch_norm_decay: float
+    xla: bool
+
+
+class PhaseTrainer:
+    """Trains a phase's network; its variables are made from `values`, and `scale` multiplies the bottleneck."""
+
+    def __init__(
+        self,
+        network: PhaseNetwork,
+        values: Mapping[str, Any],
+        optimizer: Any,
+        settings: Settings,
+        scale: float,
+    ) -> None:
+        """Make the variables; `optimizer(variables)` makes the optimizer of those that are trained."""
+        self._network, self._settings, self._scale = network, settings, scale
+        self.variables = {
+            name: tf.Variable(values[name], trainable=name in network.trainable) for name in network.names
+        }
+        self.trained = {name: self.variables[name] for name in network.trainable}
+        self.optimizer: Optimizer = optimizer(self.trained)
+        self.step = tf.function(self._step, autograph=False, jit_compile=settings.xla or None)
+        self._whole = tf.function(self._many_steps, autograph=False)
+        self._logits = tf.function(self._plain_logits, autograph=False)
+        self._batch_mode = tf.function(self._batch_logits, autograph=False)
+
+    def state(self) -> dict[str, Any]:
+        """Return every variable that a checkpoint must hold, by name."""
+        return {**self.variables, **{f"optimizer/{name}": value for name, value in self.optimizer.state.items()}}
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Take up a checkpoint of `state`."""
+        for name, variable in self.state().items():
+            variable.assign(values[name])
+
+    def set_weights(self, values: Mapping[str, Any]) -> None:
+        """Set the variables, and the averages of those that have one."""
+        averages = self.optimizer.averages()
+        for name, variable in self.variables.items():
+            variable.assign(values[name])
+            if name in averages:
+                averages[name].assign(values[name])
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Return the weights as arrays, by name: their averages where these are kept."""
+        kept = {**self.variables, **self.optimizer.averages()}
+        return {name: kept[name].numpy() for name in self.variables}
+
+    def run_steps(self, inputs: Any, targets: Any, order: NDArray[np.int64], first_step: int) -> Sums:
+        """Train on batches of inputs [count, ...] that lie in memory, one call for all; `order` is [steps, batch]."""
+        return _sums(*self._whole(inputs, targets, tf.constant(order), tf.constant(first_step)))
+
+    def run_step(self, inputs: Any, targets: Any, step: int) -> Sums:
+        """Train on one batch."""
+        loss, hits, norm = self.step(inputs, targets, tf.constant(step))
+        return _sums(loss, hits, norm, _first_bad(loss, hits, norm, step))
+
+    def logits(self, batches: Iterator[Any], batch_size: int, *, batch_mode: bool = False) -> NDArray[np.float32]:
+        """Run batches of inputs: logits [count, classes]; with `batch_mode` batch norm uses each batch's statistics."""
+        run = self._batch_mode if batch_mode else self._logits
+        return np.concatenate([run_padded(run, inputs, batch_size).numpy() for inputs in batches])
+
+    def activations(self, inputs: Any) -> dict[str, NDArray[np.float32]]:
+        """Run a batch: the outputs of the activation functions above the cut, by operation, and the logits."""
+        names = self._network.activations()
+
+        def run(inputs: Any) -> tuple[Any, list[Any]]:
+            return self._network.logits(inputs, self._reads(averaged=True), self._scale, wanted=names)
+
+        logits, found = tf.function(run, autograph=False)(inputs)
+        outputs = {name.partition(":")[0]: value.numpy() for name, value in zip(names, found, strict=True)}
+        return {**outputs, "Logits": logits.numpy()}
+
+    def graph(self, inputs: Any) -> Any:
+        """Return the step on such a batch as a concrete function."""
+        targets = tf.zeros(len(inputs), tf.int64)
+        return self.step.get_concrete_function(inputs, targets, tf.constant(0))
+
+    def recalibrate(self, batches: Iterator[Any]) -> None:
+        """Set the kept statistics to the mean of those of many batches."""
+        totals: Sequence[NDArray[Any]] = []
+        count = 0
+        measure = tf.function(self._measured, autograph=False)
+        for inputs in batches:
+            found = [tensor.numpy().astype(np.float64) for tensor in measure(inputs)]
+            totals = [total + one for total, one in zip(totals, found, strict=True)] if count else found
+            count += 1
+        kept = [name for one in self._network.statistics for name in one[:2]]
+        for name, total in zip(kept, totals, strict=True):
+            self.variables[name].assign(total / count)
+
+    def _measured(self, inputs: Any) -> list[Any]:
+        return self._network.logits(inputs, self._reads(), self._scale, training=True)[1]
+
+    def _reads(self, averaged: bool = False) -> dict[str, Any]:
+        kept = {**self.variables, **(self.optimizer.averages() if averaged else {})}
+        return {name: kept[name].read_value() for name in self.variables}
+
+    def _plain_logits(self, inputs: Any) -> Any:
+        return self._network.logits(inputs, self._reads(averaged=True), self._scale)[0]
+
+    def _batch_logits(self, inputs: Any) -> Any:
+        reads = self._reads(averaged=True)
+        return self._network.logits(inputs, reads, self._scale, training=True)[0]
+
+    def _many_steps(self, inputs: Any, targets: Any, order: Any, first_step: Any) -> tuple[Any, ...]:
+        def one_step(index: Any, bad: Any, *sums: Any) -> tuple[Any, ...]:
+            chosen = order[index]
+            batch = tf.gather(inputs, chosen), tf.gather(targets, chosen)
+            found = self._step(*batch, first_step + index)
+            bad = tf.where(bad < 0, _first_bad(*found, first_step + index), bad)
+            return index + 1, bad, *(total + one for total, one in zip(sums, found, strict=True))
+
+        begin = tf.constant(0), tf.constant(-1), tf.constant(0.0), tf.constant(0.0), tf.constant(0.0)
+        _, bad, *sums = tf.while_loop(lambda index, *_: index < tf.shape(order)[0], one_step, begin)
+        return *sums, bad
+
+    def _step(self, inputs: Any, targets: Any, step: Any) -> tuple[Any, Any, Any]:
+        settings = self._settings
+        wanted = tf.one_hot(targets, settings.classes)
+        if settings.mixup:
+            part = _beta(settings.mixup, _seed(settings.seed + 1, step))
+            inputs, wanted = (part * one + (1 - part) * tf.reverse(one, [0]) for one in (inputs, wanted))
+        smooth = settings.label_smoothing
+        smoothed = wanted * (1 - smooth) + smooth / settings.classes
+        reads = self._reads()
+        seed = _seed(settings.seed, step)
+        logits, measured = self._network.logits(inputs, reads, self._scale, training=True, dropout_seed=seed)
+        losses = tf.nn.softmax_cross_entropy_with_logits(smoothed, logits)
+        if settings.class_weights is not None:
+            losses *= tf.linalg.matvec(wanted, settings.class_weights)
+        loss = tf.reduce_mean(losses)
+        gradients = tf.gradients(loss, [reads[name] for name in self.trained])
+        norm = self.optimizer.apply(dict(zip(self.trained, gradients, strict=True)), tf.cast(step, tf.float32))
+        kept = [self.variables[name] for one in self._network.statistics for name in one[:2]]
+        for variable, found in zip(kept, measured, strict=True):
+            variable.assign_sub((1 - settings.batch_norm_decay) * (variable - found))
+        hits = tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == tf.argmax(wanted, 1), tf.float32))
+        return loss, hits, norm
+
+
+def _first_bad(loss: Any, hits: Any, norm: Any, step: Any) -> Any:
+    """Return the step if its loss or its gradient is no number, else -1."""
+    return tf.where(tf.math.is_finite(loss) & tf.math.is_finite(norm), -1, step)
+
+
+def _sums(loss: Any, hits: Any, norm: Any, bad: Any) -> Sums:
+    return Sums(float(loss), float(hits), float(norm), int(bad) if int(bad) >= 0 else None)
+
+
+def _seed(seed: int, step: Any) -> Any:
+    return tf.stack([tf.constant(seed % (2**31 - 1)), tf.cast(step, tf.int32)])
+
+
+def _beta(alpha: float, seed: Any) -> Any:
+    """Draw from Beta(alpha, alpha), a scalar: the share of one of two gamma draws."""
+    draws = tf.random.stateless_gamma([2], seed, alpha)
+    return draws[0] / tf.maximum(tf.reduce_sum(draws), 1e-30)

@@ -1,0 +1,67 @@
+"""Signals that are held back: noted, told once asked, and let through again afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from slimline.pipeline.errors import Stopped
+from slimline.pipeline.signals import heeding_signals, stopped
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_noted_and_nothing_ends(number):
+    with heeding_signals() as came:
+        assert came() is None
+        os.kill(os.getpid(), number)
+        assert came() == number
+        assert came() == number
+
+
+def test_the_first_signal_is_the_one_that_counts():
+    with heeding_signals() as came:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert came() == signal.SIGTERM
+
+
+def test_a_second_ctrl_c_counts_at_once():
+    with heeding_signals():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_afterwards_signals_are_as_they_were():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(ZeroDivisionError), heeding_signals():
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] != before
+        raise ZeroDivisionError
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_beside_the_main_thread_nothing_is_held_back():
+    found = []
+
+    def work():
+        with heeding_signals() as came:
+            found.append((came(), signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [(None, signal.getsignal(signal.SIGTERM))]
+
+
+def test_what_was_stopped_says_by_what_where_and_how_to_go_on():
+    error = stopped(15, "in phase 2. A checkpoint is kept.")
+    assert isinstance(error, Stopped)
+    assert isinstance(error, KeyboardInterrupt)
+    assert error.signal == 15
+    assert str(error).splitlines() == [
+        "Stopped by SIGTERM in phase 2. A checkpoint is kept.",
+        "The same command goes on from there.",
+    ]

@@ -1,0 +1,55 @@
+"""How TensorFlow is imported: what must not change once it is up."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+IMPORTS = """
+import sys
+import slimline.stages.backend.tensorflow
+
+def refuse(event, arguments):
+    if event in ("os.putenv", "os.unsetenv"):
+        raise AssertionError(f"{event} {arguments} while TensorFlow may read the environment")
+
+sys.addaudithook(refuse)
+import sklearn.linear_model
+import sklearn.metrics
+import scipy.optimize
+"""
+
+
+def test_what_is_imported_beside_it_leaves_the_environment_alone():
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("KMP_")}
+    done = subprocess.run([sys.executable, "-c", IMPORTS], env=bare, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+CONVOLVES = """
+from slimline.stages.fusion.graph import trace_graphs
+from slimline.stages.backend.tensorflow import tf
+
+def convolve_often(images):
+    for _ in range(5):  # the largest graph counts, and writing what is counted is one of three operations
+        images = tf.nn.conv2d(images, tf.ones([3, 3, 8, 8]), 1, "SAME")
+    return images
+
+convolve = tf.function(convolve_often)
+print(sorted(operation.name for operation in trace_graphs(lambda: convolve(tf.ones([2, 9, 9, 8]))).run))
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="elsewhere it is as TensorFlow has it")
+@pytest.mark.parametrize(("chosen", "used"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
+def test_onednn_computes_on_every_x86_cpu_unless_told_otherwise(chosen, used):
+    bare = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    done = subprocess.run(
+        [sys.executable, "-c", CONVOLVES], env={**bare, **chosen}, capture_output=True, text=True, timeout=120
+    )
+    assert "Conv2D" in done.stdout, done.stderr
+    assert ("_Mkl" in done.stdout) is used

@@ -1,0 +1,59 @@
+"""Class names: what can't be trained on or told apart is refused by name."""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+from collections import Counter
+
+import pytest
+
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.splitting.classes import check_classes, check_names
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([unicodedata.normalize(form, "café") for form in ("NFC", "NFD")], "look the same"),
+        (["red  rose", "red rose"], "'red  rose' and 'red rose' look the same"),
+        (["rose", "rose "], "look the same"),
+        (["rose", "a\nb"], r"'a\\nb' can't be written on one line"),
+        (["rose", "rose\n"], "can't be written on one line"),
+        (["rose", "\x85"], "can't be written on one line"),
+        (["rose", "a\u2028b"], "can't be written on one line"),
+        (["rose", "  "], "can't be written on one line"),
+        (["rose", ""], "can't be written on one line"),
+    ],
+)
+def test_names_that_cannot_be_told_apart_or_written_down_are_refused(names, message):
+    with pytest.raises(UserError, match=message):
+        check_names(names)
+
+
+def test_names_that_differ_in_case_alone_are_named_but_kept(caplog):
+    with caplog.at_level(logging.WARNING):
+        check_names(["Rose", "daisy", "rose"])
+    assert "'Rose' and 'rose' differ in case alone" in caplog.text
+
+
+def test_names_of_any_script_pass_in_silence(caplog):
+    check_names(["0", "Ünïcode", "a/b", "daisy", "雏菊", "<b>", "ромашка", " led"])
+    assert not caplog.text
+
+
+def test_too_few_classes_or_photos_are_refused_with_the_numbers():
+    for counts in (Counter(), Counter(ant=0, bee=0)):
+        with pytest.raises(UserError, match="here holds no photos"):
+            check_classes(counts, 3, "here")
+    with pytest.raises(UserError, match="one class only, 'ant'"):
+        check_classes(Counter(ant=50), 3, "here")
+    with pytest.raises(UserError, match=r"too few photos of: bee \(2\), cow \(0\)\.\nEach class needs at least 3"):
+        check_classes(Counter(ant=3, cow=0, bee=2), 3, "here")
+    check_classes(Counter(ant=3, bee=3), 3, "here")
+
+
+def test_of_many_small_classes_a_few_are_named():
+    with pytest.raises(UserError, match=r"class 09 \(1\) and 490 classes more") as refused:
+        check_classes(Counter({f"class {number:02d}": 1 for number in range(500)}), 3, "here")
+    assert len(str(refused.value)) < 500

@@ -1,0 +1,70 @@
+"""Restoring by name, and refusing what doesn't fit."""
+
+from __future__ import annotations
+
+import pytest
+
+from slimline.pipeline.errors import UserError
+from slimline.stages.networks.weights.restore import in_scopes, require_restored, restore_report
+
+WANTED = {"Net/Conv/weights": (3, 3, 3, 8), "Net/Conv/BatchNorm/beta": (8,), "Net/Logits/weights": (1, 1, 8, 10)}
+
+
+def check(given: dict, *, exclude: tuple[str, ...] = (), ignore_missing: bool = False, least: float = 0.5) -> dict:
+    report = restore_report(WANTED, given, exclude)
+    require_restored(
+        report,
+        WANTED,
+        given,
+        source="the file",
+        exclude_scopes=exclude,
+        ignore_missing=ignore_missing,
+        min_restored=least,
+    )
+    return report
+
+
+def test_each_variable_is_named_once():
+    given = {"Net/Conv/weights": (3, 3, 3, 8), "Net/Logits/weights": (1, 1, 8, 5), "global_step": ()}
+    assert restore_report(WANTED, given) == {
+        "restored": ["Net/Conv/weights"],
+        "new": ["Net/Conv/BatchNorm/beta"],
+        "mismatched": ["Net/Logits/weights"],
+        "unused": ["global_step"],
+    }
+
+
+def test_excluded_scopes_are_new_though_the_weights_have_them():
+    report = check(dict(WANTED), exclude=("Net/Logits",))
+    assert report["new"] == ["Net/Logits/weights"]
+    assert report["mismatched"] == report["unused"] == []
+
+
+def test_a_scope_is_a_path_and_no_beginning_of_a_name():
+    assert in_scopes("Net/Conv/weights", ["Net/Conv/"])
+    assert in_scopes("Net/Conv/weights", ["Net/Conv/weights"])
+    assert not in_scopes("Net/Conv_1/weights", ["Net/Conv"])
+
+
+def test_a_wrong_scope_is_refused_with_the_scopes_there_are():
+    with pytest.raises(UserError, match=r"exclude_scopes names 'Nets', .*\n.*Net/Conv, Net/Logits"):
+        check(dict(WANTED), exclude=("Nets",))
+
+
+def test_other_shapes_are_refused_with_both():
+    with pytest.raises(UserError, match=r"Net/Logits/weights: \[1, 1, 8, 5\], wanted \[1, 1, 8, 10\]"):
+        check({**WANTED, "Net/Logits/weights": (1, 1, 8, 5)})
+
+
+def test_missing_variables_are_refused_unless_ignored():
+    given = {name: shape for name, shape in WANTED.items() if "beta" not in name}
+    with pytest.raises(UserError, match="lacks 1 of the network's 3 variables: Net/Conv/BatchNorm/beta"):
+        check(given)
+    assert check(given, ignore_missing=True)["new"] == ["Net/Conv/BatchNorm/beta"]
+
+
+def test_too_little_is_refused_even_where_missing_variables_are_ignored():
+    given = {"Net/Conv/BatchNorm/beta": (8,), "Other/weights": (1,)}
+    with pytest.raises(UserError, match=r"Only 2\.6% of the network's parameters are in the file"):
+        check(given, ignore_missing=True)
+    assert check(given, ignore_missing=True, least=0.02)["restored"] == ["Net/Conv/BatchNorm/beta"]

@@ -1,0 +1,78 @@
+"""Temperature and reject threshold, against what they must be by construction."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from slimline.stages.scoring.calibration import (
+    Calibration,
+    calibrate,
+    fit_temperature,
+    read_calibration,
+    reject_threshold,
+    write_calibration,
+)
+from slimline.stages.scoring.probabilities import probabilities
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    """Logits of 20,000 photos, and labels that are drawn from the very probabilities that they state."""
+    draw = np.random.default_rng(0)
+    logits = draw.normal(0, 2, (20_000, 4))
+    chances = probabilities(logits).cumsum(axis=1)
+    return logits, (draw.random((20_000, 1)) > chances).sum(axis=1)
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
+def test_the_temperature_undoes_what_logits_were_multiplied_by(calibrated, factor):
+    logits, labels = calibrated
+    assert fit_temperature(factor * logits, labels) == pytest.approx(factor, rel=0.03)
+
+
+def test_logits_that_are_never_wrong_have_the_least_temperature():
+    assert fit_temperature(np.eye(3), np.arange(3)) == pytest.approx(0.05, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("precision", "threshold"),
+    [(1.0, 0.9), (0.8, 0.5), (0.79, 0.5), (0.6, 0.3), (0.0, 0.2)],
+)
+def test_the_threshold_is_the_least_that_reaches_the_precision(precision, threshold):
+    # By falling score the shares are 1, 1, then 4/5 after the three of 0.5 together, 4/6 and 4/7.
+    scores = np.array([0.5, 0.9, 0.5, 0.95, 0.5, 0.3, 0.2])
+    right = np.array([True, True, False, True, True, False, False])
+    assert reject_threshold(scores, right, precision) == threshold
+
+
+def test_no_threshold_reaches_what_no_name_is_worth():
+    assert reject_threshold(np.array([0.9, 0.8]), np.array([False, True]), 0.9) is None
+
+
+def test_what_can_not_be_reached_is_told_and_nothing_is_rejected(caplog):
+    logits = np.array([[2.0, 0.0], [1.0, 0.0]])
+    with caplog.at_level(logging.WARNING):
+        assert calibrate(logits, np.array([1, 1]), 0.9).threshold is None
+    assert "no score separates 90.0% of right names" in caplog.text
+
+
+def test_names_that_are_accepted_are_right_as_often_as_was_asked(calibrated):
+    logits, labels = calibrated
+    found = calibrate(3 * logits[:10_000], labels[:10_000], 0.9)
+    measured = found.measured(labels[10_000:], probabilities(3 * logits[10_000:] / found.temperature))
+    assert measured["accepted_precision"] == pytest.approx(0.9, abs=0.015)
+    assert 0.2 < measured["accepted"] < 0.8
+    assert measured["reject_threshold"] == found.threshold
+    everything = Calibration(found.temperature).measured(labels, probabilities(logits))
+    assert everything["accepted"] == 1.0
+    assert everything["accepted_precision"] == np.mean(logits.argmax(axis=1) == labels)
+    assert Calibration(1.0, 2.0).measured(labels, probabilities(logits))["accepted_precision"] is None
+
+
+@pytest.mark.parametrize("calibration", [Calibration(), Calibration(1.7, 0.6)])
+def test_a_calibration_is_read_as_it_was_written(tmp_path, calibration):
+    write_calibration(tmp_path, calibration)
+    assert read_calibration(tmp_path) == calibration

@@ -1,0 +1,169 @@
+"""The server's answers: names, refusals of what can't be used, and nothing for pages from elsewhere."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from slimline.pipeline.errors import UserError
+from slimline.stages.data.checking.checks import Limits
+from slimline.stages.models.opened import OpenedModel
+from slimline.stages.serve import ServeConfig, settle_model
+from slimline.stages.serving.app import listening_socket, make_app
+
+LABELS = ["dark", "bright <b>"]
+LIMITS = Limits(pixels=1_000_000, frames=10, file_bytes=500_000)
+
+
+def score(encoded):
+    """Say how bright each photo is."""
+    means = [np.asarray(Image.open(io.BytesIO(one)).convert("L")).mean() / 255 for one in encoded]
+    return np.array([[1 - mean, mean] for mean in means])
+
+
+def picture(value: int, kind: str = "JPEG", side: int = 64) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), (value,) * 3).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def client():
+    model = OpenedModel(LABELS, 0.6, True, score, 2)
+    app, _ = make_app(model, LIMITS, ServeConfig(top=2, batch_size=4), "runs/toy <i>")
+    with TestClient(app, base_url="http://127.0.0.1:8000") as made:
+        yield made
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_photo_of_any_kind_is_named(client, kind):
+    answer = client.post("/classify", content=picture(240, kind))
+    assert answer.status_code == 200
+    found = answer.json()
+    assert found["label"] == "bright <b>"
+    assert [one["name"] for one in found["guesses"]] == ["bright <b>", "dark"]
+    assert found["guesses"][0]["score"] == pytest.approx(240 / 255, abs=0.02)
+
+
+def test_below_the_threshold_nothing_is_named(client):
+    found = client.post("/classify", content=picture(128)).json()
+    assert found["label"] is None
+    assert len(found["guesses"]) == 2
+
+
+def png_bomb(side: int) -> bytes:
+    """Write a small PNG whose header says that it is large."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9999))) + chunk(b"IEND", b"")
+    )
+
+
+HOSTILE = {
+    "empty": (b"", 422),
+    "text": (b"hello, I am no photo", 400),
+    "html": (b"<html><script>alert(1)</script></html>", 400),
+    "a truncated JPEG": (picture(200)[:300], 400),
+    "a truncated PNG": (picture(200, "PNG")[:50], 400),
+    "a JPEG's start alone": (b"\xff\xd8\xff", 400),
+    "a bomb": (png_bomb(30_000), 413),
+    "too many pixels": (picture(9, "PNG", 1001), 413),
+    "too many bytes": (bytes(500_001), 413),
+    "zeros": (bytes(1000), 400),
+    "an executable": (b"\x7fELF" + bytes(500), 400),
+    "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 400),
+    "a path": (b"../../etc/passwd", 400),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("path", ["/classify", "/explain"])
+def test_what_is_no_usable_photo_is_refused_and_it_keeps_serving(client, what, path):
+    content, code = HOSTILE[what]
+    answer = client.post(path, content=content)
+    assert answer.status_code == code
+    assert answer.json()["detail"]
+    assert client.post("/classify", content=picture(240)).status_code == 200
+
+
+def test_a_body_that_lies_about_its_length_is_cut_off(client):
+    def endless():
+        for _ in range(100):
+            yield bytes(10_000)
+
+    assert client.post("/classify", content=endless()).status_code == 413
+    answer = client.post("/classify", content=b"x", headers={"content-length": "many"})
+    assert answer.status_code == 400
+
+
+def test_where_it_looked_is_a_picture(client):
+    answer = client.post("/explain", content=picture(240))
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert Image.open(io.BytesIO(answer.content)).size == (64, 64)
+
+
+def test_the_page_escapes_what_comes_from_outside_and_asks_nobody_else(client):
+    answer = client.get("/")
+    assert "bright &lt;b&gt;" in answer.text
+    assert "runs/toy &lt;i&gt;" in answer.text
+    assert "http" not in answer.text.replace("http-equiv", "")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_name_that_leads_here_is_refused(client):
+    """What a page elsewhere could do whose own name was made to be 127.0.0.1."""
+    assert client.get("/health", headers={"host": "evil.example"}).status_code == 400
+    assert client.get("/health", headers={"host": "localhost:8000"}).status_code == 200
+
+
+def test_health_and_openapi(client):
+    found = client.get("/health").json()
+    assert found["status"] == "ok"
+    assert found["labels"] == LABELS
+    assert found["threshold"] == 0.6
+    assert found["answered"] > 0
+    paths = client.get("/openapi.json").json()["paths"]
+    assert set(paths) == {"/health", "/classify", "/explain"}
+    assert "image/*" in paths["/classify"]["post"]["requestBody"]["content"]
+    assert client.get("/docs").status_code == 404  # FastAPI's asks another host for its scripts
+    assert client.get("/classify").status_code == 405
+    assert client.get("/../../etc/passwd").status_code == 404
+
+
+def test_too_many_at_once_are_told_to_come_again():
+    model = OpenedModel(LABELS, 0.0, True, score, 1)
+    app, batcher = make_app(model, LIMITS, ServeConfig(most_waiting=1), "toy")
+    batcher._most_waiting = 0
+    with TestClient(app, base_url="http://localhost") as made:
+        answer = made.post("/classify", content=picture(1))
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_a_port_that_is_taken_is_refused():
+    first = listening_socket("127.0.0.1", 0)
+    with first, pytest.raises(UserError, match=r"can't be listened on"):
+        listening_socket("127.0.0.1", first.getsockname()[1])
+
+
+@pytest.mark.parametrize("wrong", [{"port": 70_000}, {"most_mb": 0}, {"wait_ms": -1}])
+def test_what_is_not_allowed_is_refused(wrong):
+    with pytest.raises(UserError, match=f"serve.{next(iter(wrong))}"):
+        ServeConfig(**wrong)
+
+
+def test_a_model_that_is_not_there_is_refused():
+    with pytest.raises(UserError, match=r"serve\.model=nowhere holds no exported model"):
+        settle_model(ServeConfig(model="nowhere"), False)

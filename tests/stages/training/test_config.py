@@ -1,0 +1,160 @@
+"""Train's config: what phases are called and read, what is refused, how `auto` is settled."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from slimline.pipeline.errors import UserError
+from slimline.stages.backend import hardware
+from slimline.stages.images.augmentation_config import AugmentationConfig, CropConfig
+from slimline.stages.training.config import (
+    BatchNorm,
+    CacheConfig,
+    FusedConfig,
+    PhaseConfig,
+    Switch,
+    TrainConfig,
+    hyperparameters,
+    settle_fused,
+)
+from slimline.stages.training.optimizers import AdamConfig
+
+ROOT = Path(__file__).parents[3]
+
+
+def phases(*trainables, **settings):
+    return [PhaseConfig(trainable=list(one), **settings) for one in trainables]
+
+
+@pytest.mark.parametrize(
+    ("trainable", "name"),
+    [
+        (["head"], "head"),
+        (["all"], "all"),
+        (["InceptionV3/Mixed_7c"], "Mixed_7c"),
+        (["InceptionV3/Mixed_7c+"], "Mixed_7c+"),
+        (["InceptionV3/Mixed_7b", "InceptionV3/Mixed_7c", "head"], "Mixed_7b+2"),
+    ],
+)
+def test_a_phase_is_called_after_what_it_trains(trainable, name):
+    assert PhaseConfig(trainable=trainable).name == name
+
+
+def test_phases_that_would_be_called_the_same_are_numbered():
+    config = TrainConfig(phases=phases(["head"], ["all"], ["head"], ["all"], ["head"]))
+    assert config.phase_names() == ["head", "all", "head-2", "all-2", "head-3"]
+
+
+@pytest.mark.parametrize(
+    ("trainables", "on_features"),
+    [
+        ([["head"]], [True]),
+        ([["head"], ["all"]], [True, False]),
+        ([["head"], ["head"]], [True, True]),
+        ([["all"], ["head"]], [False, False]),  # the base is no longer that of which the features are
+        ([["A/b"], ["head"], ["head"]], [False, False, False]),
+    ],
+)
+def test_a_head_is_trained_on_features_as_long_as_the_base_is_as_it_was(trainables, on_features):
+    config = TrainConfig(phases=phases(*trainables))
+    assert [config.on_features(number) for number in range(len(trainables))] == on_features
+    assert config.reads_features() == any(on_features)
+
+
+@pytest.mark.parametrize(
+    ("augment", "augmentation", "augmented"),
+    [
+        (True, CropConfig(), True),
+        (False, CropConfig(), False),
+        (True, AugmentationConfig(), False),
+        (False, AugmentationConfig(), False),
+    ],
+)
+def test_an_augmented_head_reads_photos(augment, augmentation, augmented):
+    config = TrainConfig(phases=phases(["head"], augment=augment), augmentation=augmentation)
+    assert config.augments(config.phases[0]) == augmented
+    assert config.reads_features() != augmented
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: PhaseConfig(trainable=[]).check("train.phases.1"), "trains nothing"),
+        (lambda: PhaseConfig(trainable=["all", "head"]).check("train.phases.1"), "names all, and more"),
+        (lambda: PhaseConfig(epochs=0).check("train.phases.1"), "train.phases.1.epochs=0"),
+        (
+            lambda: PhaseConfig(learning_rate_factor=0.0).check("train.phases.1"),
+            "train.phases.1.learning_rate_factor=0",
+        ),
+        (lambda: PhaseConfig(input_px=8).check("train.phases.1"), "train.phases.1.input_px=8"),
+        (lambda: PhaseConfig(weight_decay=-1.0).check("train.phases.1"), "train.phases.1.weight_decay=-1"),
+        (lambda: PhaseConfig(batch_size=0).check("train.phases.1"), "train.phases.1.batch_size=0"),
+        (lambda: TrainConfig(phases=[]), "train.phases=[] trains nothing"),
+        (lambda: TrainConfig(label_smoothing=1.0), "train.label_smoothing=1"),
+        (lambda: TrainConfig(mixup=-0.1), "train.mixup=-0.1"),
+        (lambda: TrainConfig(batch_norm_decay=1.1), "train.batch_norm_decay=1.1"),
+        (lambda: TrainConfig(patience_epochs=0), "train.patience_epochs=0"),
+        (lambda: TrainConfig(class_weights={"ant": -1.0}), "train.class_weights.ant=-1"),
+        (lambda: CacheConfig(views=-1), "train.cache.views=-1"),
+        (lambda: CacheConfig(budget_mb=-1), "train.cache.budget_mb=-1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_value(make, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("network", "avx512", "fast", "pointwise", "bfloat16"),
+    [
+        ("inception_v3", True, True, Switch.never, Switch.always),
+        ("inception_v3", True, False, Switch.never, Switch.never),
+        ("mobilenet_v1", True, True, Switch.never, Switch.never),
+        ("efficientnet_lite0", True, True, Switch.never, Switch.never),
+        ("efficientnet_lite0", False, False, Switch.always, Switch.never),
+    ],
+)
+def test_auto_is_settled_by_the_network_and_the_processor(monkeypatch, network, avx512, fast, pointwise, bfloat16):
+    monkeypatch.setattr(hardware, "has_avx512", lambda: avx512)
+    monkeypatch.setattr(hardware, "has_fast_bfloat16", lambda: fast)
+    settled = settle_fused(TrainConfig(network=network), False)
+    assert settled.fused == FusedConfig(Switch.always, pointwise, bfloat16, Switch.never, Switch.always)
+    assert settled.cache.bfloat16 is (Switch.always if fast else Switch.never)
+
+
+def test_what_is_chosen_stays(monkeypatch):
+    monkeypatch.setattr(hardware, "has_fast_bfloat16", lambda: True)
+    chosen = FusedConfig(Switch.never, Switch.always, Switch.always, Switch.always, Switch.never)
+    config = TrainConfig(network="mobilenet_v1", fused=chosen, cache=CacheConfig(bfloat16=Switch.never))
+    assert settle_fused(config, True) == config
+
+
+def test_runs_are_compared_by_flat_values_without_those_that_do_not_count():
+    config = TrainConfig(
+        optimizer=AdamConfig(learning_rate=0.25),
+        phases=[*phases(["head"], epochs=3), *phases(["all"], batch_norm=BatchNorm.update)],
+        network="mobilenet_v1",
+        seed=7,
+    )
+    values = hyperparameters(config)
+    assert values["optimizer.learning_rate"] == 0.25
+    assert values["optimizer.schedule"] == "cosine"
+    assert values["phases.0.epochs"] == 3
+    assert values["phases.1.trainable"] == "['all']"
+    assert values["phases.1.batch_norm"] == "update"
+    assert values["seed"] == 7
+    assert not {"phases", "checkpoint_seconds", "profile_steps"} & set(values)
+    assert {type(value) for value in values.values()} <= {bool, int, float, str}
+    slower = replace(config, checkpoint_seconds=99.0, profile_steps=3)
+    assert hyperparameters(slower) == values
+
+
+def test_configs_are_made_without_tensorflow():
+    code = "import slimline.stages.train, sys; assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
