@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from slimline.pipeline.artifact import Artifact, Facts, content_digest, write_text
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import stage
-from slimline.stages.exporting.config import EIGHT_BITS, ExportConfig, Format
+from slimline.stages.exporting.config import ExportConfig
+from slimline.stages.models.formats import EIGHT_BITS, Format
 
 if TYPE_CHECKING:
     from slimline.stages.exporting.parity import Parity
@@ -102,8 +103,8 @@ def _parity_from_bytes(
 ) -> Parity:
     """Run a SavedModel over photos' bytes; of the one that was evaluated, some are enough to know that it answers."""
     from slimline.stages.evaluation.predictions import SAVED_MODEL
-    from slimline.stages.exporting.parity import encoded_photos, measure, padded
-    from slimline.stages.images.batches import AT_ONCE
+    from slimline.stages.exporting.parity import encoded_photos, measure
+    from slimline.stages.images.batches import AT_ONCE, padded
     from slimline.stages.models.saved_model import open_saved_model
 
     same = content_digest(path, {}) == content_digest(evaluate.path / SAVED_MODEL, {})
@@ -117,8 +118,8 @@ def _parity_from_bytes(
 
 def _parity(one: Format, path: Path, card: Card, records: Any, batch_size: int, evaluated: dict[str, int]) -> Parity:
     """Run another format over images that are prepared for it."""
-    from slimline.stages.exporting.parity import measure, padded, prepared_photos
-    from slimline.stages.images.batches import AT_ONCE
+    from slimline.stages.exporting.parity import measure, prepared_photos
+    from slimline.stages.images.batches import AT_ONCE, padded
     from slimline.stages.models.runtimes import open_runtime
 
     run, at_once = open_runtime(one, path), 1

@@ -137,8 +137,7 @@ def _looks(evaluate: Path, ingest: Path, split: str, labels: list[str], rows: Ro
     from slimline.stages.data.storing.photos import Photos
     from slimline.stages.evaluation.occlusion import covered, overlay, score_drops
     from slimline.stages.evaluation.predictions import SAVED_MODEL
-    from slimline.stages.exporting.parity import padded
-    from slimline.stages.images.batches import AT_ONCE, BATCH_SIZE
+    from slimline.stages.images.batches import AT_ONCE, BATCH_SIZE, padded
     from slimline.stages.images.parallel import in_parallel
     from slimline.stages.models.saved_model import open_saved_model
     from slimline.stages.pages.report import Look

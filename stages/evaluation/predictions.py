@@ -48,7 +48,7 @@ def by_checkpoint(
     train: Path, ingest: Path, splits: Sequence[str], reject_precision: float | None, out: Path
 ) -> Evaluated:
     """Write a training's best weights, in float32, as `FROZEN` and `SAVED_MODEL` into `out`, and run the latter."""
-    from slimline.stages.exporting.parity import padded
+    from slimline.stages.images.batches import padded
     from slimline.stages.models.card import classifier_network, input_shape, read_card, read_weights
     from slimline.stages.models.saved_model import open_saved_model, write_saved_model
     from slimline.stages.networks.graphs.folding import write_frozen

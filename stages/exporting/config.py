@@ -3,28 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 
 from slimline.pipeline.config import require_range
 from slimline.pipeline.errors import UserError
-
-
-class Format(Enum):
-    """What a trained model can be written as."""
-
-    saved_model = "saved_model"
-    frozen_graph = "frozen_graph"
-    litert = "litert"
-    litert_float16 = "litert_float16"
-    litert_dynamic = "litert_dynamic"
-    litert_int8 = "litert_int8"
-    onnx = "onnx"
-
-
-EIGHT_BITS = (Format.litert_dynamic, Format.litert_int8)
-"""Formats whose weights are rounded to 8 bits."""
-
-LITERT = (Format.litert, Format.litert_float16, Format.litert_dynamic, Format.litert_int8)
+from slimline.stages.models.formats import EIGHT_BITS, Format
 
 
 @dataclass

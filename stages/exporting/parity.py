@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.stages.images.batches import prepared_batches, run_padded, without_autotune
+from slimline.stages.images.batches import prepared_batches, without_autotune
 from slimline.stages.images.parallel import in_parallel
 from slimline.stages.images.preprocessing import Preprocessing
 
@@ -54,11 +54,6 @@ def prepared_photos(records: Any, wanted: Preprocessing, batch_size: int) -> Ite
 
 def _texts(batch: Mapping[str, Any]) -> list[str]:
     return [sha256.decode() for sha256 in batch["sha256"].numpy()]
-
-
-def padded(run: Callable[[Any], NDArray[Any]], batch_size: int) -> Callable[[Any], NDArray[Any]]:
-    """Return a function that is called with one photo or with `batch_size` alone: TensorFlow prepares for each size."""
-    return lambda given: run(given) if len(given) == 1 else run_padded(run, given, batch_size)
 
 
 def measure(

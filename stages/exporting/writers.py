@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.backend.tensorflow import quiet_stderr, tf
-from slimline.stages.exporting.config import LITERT, Format
 from slimline.stages.models.card import Card
 from slimline.stages.models.description import Description, description_json
-from slimline.stages.models.formats import FILES
+from slimline.stages.models.formats import FILES, LITERT, Format
 from slimline.stages.networks.graphs.folding import read_frozen
 
 OPSET = 17

@@ -83,3 +83,8 @@ def run_padded(function: Callable[[Any], Any], batch: Any, batch_size: int) -> A
     if count == batch_size:
         return function(batch)
     return function(tf.concat([batch, tf.repeat(batch[-1:], batch_size - count, axis=0)], 0))[:count]
+
+
+def padded(run: Callable[[Any], NDArray[Any]], batch_size: int) -> Callable[[Any], NDArray[Any]]:
+    """Return a function that is called with one photo or with `batch_size` alone: TensorFlow prepares for each size."""
+    return lambda given: run(given) if len(given) == 1 else run_padded(run, given, batch_size)

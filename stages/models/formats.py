@@ -1,11 +1,29 @@
-"""Where an exported model lies: what each format is called, and how one is found."""
+"""Model formats: their names, their files, and how to find an exported model."""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.exporting.config import Format
+
+
+class Format(Enum):
+    """What a trained model can be written as."""
+
+    saved_model = "saved_model"
+    frozen_graph = "frozen_graph"
+    litert = "litert"
+    litert_float16 = "litert_float16"
+    litert_dynamic = "litert_dynamic"
+    litert_int8 = "litert_int8"
+    onnx = "onnx"
+
+
+EIGHT_BITS = (Format.litert_dynamic, Format.litert_int8)
+"""Formats whose weights are rounded to 8 bits."""
+
+LITERT = (Format.litert, Format.litert_float16, Format.litert_dynamic, Format.litert_int8)
 
 FILES = {
     Format.saved_model: "saved_model",

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.exporting.config import Format
-from slimline.stages.models.formats import format_of
+from slimline.stages.models.formats import Format, format_of
 
 
 class OpenedModel(NamedTuple):
@@ -35,8 +34,7 @@ def open_model(path: Path, batch_size: int) -> OpenedModel:
     Raises:
         UserError: it can't be told what it is, its description is missing, or its runtime isn't installed.
     """
-    from slimline.stages.exporting.parity import padded
-    from slimline.stages.images.batches import AT_ONCE
+    from slimline.stages.images.batches import AT_ONCE, padded
     from slimline.stages.models.description import parse_description, read_description
     from slimline.stages.models.runtimes import onnx_description, open_runtime
     from slimline.stages.models.saved_model import open_saved_model
@@ -76,8 +74,7 @@ def open_base(base: Path, batch_size: int) -> OpenedModel:
         UserError: it has none.
     """
     from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.exporting.parity import padded
-    from slimline.stages.images.batches import AT_ONCE
+    from slimline.stages.images.batches import AT_ONCE, padded
     from slimline.stages.models.card import freeze_classifier, read_card
     from slimline.stages.scoring.probabilities import probabilities
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.exporting.config import LITERT, Format
+from slimline.stages.models.formats import LITERT, Format
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From images [batch, side, side, 3] float32, prepared as the model wants them, to logits [batch, classes]."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slimline.stages.exporting.config import Format
 from slimline.stages.models.description import Description
+from slimline.stages.models.formats import Format
 from slimline.stages.networks.weights.user_weights import IMAGENET, RANDOM
 
 MOST_CLASSES = 50

@@ -19,8 +19,8 @@ from slimline.stages.data.checking.usable_photos import Looked, count_photos, us
 from slimline.stages.evaluate import evaluate
 from slimline.stages.evaluation.config import EvaluateConfig
 from slimline.stages.export import export
-from slimline.stages.exporting.config import ExportConfig, Format
-from slimline.stages.models.formats import FILES
+from slimline.stages.exporting.config import ExportConfig
+from slimline.stages.models.formats import FILES, Format
 from slimline.stages.models.opened import OpenedModel
 from slimline.stages.serving.answers import COLUMNS, Kind
 from slimline.stages.serving.scored_photos import scored_photos

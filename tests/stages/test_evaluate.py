@@ -120,7 +120,8 @@ def test_a_share_is_at_most_one():
 
 def test_a_given_model_is_evaluated_on_its_runs_photos_or_on_others(toys, trained, tmp_path):
     from slimline.stages.export import export
-    from slimline.stages.exporting.config import ExportConfig, Format
+    from slimline.stages.exporting.config import ExportConfig
+    from slimline.stages.models.formats import Format
 
     run = tmp_path / "run"
     out = toys.out()

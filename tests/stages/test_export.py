@@ -23,11 +23,11 @@ from slimline.stages.evaluation.config import EvaluateConfig
 from slimline.stages.evaluation.predictions import SAVED_MODEL
 from slimline.stages.export import export
 from slimline.stages.exporting import writers as exporters
-from slimline.stages.exporting.config import ExportConfig, Format
+from slimline.stages.exporting.config import ExportConfig
 from slimline.stages.exporting.measurements import read_formats
 from slimline.stages.exporting.writers import Material, write_format
 from slimline.stages.models.description import FILE, parse_description, read_description
-from slimline.stages.models.formats import FILES, format_of
+from slimline.stages.models.formats import FILES, Format, format_of
 from slimline.stages.models.runtimes import onnx_description, open_runtime
 from slimline.stages.models.saved_model import SavedModel, open_saved_model
 from slimline.stages.pages.model_card import escaped, licence

@@ -14,10 +14,10 @@ from filelock import FileLock
 from slimline.pipeline.artifact import write_json
 from slimline.pipeline.errors import Unavailable, Undecided, UserError
 from slimline.pipeline.progress import progress
+from slimline.stages.fetching.cache_directory import cache_directory
 from slimline.stages.fetching.checksums import digest_like
 from slimline.stages.fetching.download import Unreachable, download, fault_of
 from slimline.stages.fetching.partial import beside
-from slimline.stages.networks.weights.cache import cache_directory
 
 STATES = "states.json"
 VOLATILE = frozenset({"time", "atime", "accessTime", "last_accessed", "nlink"})

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from slimline.pipeline.errors import Unavailable, Undecided, UserError
+from slimline.stages.fetching.cache_directory import cache_directory
 from slimline.stages.fetching.download import Unreachable, Unusable, download, fault_of
 from slimline.stages.fetching.packages import package_file
 from slimline.stages.networks.weights.published import Published, offline_bases
@@ -20,11 +21,6 @@ log = logging.getLogger(__name__)
 REACH_SECONDS = 5.0
 REACH_SECONDS_IN_ALL = 8.0
 RANDOM = "base.weights=random runs untrained."
-
-
-def cache_directory() -> Path:
-    """Return the folder that downloads go to: SLIMLINE_CACHE, or ~/.cache/slimline."""
-    return Path(os.environ.get("SLIMLINE_CACHE") or "~/.cache/slimline").expanduser().absolute()
 
 
 def _installed_file(source: Published) -> Path | None:

@@ -10,8 +10,9 @@ import pytest
 
 from slimline.stages.data.storing.records import Record, read_records, serialize, write_shard
 from slimline.stages.exporting import parity
-from slimline.stages.exporting.parity import encoded_photos, latency, measure, padded
+from slimline.stages.exporting.parity import encoded_photos, latency, measure
 from slimline.stages.images import parallel
+from slimline.stages.images.batches import padded
 
 CLASSES = 3
 

@@ -21,11 +21,12 @@ import pytest
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
 from slimline.pipeline.errors import Undecided, UserError
+from slimline.stages.fetching.cache_directory import cache_directory
 from slimline.stages.fetching.packages import package_file
 from slimline.stages.networks.architectures.mobilenet_v1 import mobilenet_v1
 from slimline.stages.networks.graphs.module import SlimModule
 from slimline.stages.networks.weights import cache
-from slimline.stages.networks.weights.cache import cache_directory, locate
+from slimline.stages.networks.weights.cache import locate
 from slimline.stages.networks.weights.published import Published, published_weights
 from slimline.stages.networks.weights.read_published import read_published
 from tests.stages.loopback import LoopbackServer

@@ -1,0 +1,11 @@
+"""The cache directory: where downloads are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_directory() -> Path:
+    """Return the folder that downloads go to: SLIMLINE_CACHE, or ~/.cache/slimline."""
+    return Path(os.environ.get("SLIMLINE_CACHE") or "~/.cache/slimline").expanduser().absolute()
