@@ -31,21 +31,31 @@ class Step:
 
 
 def order_stages(stages: Mapping[str, Stage], configs: Mapping[str, Any], targets: Iterable[str]) -> list[Stage]:
-    """List the stages that the targets need, inputs first; those that are never cached come last."""
+    """List the stages that the targets need, inputs first; those that are never cached come last.
+
+    A stage that follows others stands behind each of them, and so more than once.
+    """
     ordered: dict[str, Stage] = {}
 
     def visit(name: str) -> None:
         stage = stages[name]
-        for wanted in stage.needs(configs[name]):
+        for wanted in sorted(stage.required) if stage.follows else stage.needs(configs[name]):
             if wanted not in configs:
                 raise UserError(f"{name} needs {wanted}, and this experiment has none.", f"Choose one: {wanted}=...")
             if wanted not in ordered:
                 visit(wanted)
-        ordered[name] = stage
+        if not stage.follows:
+            ordered[name] = stage
 
     for target in targets:
         visit(target)
-    return sorted(ordered.values(), key=lambda stage: not stage.cache)
+    followers = [stage for stage in stages.values() if stage.follows and stage.name in configs]
+    found: list[Stage] = []
+    for stage in sorted(ordered.values(), key=lambda stage: not stage.cache):
+        found.append(stage)
+        made = {one.name for one in found}
+        found += [one for one in followers if stage.name in one.follows and one.required <= made]
+    return found
 
 
 def make_plan(
@@ -61,7 +71,7 @@ def make_plan(
     """
     made: dict[str, Artifact] = {}
     steps = []
-    for stage in stages:
+    for stage in {stage.name: stage for stage in stages}.values():
         key, reason = None, ""
         try:
             if stage.resolve:

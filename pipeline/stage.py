@@ -35,7 +35,8 @@ class Stage:
     """A stage's declaration, read from its function; call it as the function itself.
 
     `optional` maps an input to the predicate on config that says whether it is needed. `wants_record`
-    and `wants_memo` are true for a stage that takes the run's record, or a memo.
+    and `wants_memo` are true for a stage that takes the run's record, or a memo. `follows` names the
+    stages after each of which this one runs, and `required` the inputs without which it can't.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Stage:
     resolve: Callable[..., Any] | None = None
     wants_record: bool = False
     wants_memo: bool = False
+    follows: tuple[str, ...] = ()
+    required: frozenset[str] = frozenset()
 
     def __call__(self, config: Any, out: Path, **inputs: Any) -> Facts:
         return self.function(config, out, **inputs)
@@ -65,6 +68,7 @@ def stage(
     resolve: Callable[..., Any] | None = None,
     optional: Mapping[str, Predicate] | None = None,
     schemas: Mapping[str, type] | None = None,
+    follows: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Facts]], Stage]:
     """Declare a function `(config, out, *, input: Artifact, other: Artifact | None) -> Facts` a stage.
 
@@ -80,13 +84,15 @@ def stage(
         optional: for each input annotated `Artifact | None`, whether this config needs it.
         schemas: options of the stage's config group that have fields of their own, by option name
             (or `subgroup/option`); each type extends the config's.
+        follows: stages that this one joins without being a target: it runs right after each of them, with the
+            artifacts made so far; an input `Artifact | None` that isn't made yet is None.
 
     Raises:
         TypeError: the signature isn't that of a stage.
     """
 
     def declare(function: Callable[..., Facts]) -> Stage:
-        return _declaration(function, cache, resume, resolve, dict(optional or {}), dict(schemas or {}))
+        return _declaration(function, cache, resume, resolve, dict(optional or {}), dict(schemas or {}), follows)
 
     return declare
 
@@ -98,6 +104,7 @@ def _declaration(
     resolve: Callable[..., Any] | None,
     optional: dict[str, Predicate],
     schemas: dict[str, type],
+    follows: tuple[str, ...],
 ) -> Stage:
     name = function.__name__
     hints = typing.get_type_hints(function)
@@ -106,7 +113,7 @@ def _declaration(
         raise TypeError(f"stage {name} takes (config, out, *, inputs ...), not {inspect.signature(function)}")
     if not is_dataclass(hints.get("config")) or hints.get("out") is not Path:
         raise TypeError(f"stage {name}: config must be a dataclass and out a Path")
-    inputs, given = [], set()
+    inputs, required, given = [], set(), set()
     for parameter in parameters[2:]:
         hint = hints.get(parameter.name)
         if parameter.kind is not parameter.KEYWORD_ONLY:
@@ -115,12 +122,16 @@ def _declaration(
             given.add(parameter.name)
         elif hint is Artifact or _is_optional_artifact(hint):
             inputs.append(parameter.name)
-            if _is_optional_artifact(hint) != (parameter.name in optional):
+            if hint is Artifact:
+                required.add(parameter.name)
+            if not follows and _is_optional_artifact(hint) != (parameter.name in optional):
                 raise TypeError(f"stage {name}: {parameter.name} is `Artifact | None` if and only if optional names it")
         else:
             raise TypeError(f"stage {name}: {parameter.name} is annotated {hint}, not Artifact")
     if set(optional) - set(inputs):
         raise TypeError(f"stage {name}: optional names {sorted(set(optional) - set(inputs))}, which it doesn't take")
+    if follows and (cache or optional):
+        raise TypeError(f"stage {name} follows others: declare it cache=False, and no input optional")
     if "run" in given and cache:
         raise TypeError(f"stage {name} takes the run's record, which no key covers: declare it cache=False")
     return Stage(
@@ -135,6 +146,8 @@ def _declaration(
         resolve,
         wants_record="run" in given,
         wants_memo="memo" in given,
+        follows=follows,
+        required=frozenset(required),
     )
 
 
