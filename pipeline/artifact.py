@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,16 @@ Facts = dict[str, Any]
 RECORD = "artifact.json"
 LOGS = "logs"
 TIMINGS = ("_seconds", "_per_second")
+HEADLINE = "headline"
+"""A fact of this name is a sentence for the summary; `{path}` in it stands for the stage's output."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A stage's committed output: its directory, the key that led to it, and what it says of itself."""
+    """A stage's committed output: its directory, the key that led to it, and what it says of itself.
+
+    `choices` are the modules that were chosen from tables for it and for its inputs, by the table's module.
+    """
 
     stage: str
     key: str
@@ -32,6 +37,7 @@ class Artifact:
     seconds: float
     facts: Facts
     parts: dict[str, Any]
+    choices: dict[str, list[str]] = field(default_factory=dict)
 
 
 def digest_text(text: str) -> str:
@@ -64,16 +70,16 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 
 def content_digest(folder: Path, facts: Facts) -> str:
-    """Return the digest of what an artifact holds: its files and facts, less logs and timings.
+    """Return the digest of what an artifact holds: its files and facts, less logs, timings and the headline.
 
-    Whatever lies in the top folder `logs` (TensorBoard's files carry times) and facts named after a
-    timing unit stay outside, so that making the same thing again gives the same digest.
+    The files in the top folder `logs` (TensorBoard's carry times) and facts named after a timing unit stay outside,
+    so that the same result has the same digest; so does the headline, which is only shown.
     """
     paths = [path for path in files_in(folder) if LOGS not in path.relative_to(folder).parts[:-1][:1]]
     with ThreadPoolExecutor() as executor:
         digests = list(executor.map(digest_file, paths))
     files = {_name(path, folder): digest for path, digest in zip(paths, digests, strict=True)}
-    lasting = {name: value for name, value in facts.items() if not name.endswith(TIMINGS)}
+    lasting = {name: value for name, value in facts.items() if name != HEADLINE and not name.endswith(TIMINGS)}
     return digest_text(canonical_json({"files": files, "facts": lasting}))
 
 
@@ -82,7 +88,15 @@ def _name(path: Path, folder: Path) -> str:
     return os.fsencode(path.relative_to(folder)).decode("utf-8", "backslashreplace")
 
 
-def seal(folder: Path, stage: str, key: str, seconds: float, facts: Facts, parts: dict[str, Any]) -> None:
+def seal(
+    folder: Path,
+    stage: str,
+    key: str,
+    seconds: float,
+    facts: Facts,
+    parts: dict[str, Any],
+    choices: dict[str, list[str]] | None = None,
+) -> None:
     """Write the record that makes a finished directory an artifact, and put everything on the disk."""
     record = {
         "stage": stage,
@@ -91,6 +105,7 @@ def seal(folder: Path, stage: str, key: str, seconds: float, facts: Facts, parts
         "seconds": seconds,
         "facts": facts,
         "parts": parts,
+        "choices": choices or {},
     }
     write_json(folder / RECORD, record)
     for path in (*files_in(folder), folder / RECORD):

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from slimline.pipeline.artifact import Artifact, canonical_json, digest_text
+from slimline.pipeline.code import Code
 from slimline.pipeline.content import ContentDigests
 from slimline.pipeline.stage import Stage
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2
 KEY_LENGTH = 32
 
 
@@ -20,8 +21,7 @@ def key_parts(
     stage: Stage,
     config: Any,
     inputs: Mapping[str, Artifact],
-    code: Mapping[str, str],
-    versions: Mapping[str, str],
+    code: Code,
     contents: ContentDigests,
 ) -> dict[str, Any]:
     """Gather what decides a stage's output, as JSON values by name."""
@@ -29,10 +29,23 @@ def key_parts(
         "format": STORE_FORMAT,
         "stage": stage.name,
         "config": tracked(config, contents),
-        "code": dict(code),
+        "code": dict(code.digests),
         "inputs": {name: artifact.digest for name, artifact in inputs.items()},
-        "versions": dict(versions),
+        "versions": dict(code.versions),
     }
+
+
+def settled_choices(stage: Stage, config: Any, inputs: Mapping[str, Artifact]) -> dict[str, list[str]]:
+    """Return the modules that the config chose, and those chosen for the stage's inputs, by their table's module.
+
+    They reach a key through the code's digests: of a stage that reaches the table.
+    """
+    found: dict[str, set[str]] = {}
+    own = stage.choices(config) if stage.choices else {}
+    for choices in (own, *(artifact.choices for artifact in inputs.values())):
+        for table, modules in choices.items():
+            found.setdefault(table, set()).update(modules)
+    return {table: sorted(modules) for table, modules in sorted(found.items())}
 
 
 def make_key(parts: Mapping[str, Any]) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from slimline.pipeline.artifact import Artifact, canonical_json
-from slimline.pipeline.code import read_code
 from slimline.pipeline.errors import Undecided, UserError
-from slimline.pipeline.keys import key_parts, make_key
+from slimline.pipeline.keys import key_parts, make_key, settled_choices
 from slimline.pipeline.stage import Stage
 from slimline.pipeline.store import Store
 
@@ -86,13 +85,14 @@ def make_plan(
             reason = f"input: {', '.join(open_inputs)}"
         elif not reason:
             inputs = {name: made[name] for name in stage.needs(config)}
-            parts = key_parts(stage, config, inputs, *read_code(stage, store.code), store.contents)
+            choices = settled_choices(stage, config, inputs)
+            parts = key_parts(stage, config, inputs, store.code.read(stage, choices), store.contents)
             key = make_key(parts)
             artifact = store.find(stage.name, key)
             if stage.name in force:
                 reason = "forced: run.force names it"
             elif artifact:
-                made[stage.name] = artifact
+                made[stage.name] = replace(artifact, choices=choices)
             else:
                 reason = why(parts, store.all_of(stage.name))
         steps.append(Step(stage.name, key, reason))
@@ -114,6 +114,8 @@ def why(parts: Mapping[str, Any], earlier: Iterable[Artifact]) -> str:
 
 
 def _differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    if now.get("format") != before.get("format"):
+        yield f"store format {before.get('format')} -> {now.get('format')}"
     new, old = _flat(now.get("config", {})), _flat(before.get("config", {}))
     for name in _changed(new, old):
         yield f"config: {name} {_short(old.get(name, 'absent'))} -> {_short(new.get(name, 'absent'))}"
@@ -123,8 +125,6 @@ def _differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[
             label = {"code": "code", "inputs": "input", "versions": "version"}[part]
             change = f" {old.get(name, 'absent')} -> {new.get(name, 'absent')}" if part == "versions" else ""
             yield f"{label}: {name}{change}"
-    if now.get("format") != before.get("format"):
-        yield f"store format {before.get('format')} -> {now.get('format')}"
 
 
 def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from slimline.pipeline.artifact import Artifact, Facts, empty_folder
-from slimline.pipeline.code import read_code
+from slimline.pipeline.artifact import HEADLINE, Artifact, Facts, empty_folder
 from slimline.pipeline.config import RunConfig, check_names, typed_configs
 from slimline.pipeline.errors import Stopped, UserError
-from slimline.pipeline.keys import key_parts, make_key
-from slimline.pipeline.memo import Memo
+from slimline.pipeline.keys import key_parts, make_key, settled_choices
 from slimline.pipeline.plan import make_plan, order_stages
 from slimline.pipeline.run import Run
 from slimline.pipeline.stage import RunRecord, Stage
@@ -25,8 +24,6 @@ from slimline.pipeline.store import Store
 log = logging.getLogger(__name__)
 
 MOST_CHARACTERS = 24
-HEADLINE = "headline"
-"""A fact of this name is a sentence for the summary; `{path}` in it stands for the stage's output."""
 
 
 def execute(
@@ -34,12 +31,13 @@ def execute(
     stages: Mapping[str, Stage],
     overrides: list[str],
     targets: list[str] | None = None,
+    display_only: Iterable[str] = (),
     **about: Any,
 ) -> Run | None:
     """Run the stages that the config's targets need, in order, into a new run directory.
 
-    `targets` stands in for the config's own; `about` goes into the manifest. With `run.plan` it
-    prints what would run and why, and returns None.
+    `targets` stands in for the config's own; `display_only` names the modules that only show, which count in no
+    key; `about` goes into the manifest. With `run.plan` it prints what would run and why, and returns None.
 
     Raises:
         UserError: the config asks for what can't be; nothing has run then.
@@ -49,7 +47,7 @@ def execute(
     if targets:
         check_names("run.sweep.target", targets, configs)
     ordered = order_stages(stages, configs, targets or _targets(run_config))
-    store = Store(Path(run_config.directory).absolute() / "store")
+    store = Store(Path(run_config.directory).absolute() / "store", display_only)
     steps = make_plan(ordered, configs, store, run_config.force, run_config.plan)
     for step in steps:
         log.info(step.line())
@@ -94,7 +92,9 @@ def _run_stages(
         inputs = {name: made.get(name) if name in stage.needs(config) else None for name in stage.inputs}
         force = stage.name in run_config.force
         started = time.perf_counter()
-        memo = _memo(stage, store, force)
+        present = {name: artifact for name, artifact in inputs.items() if artifact}
+        choices = settled_choices(stage, config, present)
+        memo = store.memo(stage.name, store.code.read(stage, choices), fresh=force) if stage.wants_memo else None
         given: dict[str, Any]
         given, notes = ({"memo": memo}, memo.notes) if memo else ({}, {})
         if stage.wants_record:
@@ -105,37 +105,30 @@ def _run_stages(
             run.record(stage.name, cached=False, seconds=seconds, facts=facts)
             log.info(_line(stage.name, "ran", "", seconds, facts))
             continue
-        present = {name: artifact for name, artifact in inputs.items() if artifact}
-        artifact, cached = _obtain(stage, config, present, {**inputs, **given}, store, force)
+        artifact, cached = _obtain(stage, config, present, choices, {**inputs, **given}, store, force)
         facts = {**artifact.facts, **notes}
-        made[stage.name] = artifact
+        made[stage.name] = replace(artifact, choices=choices)
         seconds = time.perf_counter() - started
         run.record(stage.name, cached=cached, seconds=seconds, facts=facts, artifact=artifact)
         log.info(_line(stage.name, "cached" if cached else "ran", artifact.key, seconds, facts))
-
-
-def _memo(stage: Stage, store: Store, force: bool) -> Memo | None:
-    """Return the memo of a stage that takes one; forced, the stage computes all anew."""
-    if not stage.wants_memo:
-        return None
-    return store.memo(stage.name, *read_code(stage, store.code), fresh=force)
 
 
 def _obtain(
     stage: Stage,
     config: Any,
     present: Mapping[str, Artifact],
+    choices: dict[str, list[str]],
     given: Mapping[str, Any],
     store: Store,
     force: bool,
 ) -> tuple[Artifact, bool]:
-    code, versions = read_code(stage, store.code)
-    parts = key_parts(stage, config, present, code, versions, store.contents)
+    code = store.code.read(stage, choices)
+    parts = key_parts(stage, config, present, code, store.contents)
     key = make_key(parts)
 
     def make(out: Path) -> Facts:
         facts = stage(config, out, **given)
-        if make_key(key_parts(stage, config, present, code, versions, store.contents)) != key:
+        if make_key(key_parts(stage, config, present, code, store.contents)) != key:
             empty_folder(out)
             raise UserError(
                 f"The files that {stage.name} reads changed while it read them.",
@@ -143,7 +136,7 @@ def _obtain(
             )
         return facts
 
-    return store.obtain(stage, key, parts, make, force)
+    return store.obtain(stage, key, parts, make, choices, force)
 
 
 def _line(name: str, state: str, key: str, seconds: float, facts: Facts) -> str:

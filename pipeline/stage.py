@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,6 +50,7 @@ class Stage:
     resolve: Callable[..., Any] | None = None
     wants_record: bool = False
     wants_memo: bool = False
+    choices: Callable[[Any], Mapping[str, Sequence[str]]] | None = None
     follows: tuple[str, ...] = ()
     required: frozenset[str] = frozenset()
 
@@ -68,6 +69,7 @@ def stage(
     resolve: Callable[..., Any] | None = None,
     optional: Mapping[str, Predicate] | None = None,
     schemas: Mapping[str, type] | None = None,
+    choices: Callable[[Any], Mapping[str, Sequence[str]]] | None = None,
     follows: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Facts]], Stage]:
     """Declare a function `(config, out, *, input: Artifact, other: Artifact | None) -> Facts` a stage.
@@ -84,6 +86,8 @@ def stage(
         optional: for each input annotated `Artifact | None`, whether this config needs it.
         schemas: options of the stage's config group that have fields of their own, by option name
             (or `subgroup/option`); each type extends the config's.
+        choices: `config -> {table: modules}`: which modules the config chooses from tables that name them as text. A
+            table's module is in a key without what it lists; the chosen modules are in it with all that they import.
         follows: stages that this one joins without being a target: it runs right after each of them, with the
             artifacts made so far; an input `Artifact | None` that isn't made yet is None.
 
@@ -92,7 +96,8 @@ def stage(
     """
 
     def declare(function: Callable[..., Facts]) -> Stage:
-        return _declaration(function, cache, resume, resolve, dict(optional or {}), dict(schemas or {}), follows)
+        declared = _declaration(function, cache, resume, resolve, dict(optional or {}), dict(schemas or {}), follows)
+        return replace(declared, choices=choices)
 
     return declare
 

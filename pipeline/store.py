@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from slimline.pipeline.artifact import RECORD, Artifact, Facts, fsync, read_artifact, seal
+from slimline.pipeline.code import Code, code_reader
 from slimline.pipeline.content import ContentDigests
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.stage import Stage
@@ -30,10 +31,11 @@ class Store:
     there whole or not at all. A lock for each key lets two runs that need the same one make it once.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, display_only: Iterable[str] = ()) -> None:
+        """Open the store in a folder; modules in `display_only` are in no key: see `CodeReader`."""
         self.root = root
         self.contents = ContentDigests(root / "digests.sqlite")
-        self.code = root / "code.json"
+        self.code = code_reader(root / "code.json", frozenset(display_only))
 
     def find(self, stage: str, key: str) -> Artifact | None:
         """Return the newest generation of the artifact under a key, or None."""
@@ -57,6 +59,7 @@ class Store:
         key: str,
         parts: dict[str, Any],
         make: Callable[[Path], Facts],
+        choices: dict[str, list[str]] | None = None,
         force: bool = False,
     ) -> tuple[Artifact, bool]:
         """Return the artifact under `key` and whether it was there; else have `make(out)` make it.
@@ -80,16 +83,16 @@ class Store:
                 path.unlink(missing_ok=True)  # what a crash left half-written
             started = time.perf_counter()
             facts = make(partial)
-            seal(partial, stage.name, key, round(time.perf_counter() - started, 3), facts, parts)
+            seal(partial, stage.name, key, round(time.perf_counter() - started, 3), facts, parts, choices)
             generation = max(self._generations(stage.name, key), default=0) + 1
             os.rename(partial, folder / str(generation))
             for path in (folder, folder.parent, self.root):
                 fsync(path)
             return read_artifact(folder / str(generation), generation), False
 
-    def memo(self, stage: str, code: Mapping[str, str], versions: Mapping[str, str], fresh: bool = False) -> Memo:
-        """Return a stage's memo, for its code's digests and the versions that it imports."""
-        return Memo(self.root / stage / MEMO, code, versions, fresh)
+    def memo(self, stage: str, code: Code, fresh: bool = False) -> Memo:
+        """Return a stage's memo, for its code."""
+        return Memo(self.root / stage / MEMO, code.digests, code.versions, fresh)
 
     def _folder(self, stage: str, key: str) -> Path:
         return self.root / stage / key

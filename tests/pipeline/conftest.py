@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from slimline.pipeline import code, plan, runner
+from slimline.pipeline import code
 from slimline.pipeline.artifact import Artifact, Facts, write_text
 from slimline.pipeline.config import RunConfig
 from slimline.pipeline.errors import Undecided
@@ -118,10 +118,12 @@ class Toys:
 def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:
     """Toys whose code and versions are what the test says they are, so that keys can be literals."""
     made = Toys(tmp_path)
-    for module in (plan, runner):
-        monkeypatch.setattr(
-            module, "read_code", lambda stage, memory: code.Code(made.code.get(stage.name, {}), made.versions)
-        )
+
+    def read(reader: code.CodeReader, stage: Stage, choices: code.Choices | None = None) -> code.Code:
+        chosen = {name: "as it was" for names in (choices or {}).values() for name in names}
+        return code.Code({**made.code.get(stage.name, {}), **chosen}, made.versions)
+
+    monkeypatch.setattr(code.CodeReader, "read", read)
     made.calls.clear()
     return made
 

@@ -73,9 +73,14 @@ def test_logs_times_and_the_record_stay_outside_the_digest(folder: Path, change:
 
 @pytest.mark.parametrize(
     "facts",
-    [{**FACTS, "reading_seconds": 2.0}, {**FACTS, "images_per_second": 1.0}, {"count": 3, "top1": 0.5}],
+    [
+        {**FACTS, "reading_seconds": 2.0},
+        {**FACTS, "images_per_second": 1.0},
+        {"count": 3, "top1": 0.5},
+        {**FACTS, "headline": "3 photos"},
+    ],
 )
-def test_timing_facts_stay_outside_the_digest(folder: Path, facts: dict[str, float]) -> None:
+def test_timing_facts_and_the_headline_stay_outside_the_digest(folder: Path, facts: dict[str, float]) -> None:
     assert content_digest(folder, facts) == DIGEST
 
 
@@ -86,6 +91,7 @@ def test_timing_facts_stay_outside_the_digest(folder: Path, facts: dict[str, flo
         {**FACTS, "top1": 0.25},
         {**FACTS, "seconds_of_arc": 1},
         {**FACTS, "logs": 1},
+        {**FACTS, "headlines": 1},
         {"top1": 0.5},
     ],
 )

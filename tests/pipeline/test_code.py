@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from slimline.pipeline import code
-from slimline.pipeline.code import code_digests, imported_versions
+from slimline.pipeline import parsed as parsed_modules
+from slimline.pipeline.code import Code, CodeReader
 from slimline.pipeline.stage import Stage
 
 # A package `toybox` of a stage and what it imports, written out anew and edited by each test.
@@ -103,7 +103,10 @@ class Toybox:
         return found
 
     def digests(self) -> dict[str, str]:
-        return code_digests(self.stage(), self.memory)
+        return self.code().digests
+
+    def code(self, choices: dict[str, list[str]] | None = None, display_only: tuple[str, ...] = ()) -> Code:
+        return CodeReader(self.memory, display_only).read(self.stage(), choices)
 
     @property
     def memory(self) -> Path:
@@ -121,7 +124,10 @@ def toybox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_code: Callabl
 
 
 def changed(toybox: Toybox, before: dict[str, str]) -> list[str]:
-    after = toybox.digests()
+    return changed_from(toybox.digests(), before)
+
+
+def changed_from(after: dict[str, str], before: dict[str, str]) -> list[str]:
     return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
@@ -254,13 +260,13 @@ def test_versions_are_those_of_the_distributions_that_the_code_imports(toybox: T
     toybox.replace("toybox/cousin.py", "five = 5", "import yaml\nfive = 5")
     toybox.replace("toybox/unrelated.py", "seven = 7", "import omegaconf\nseven = 7")
     expected = {name: importlib.metadata.version(name) for name in ("PyYAML", "numpy")}
-    assert imported_versions(toybox.stage(), toybox.memory) == expected
+    assert toybox.code().versions == expected
 
 
 def test_what_was_parsed_once_is_not_parsed_again(toybox: Toybox, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[bytes] = []
-    tree = code._tree
-    monkeypatch.setattr(code, "_tree", lambda text: parsed.append(text) or tree(text))
+    tree = parsed_modules._tree
+    monkeypatch.setattr(parsed_modules, "_tree", lambda text: parsed.append(text) or tree(text))
     before = toybox.digests()
     assert len(parsed) == len(REACHED)
     parsed.clear()
@@ -292,7 +298,7 @@ def test_a_memory_that_can_not_be_read_is_begun_anew(toybox: Toybox, text: str) 
 
 
 def test_a_memory_does_not_grow_for_ever(toybox: Toybox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "MOST_REMEMBERED", len(REACHED) + 2)
+    monkeypatch.setattr(parsed_modules, "MOST_REMEMBERED", len(REACHED) + 2)
     for number in range(5):
         toybox.write("toybox/inner.py", f"late = {number}\n")
         assert sorted(toybox.digests()) == REACHED
@@ -315,7 +321,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         )
         importlib.invalidate_caches()
         written.append(name)
-        return code_digests(importlib.import_module(name).fit, tmp_path / "memory.json")
+        return CodeReader(tmp_path / "memory.json").read(importlib.import_module(name).fit).digests
 
     yield digests
     for name in {*written, *(name.partition(".")[0] for name in written)}:
@@ -326,3 +332,88 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 def test_a_stages_code_counts_wherever_it_stands(alone: Callable[[str, str], dict[str, str]], name: str) -> None:
     first, second = alone(name.format(1), "1"), alone(name.format(2), "2")
     assert list(first.values()) != list(second.values())
+
+
+def test_display_only_modules_and_what_they_alone_import_do_not_count(toybox: Toybox) -> None:
+    found = toybox.code(display_only=("toybox.nouns.table", "toybox.deep")).digests
+    assert sorted(found) == [
+        name
+        for name in REACHED
+        if name not in ("toybox.nouns.table", "toybox.cousin", "toybox.deep.deeper", "toybox.deep")
+    ]
+
+
+def test_a_display_only_name_leaves_out_no_longer_name(toybox: Toybox) -> None:
+    assert "toybox.cousin" in toybox.code(display_only=("toybox.cous",)).digests
+
+
+CHOSEN = {"toybox.nouns.table": ["toybox.chosen"]}
+
+
+def test_a_chosen_module_counts_with_what_it_imports_where_its_table_is_reached(toybox: Toybox) -> None:
+    toybox.write("toybox/chosen.py", "from toybox.shapes import round\n")
+    toybox.write("toybox/shapes.py", "round = 1\n")
+    toybox.write("toybox/other.py", "square = 1\n")
+    found = toybox.code(CHOSEN).digests
+    assert sorted(found) == sorted([*REACHED, "toybox.chosen", "toybox.shapes"])
+    toybox.replace("toybox/other.py", "1", "2")
+    assert toybox.code(CHOSEN).digests == found
+    toybox.replace("toybox/shapes.py", "1", "2")
+    assert changed_from(toybox.code(CHOSEN).digests, found) == ["toybox.shapes"]
+    assert sorted(toybox.digests()) == REACHED
+    assert sorted(toybox.code({"toybox.unrelated": ["toybox.chosen"]}).digests) == REACHED
+
+
+def test_a_chosen_module_of_another_package_counts_without_being_imported(toybox: Toybox, tmp_path: Path) -> None:
+    toybox.write("toyplugin/__init__.py", "")
+    toybox.write("toyplugin/network.py", "from toyplugin import layers\nimport yaml\n")
+    toybox.write("toyplugin/layers.py", "wide = 1\n")
+    found = toybox.code({"toybox.nouns.table": ["toyplugin.network"]})
+    assert {"toyplugin", "toyplugin.network", "toyplugin.layers"} <= set(found.digests)
+    assert "PyYAML" in found.versions
+    assert "toyplugin" not in sys.modules
+
+
+SETTLING = """from toybox.fetching import speed
+def settle(config, plan):
+    return config
+def helper():
+    return 1
+"""
+
+
+def settle_elsewhere(toybox: Toybox, imported: str = "settle") -> None:
+    """Have another module, with an import of its own, hold the stage's `resolve`."""
+    toybox.write("toybox/settling.py", SETTLING)
+    toybox.write("toybox/fetching.py", "speed = 1\n")
+    toybox.replace("toybox/fit.py", "from . import sibling", f"from . import sibling\nfrom .settling import {imported}")
+    toybox.replace("toybox/fit.py", "@stage()", "@stage(resolve=settle)")
+
+
+@pytest.mark.parametrize(
+    ("imported", "counts"),
+    [("settle", False), ("settle, helper", True)],
+    ids=["for resolve alone", "for something else too"],
+)
+def test_the_module_of_a_stages_resolve_counts_only_where_it_is_used_otherwise(
+    toybox: Toybox, imported: str, counts: bool
+) -> None:
+    settle_elsewhere(toybox, imported)
+    assert ({"toybox.settling", "toybox.fetching"} <= set(toybox.digests())) is counts
+
+
+def test_the_module_of_resolve_counts_where_another_module_imports_it(toybox: Toybox) -> None:
+    settle_elsewhere(toybox)
+    assert "toybox.settling" not in toybox.digests()
+    toybox.replace("toybox/cousin.py", "five = 5", "def lately():\n    from toybox.settling import settle\nfive = 5")
+    assert "toybox.settling" in toybox.digests()
+
+
+def test_the_module_of_resolve_counts_where_it_declares_the_config(toybox: Toybox) -> None:
+    declared = "from dataclasses import dataclass\n@dataclass\nclass FitConfig:\n    size: int = 1\n"
+    toybox.write("toybox/settling.py", f"{declared}def settle(config, plan):\n    return config\n")
+    fit = (toybox.root / "toybox/fit.py").read_text()
+    start, end = fit.index("@dataclass"), fit.index("@stage()")
+    text = fit[:start] + "from toybox.settling import settle, FitConfig\n@stage(resolve=settle)" + fit[end + 8 :]
+    toybox.write("toybox/fit.py", text)
+    assert "toybox.settling" in toybox.digests()

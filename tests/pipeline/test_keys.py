@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from slimline.pipeline.artifact import Artifact, Facts, digest_text
+from slimline.pipeline.code import Code
 from slimline.pipeline.content import ContentDigests
-from slimline.pipeline.keys import key_parts, make_key, tracked
+from slimline.pipeline.keys import key_parts, make_key, settled_choices, tracked
 from slimline.pipeline.stage import external, stage, untracked
 
 
@@ -58,8 +59,7 @@ def key(contents: ContentDigests) -> Callable[..., str]:
             others.get("stage", fit),
             config or Config(),
             {"gather": gather or make_artifact()},
-            others.get("code", {"toys.fit": "c1"}),
-            others.get("versions", {"numpy": "2.1.0"}),
+            Code(others.get("code", {"toys.fit": "c1"}), others.get("versions", {"numpy": "2.1.0"})),
             contents,
         )
         return make_key(parts)
@@ -71,10 +71,10 @@ def test_the_make_up_of_a_key(key: Callable[..., str]) -> None:
     text = (
         '{"code":{"toys.fit":"c1"},"config":{"images":null,"limit":null,"schedule":"cosine","shuffle":true,'
         '"split":{"salt":"","test":10.0,"type":"Split"},"type":"Config","weights":{"daisy":1.0,"rose":2.0},'
-        '"widths":[256,64]},"format":1,"inputs":{"gather":"d1"},"stage":"fit","versions":{"numpy":"2.1.0"}}'
+        '"widths":[256,64]},"format":2,"inputs":{"gather":"d1"},"stage":"fit","versions":{"numpy":"2.1.0"}}'
     )
     assert key() == digest_text(text)[:32]
-    assert key() == "32e37e59263c16588dcf97030dc68188"
+    assert key() == "43a3ea9b308e02e44862934c70664376"
 
 
 def test_an_untracked_field_stays_out(key: Callable[..., str]) -> None:
@@ -235,3 +235,16 @@ def test_an_untracked_field_of_a_nested_config_stays_out(contents: ContentDigest
         "named": {"a": {"type": "Inner", "size": 3}},
         "pair": [1, "constant"],
     }
+
+
+def test_choices_are_the_configs_own_and_those_of_the_inputs() -> None:
+    choosing = replace(fit, choices=lambda config: {"toys.table": [f"toys.{config.schedule.name}"]})
+    inputs = {
+        "gather": make_artifact(choices={"toys.sources": ["toys.folder"]}),
+        "polish": make_artifact(choices={"toys.table": ["toys.abrasive"], "toys.sources": ["toys.folder"]}),
+    }
+    assert settled_choices(choosing, Config(), inputs) == {
+        "toys.sources": ["toys.folder"],
+        "toys.table": ["toys.abrasive", "toys.cosine"],
+    }
+    assert settled_choices(fit, Config(), {}) == {}

@@ -11,6 +11,7 @@ import pytest
 
 from slimline.pipeline import keys, memo
 from slimline.pipeline.artifact import Artifact, Facts, digest_text, write_text
+from slimline.pipeline.code import Code
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.run import read_manifest
 from slimline.pipeline.stage import Stage, stage
@@ -87,7 +88,7 @@ def test_artifacts_are_listed_without_the_memo_beside_them(tmp_path: Path) -> No
 
     store = Store(tmp_path / "store")
     made, _ = store.obtain(fit, "ab12", {}, lambda out: {"count": 1})
-    kept = store.memo("fit", CODE, VERSIONS).folder(**DECIDES)
+    kept = store.memo("fit", Code(CODE, VERSIONS)).folder(**DECIDES)
     assert kept.parent == tmp_path / "store" / "fit" / "memo"
     (kept.parent / ("1" * 32)).mkdir()  # a key of digits only looks like a generation
     assert list(store.all_of("fit")) == [made]

@@ -15,7 +15,7 @@ Lines = Callable[..., list[str]]
 
 def test_a_plan_of_what_was_never_made(toys: Any, plan_lines: Lines) -> None:
     assert plan_lines() == [
-        "gather    runs    932a2a06bc3e  first time",
+        "gather    runs    2332d0d172ab  first time",
         "fit       runs                  input: gather",
         "tell      runs                  always",
     ]
@@ -24,8 +24,8 @@ def test_a_plan_of_what_was_never_made(toys: Any, plan_lines: Lines) -> None:
 def test_a_plan_of_what_is_all_there(toys: Any, plan_lines: Lines) -> None:
     toys.execute()
     assert plan_lines() == [
-        "gather    cached  932a2a06bc3e",
-        "fit       cached  2031dafab09e",
+        "gather    cached  2332d0d172ab",
+        "fit       cached  68eeb59eb7f9",
         "tell      runs                  always",
     ]
 
@@ -33,8 +33,8 @@ def test_a_plan_of_what_is_all_there(toys: Any, plan_lines: Lines) -> None:
 def test_a_plan_after_one_field_changed(toys: Any, plan_lines: Lines) -> None:
     toys.execute()
     assert plan_lines(fit={"optimizer": {"learning_rate": 0.003}}) == [
-        "gather    cached  932a2a06bc3e",
-        "fit       runs    cd68f9ba5640  config: optimizer.learning_rate 0.01 -> 0.003",
+        "gather    cached  2332d0d172ab",
+        "fit       runs    e4689f773954  config: optimizer.learning_rate 0.01 -> 0.003",
         "tell      runs                  always",
     ]
 
@@ -43,7 +43,7 @@ def test_a_plan_after_code_changed(toys: Any, plan_lines: Lines) -> None:
     toys.execute()
     toys.code["gather"] = {"toys.gather": "edited", "toys.nouns": "new"}
     assert plan_lines() == [
-        "gather    runs    32acfdaa45e1  code: toys.gather; code: toys.nouns",
+        "gather    runs    b1dd90e78652  code: toys.gather; code: toys.nouns",
         "fit       runs                  input: gather",
         "tell      runs                  always",
     ]
@@ -53,8 +53,8 @@ def test_a_plan_after_an_input_changed(toys: Any, plan_lines: Lines) -> None:
     toys.execute()
     toys.execute({"targets": ["gather"]}, gather={"size": 4})
     assert plan_lines(gather={"size": 4}) == [
-        "gather    cached  644ebe126178",
-        "fit       runs    014c6d6044b8  input: gather",
+        "gather    cached  f7c82852a386",
+        "fit       runs    e018e0715d55  input: gather",
         "tell      runs                  always",
     ]
 
@@ -63,7 +63,7 @@ def test_a_plan_after_a_version_changed(toys: Any, plan_lines: Lines) -> None:
     toys.execute()
     toys.versions = {"numpy": "2.2.0", "pyarrow": "20.0"}
     assert plan_lines() == [
-        "gather    runs    036cd4400979  version: numpy 2.1.0 -> 2.2.0; version: pyarrow absent -> 20.0",
+        "gather    runs    e21f19636ec5  version: numpy 2.1.0 -> 2.2.0; version: pyarrow absent -> 20.0",
         "fit       runs                  input: gather",
         "tell      runs                  always",
     ]
@@ -74,7 +74,7 @@ def test_a_plan_after_the_photos_changed(toys: Any, plan_lines: Lines, tmp_path:
     (tmp_path / "b.jpg").write_text("b")
     toys.execute(gather={"images": str(tmp_path / "a.jpg")})
     assert plan_lines(gather={"images": str(tmp_path / "b.jpg")}) == [
-        "gather    runs    cea0f3aeff66  config: images ca978112… -> 3e23e816…",
+        "gather    runs    9e2d6b385456  config: images ca978112… -> 3e23e816…",
         "fit       runs                  input: gather",
         "tell      runs                  always",
     ]
@@ -86,8 +86,8 @@ def test_a_plan_after_many_changes_names_three(toys: Any, plan_lines: Lines) -> 
     toys.versions = {"numpy": "2.2.0"}
     toys.execute({"targets": ["gather"]})
     assert plan_lines({"targets": ["fit"]}, fit=changed) == [
-        "gather    cached  5aaea3a409cc",
-        "fit       runs    803d2efe0545  config: epochs 2 -> 3; config: optimizer.learning_rate 0.01 -> 1.0; "
+        "gather    cached  4aff1e44b455",
+        "fit       runs    07b8528170d5  config: epochs 2 -> 3; config: optimizer.learning_rate 0.01 -> 1.0; "
         "config: optimizer.momentum 0.9 -> 0.0; and 1 more",
     ]
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +73,8 @@ def test_what_force_will_run_is_said_first(toys: Any, caplog: pytest.LogCaptureF
         toys.execute({"force": ["fit"]})
     lines = [record.getMessage() for record in caplog.records]
     assert [line[:36].rstrip() for line in lines[:3]] == [
-        "gather    cached  932a2a06bc3e",
-        "fit       runs    2031dafab09e  forc",
+        "gather    cached  2332d0d172ab",
+        "fit       runs    68eeb59eb7f9  forc",
         "tell      runs                  alwa",
     ]
     assert lines[1].endswith("  forced: run.force names it")
@@ -87,8 +89,8 @@ def test_each_stage_has_one_line_and_the_summary_its_headline(
     lines = [re.sub(r"\d+\.\d s", "0.0 s", record.getMessage()) for record in caplog.records]
     assert lines[3:] == [
         "-> runs/toy/v001",
-        "gather    ran     932a2a06bc3e     0.0 s  count 3, reading_seconds 0.25",
-        "fit       ran     2031dafab09e     0.0 s  score 0.75, polished false",
+        "gather    ran     2332d0d172ab     0.0 s  count 3, reading_seconds 0.25",
+        "fit       ran     68eeb59eb7f9     0.0 s  score 0.75, polished false",
         "tell      ran                      0.0 s",
         "tale      runs/toy/v001/tale.txt",
         "done in 0.0 s: runs/toy/v001",
@@ -230,3 +232,15 @@ def test_a_config_without_its_schema_is_our_mistake(toys: Any) -> None:
     config.fit = {"epochs": 3}
     with pytest.raises(TypeError, match="conf/fit/ gives no FitConfig"):
         execute(config, toys.stages, [])
+
+
+def test_what_an_input_chose_counts_in_the_stages_after_it(toys: Any) -> None:
+    gather = toys.stages["gather"]
+    toys.stages["gather"] = replace(gather, choices=lambda config: {"toys.table": [f"toys.of_{config.size}"]})
+    for size in (3, 4, 3):
+        run = toys.execute(gather={"size": size})
+        for name in ("gather", "fit"):
+            record = json.loads((run.path / "artifacts" / name / "artifact.json").read_text())
+            assert f"toys.of_{size}" in record["parts"]["code"]
+            assert record["choices"] == {"toys.table": [f"toys.of_{size}"]}
+    assert toys.calls == ["tell"]

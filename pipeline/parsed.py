@@ -1,0 +1,104 @@
+"""Parsed modules: what a source file says and imports, remembered so that nothing is parsed twice."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from slimline.pipeline.artifact import canonical_json, digest_text
+
+MEMORY_FORMAT = 1
+MOST_REMEMBERED = 4096
+"""Entries of the memory, each of some hundred bytes; beyond this number it starts again empty."""
+
+
+class Parsed(NamedTuple):
+    """A module: its source file, a digest of its syntax tree without docstrings, the names it imports, sorted."""
+
+    source: Path
+    digest: str
+    imports: tuple[str, ...]
+
+
+class ParsedModules:
+    """Parses modules; by the source's bytes, a JSON file holds what was parsed by this Python before.
+
+    A file that can't be read counts for nothing, and is written again.
+    """
+
+    def __init__(self, memory: Path) -> None:
+        self._path, self._is_new = memory, False
+        self._entries: dict[str, list[Any]] = {}
+        try:
+            found = json.loads(memory.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        if isinstance(found, dict):
+            self._entries = found
+
+    def read(self, module: str, source: Path) -> Parsed:
+        """Return what a module of that name says, from its source file."""
+        text = source.read_bytes()
+        is_package = source.name == "__init__.py"
+        parts = [MEMORY_FORMAT, sys.version, module, is_package, hashlib.sha256(text).hexdigest()]
+        key = digest_text(canonical_json(parts))
+        if key not in self._entries:
+            tree = _tree(text)
+            digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+            self._add(key, [digest, sorted(_imports(tree, module, is_package))])
+        digest, imports = self._entries[key]
+        return Parsed(source, digest, tuple(imports))
+
+    def _add(self, key: str, entry: list[Any]) -> None:
+        if len(self._entries) >= MOST_REMEMBERED:
+            self._entries = {}
+        self._entries[key] = entry
+        self._is_new = True
+
+    def keep(self) -> None:
+        """Write the memory, if there is anything new."""
+        if self._is_new:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")  # other runs may write theirs
+            temporary.write_text(json.dumps(self._entries), encoding="utf-8")
+            os.replace(temporary, self._path)
+            self._is_new = False
+
+
+def _tree(text: bytes) -> ast.Module:
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.body = [statement for statement in node.body if not _is_docstring(statement)]
+    return tree
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    """Say whether a statement is a text alone, which does nothing: a docstring, of an attribute too."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def _imports(tree: ast.Module, module: str, is_package: bool) -> set[str]:
+    """Name what a module imports; for `from a import b`, both a and a.b, as b may be a module."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                base = module.split(".") if is_package else module.split(".")[:-1]
+                base = base[: len(base) - node.level + 1]
+                origin = ".".join([*base, *([origin] if origin else [])])
+            found.add(origin)
+            found.update(f"{origin}.{alias.name}" for alias in node.names)
+    return found
