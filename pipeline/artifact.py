@@ -26,7 +26,7 @@ HEADLINE = "headline"
 class Artifact:
     """A stage's committed output: its directory, the key that led to it, and what it says of itself.
 
-    `choices` are the modules that were chosen from tables for it and for its inputs, by the table's module.
+    `choices` is what was chosen from tables for it and for its inputs, as references, by the table's module.
     """
 
     stage: str

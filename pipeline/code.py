@@ -11,13 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from slimline.pipeline.artifact import canonical_json, digest_text
 from slimline.pipeline.parsed import Parsed, ParsedModules
 from slimline.pipeline.stage import Stage
 
 PROJECT, FRAMEWORK = "slimline", "slimline.pipeline"
 
 Choices = Mapping[str, Sequence[str]]
-"""Modules that a config chose, by the module of the table that lists them."""
+"""References `module:attribute` that a config chose, by the module of the table that lists them."""
 
 
 class Code(NamedTuple):
@@ -32,8 +33,8 @@ class CodeReader:
 
     Imports are followed wherever they are, inside functions too. A digest is of the syntax tree without docstrings,
     and of the data files next to a package's `__init__`: a comment, a docstring and the layout change nothing. These
-    do not count: the framework, display-only modules, the module of the stage's `resolve`, and what a table lists
-    but no config chose.
+    do not count: the framework, display-only modules, the module of the stage's `resolve`, and of a table all but
+    what was chosen from it.
     """
 
     def __init__(self, memory: Path, display_only: Iterable[str] = ()) -> None:
@@ -56,13 +57,15 @@ class CodeReader:
                 raise TypeError(f"stage {stage.name} has no source file that its key could hold")
             self._parsed.keep()
             digests = {name: _with_data(module) for name, module in sorted(reached.items())}
-            self._read[asked] = Code(digests, _versions(outside))
+            tables = {name: digest_text(canonical_json(sorted(chosen[name]))) for name in digests if name in chosen}
+            self._read[asked] = Code({**digests, **tables}, _versions(outside))
         return self._read[asked]
 
     def _reach(self, stage: Stage, choices: Choices) -> tuple[dict[str, Parsed], set[str]]:
         """Follow imports from the stage's module: the modules that count, and the top names from elsewhere."""
         start = stage.function.__module__
-        followed = {_top(name) for name in (start, PROJECT, *(name for names in choices.values() for name in names))}
+        modules = {table: [one.partition(":")[0] for one in chosen] for table, chosen in choices.items()}
+        followed = {_top(name) for name in (start, PROJECT, *(name for names in modules.values() for name in names))}
         waiting, reached, outside = [start], dict[str, Parsed](), set[str]()
         while waiting:
             name = waiting.pop()
@@ -72,7 +75,7 @@ class CodeReader:
             imports = _less_settling(stage, module.imports) if name == start else module.imports
             outside.update(_top(imported) for imported in imports if _top(imported) not in followed)
             inside = [imported for imported in imports if _top(imported) in followed]
-            waiting.extend(part for one in (*inside, *choices.get(name, ())) for part in _with_packages(one))
+            waiting.extend(part for one in (*inside, *modules.get(name, ())) for part in _with_packages(one))
         return reached, outside
 
     def _is_left_out(self, module: str) -> bool:

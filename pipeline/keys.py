@@ -36,7 +36,7 @@ def key_parts(
 
 
 def settled_choices(stage: Stage, config: Any, inputs: Mapping[str, Artifact]) -> dict[str, list[str]]:
-    """Return the modules that the config chose, and those chosen for the stage's inputs, by their table's module.
+    """Return what the config chose from tables, and what was chosen for the stage's inputs, by the table's module.
 
     They reach a key through the code's digests: of a stage that reaches the table.
     """

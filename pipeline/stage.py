@@ -86,8 +86,8 @@ def stage(
         optional: for each input annotated `Artifact | None`, whether this config needs it.
         schemas: options of the stage's config group that have fields of their own, by option name
             (or `subgroup/option`); each type extends the config's.
-        choices: `config -> {table: modules}`: which modules the config chooses from tables that name them as text. A
-            table's module is in a key without what it lists; the chosen modules are in it with all that they import.
+        choices: `config -> {module of a table: references}`: what the config chooses from tables, see `Table`. A key
+            then holds the chosen references and all that their modules import, and not what else the table lists.
         follows: stages that this one joins without being a target: it runs right after each of them, with the
             artifacts made so far; an input `Artifact | None` that isn't made yet is None.
 

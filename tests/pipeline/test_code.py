@@ -347,7 +347,7 @@ def test_a_display_only_name_leaves_out_no_longer_name(toybox: Toybox) -> None:
     assert "toybox.cousin" in toybox.code(display_only=("toybox.cous",)).digests
 
 
-CHOSEN = {"toybox.nouns.table": ["toybox.chosen"]}
+CHOSEN = {"toybox.nouns.table": ["toybox.chosen:ROW"]}
 
 
 def test_a_chosen_module_counts_with_what_it_imports_where_its_table_is_reached(toybox: Toybox) -> None:
@@ -357,18 +357,26 @@ def test_a_chosen_module_counts_with_what_it_imports_where_its_table_is_reached(
     found = toybox.code(CHOSEN).digests
     assert sorted(found) == sorted([*REACHED, "toybox.chosen", "toybox.shapes"])
     toybox.replace("toybox/other.py", "1", "2")
+    toybox.replace("toybox/nouns/table.py", "TABLE = {}", "TABLE = {'other': 'toybox.other:ROW'}")
     assert toybox.code(CHOSEN).digests == found
+    other = toybox.code({"toybox.nouns.table": ["toybox.chosen:OTHER"]}).digests
+    assert changed_from(other, found) == ["toybox.nouns.table"]
+    assert changed_from(toybox.code({"toybox.nouns.table": []}).digests, found) == [
+        "toybox.chosen",
+        "toybox.nouns.table",
+        "toybox.shapes",
+    ]
     toybox.replace("toybox/shapes.py", "1", "2")
     assert changed_from(toybox.code(CHOSEN).digests, found) == ["toybox.shapes"]
     assert sorted(toybox.digests()) == REACHED
-    assert sorted(toybox.code({"toybox.unrelated": ["toybox.chosen"]}).digests) == REACHED
+    assert sorted(toybox.code({"toybox.unrelated": ["toybox.chosen:ROW"]}).digests) == REACHED
 
 
 def test_a_chosen_module_of_another_package_counts_without_being_imported(toybox: Toybox, tmp_path: Path) -> None:
     toybox.write("toyplugin/__init__.py", "")
     toybox.write("toyplugin/network.py", "from toyplugin import layers\nimport yaml\n")
     toybox.write("toyplugin/layers.py", "wide = 1\n")
-    found = toybox.code({"toybox.nouns.table": ["toyplugin.network"]})
+    found = toybox.code({"toybox.nouns.table": ["toyplugin.network:NETWORK"]})
     assert {"toyplugin", "toyplugin.network", "toyplugin.layers"} <= set(found.digests)
     assert "PyYAML" in found.versions
     assert "toyplugin" not in sys.modules

@@ -25,10 +25,10 @@ def toy_photos(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def toys(tmp_path_factory: pytest.TempPathFactory, toy_photos: Artifact) -> Iterator[Toys]:
     """Toys whose network is in the table for as long as a file of tests runs."""
     from slimline.stages.networks.table import NETWORKS
-    from tests.stages.toy_training import TOY, Toys
+    from tests.stages.toy_training import Toys
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "toy", TOY)
+        patch.setitem(NETWORKS.references, "toy", f"{Toys.__module__}:TOY")
         yield Toys(tmp_path_factory.mktemp("toys"), toy_photos)
 
 

@@ -57,7 +57,7 @@ def toy_network(images: Any, *, is_training: bool = False, num_classes: int | No
 
 TOY = replace(
     NETWORKS["mobilenet_v1"],
-    load=lambda: toy_network,
+    function=f"{__name__}:toy_network",
     scope="Toy",
     upper="Conv_1_pointwise",
     preprocessing=SEEN,

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from slimline.pipeline.table import Table
+
+SHAPES: Table[str, object] = Table({"pi": "math:pi", "far": "no_such_module_here:ROW", "gone": "math:no_such_name"})
+
+
+def test_an_entry_is_imported_when_it_is_looked_up() -> None:
+    assert SHAPES["pi"] == pytest.approx(3.14159265)
+    assert list(SHAPES) == ["pi", "far", "gone"] and len(SHAPES) == 3
+    assert "far" in SHAPES and "square" not in SHAPES
+    assert "no_such_module_here" not in sys.modules
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_here"):
+        SHAPES["far"]
+    with pytest.raises(AttributeError, match="no_such_name"):
+        SHAPES["gone"]
+
+
+def test_an_unknown_name_is_a_key_error() -> None:
+    with pytest.raises(KeyError, match="square"):
+        SHAPES["square"]
+    assert SHAPES.get("square") is None
