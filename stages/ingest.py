@@ -16,9 +16,11 @@ from slimline.pipeline.errors import UserError
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.progress import progress
 from slimline.pipeline.stage import stage
-from slimline.stages.data.config import FlowersConfig, IngestConfig, PhotosConfig, TfdsConfig, settle_source
+from slimline.stages.data.config import FlowersConfig, IngestConfig, PhotosConfig, TfdsConfig, chosen_source
+from slimline.stages.data.settle import settle_source
+from slimline.stages.data.sources.kinds import lists_quickly
 from slimline.stages.data.sources.photo import Listing, Photo, Spool
-from slimline.stages.data.sources.table import SOURCES, lists_quickly
+from slimline.stages.data.sources.table import DRAWINGS, SOURCES
 from slimline.stages.data.splitting.config import SPLITS
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ NO_MEMO = cast(Memo, None)
 @stage(
     resume=True,
     resolve=settle_source,
+    choices=chosen_source,
     schemas={"photos": PhotosConfig, "flowers": FlowersConfig, "tfds": TfdsConfig},
 )
 def ingest(config: IngestConfig, out: Path, *, memo: Memo = NO_MEMO) -> Facts:
@@ -107,9 +110,7 @@ def _survey(config: IngestConfig, scratch: Path, passed_over: Counter[str], memo
 def _photos(config: IngestConfig, listing: Listing) -> Iterator[Photo]:
     """Yield the source's photos, each with its group."""
     if isinstance(config, FlowersConfig) and config.is_drawn:
-        from slimline.stages.data.sources.garden import list_garden
-
-        photos = list_garden(listing, config.drawn_per_class, config.seed)
+        photos = DRAWINGS["garden"](listing, config.drawn_per_class, config.seed)
     else:
         photos = SOURCES[config.source](listing)
     if config.group_pattern is None:

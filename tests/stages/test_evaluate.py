@@ -13,7 +13,8 @@ import pytest
 from slimline.pipeline.artifact import Artifact, seal
 from slimline.pipeline.errors import UserError
 from slimline.stages.backend.tensorflow import tf
-from slimline.stages.data.config import ColumnsConfig, IngestConfig, settle_source
+from slimline.stages.data.config import ColumnsConfig, IngestConfig
+from slimline.stages.data.settle import settle_source
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.evaluate import evaluate, settle_model
 from slimline.stages.evaluation.config import AtLeast, EvaluateConfig, Split

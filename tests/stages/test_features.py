@@ -17,7 +17,8 @@ from slimline.stages import features as module
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.base import base as base_stage
 from slimline.stages.base import settle_weights
-from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.data.config import IngestConfig
+from slimline.stages.data.settle import settle_source
 from slimline.stages.data.splitting.config import SPLITS, SplitConfig
 from slimline.stages.data.storing.features import FeaturePhotos, missing_photos, read_features
 from slimline.stages.data.storing.photo_cache import PhotoCache

@@ -13,7 +13,8 @@ from PIL import Image
 
 from slimline.pipeline.errors import Undecided, UserError
 from slimline.stages.backend.tensorflow import tf
-from slimline.stages.data.config import Fallback, FlowersConfig, IngestConfig, Origin, settle_source
+from slimline.stages.data.config import Fallback, FlowersConfig, IngestConfig, Origin
+from slimline.stages.data.settle import settle_source
 from slimline.stages.data.storing.records import shard_paths
 from slimline.stages.ingest import ingest
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from slimline.pipeline.memo import Memo
 from slimline.stages.data.checking import checks
-from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.data.config import IngestConfig
+from slimline.stages.data.settle import settle_source
 from slimline.stages.data.splitting.config import SplitConfig
 from slimline.stages.ingest import ingest
 

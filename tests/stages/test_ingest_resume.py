@@ -36,7 +36,8 @@ MOMENTS = ("scratch/rows-00000[2-5].arrow", "*.tfrecord", "validation-*.tfrecord
 
 def ingest_into(photos: Path, out: Path) -> None:
     """Ingest in a way that has something to resume of every kind: chunks, photos made anew, shards."""
-    from slimline.stages.data.config import IngestConfig, settle_source
+    from slimline.stages.data.config import IngestConfig
+    from slimline.stages.data.settle import settle_source
     from slimline.stages.ingest import ingest
 
     config = IngestConfig(images=str(photos), store_px=32, min_shards=6, max_bad_fraction=0.1, threads=2, seed=0)

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from slimline.pipeline.artifact import Artifact
-from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.data.config import IngestConfig
+from slimline.stages.data.settle import settle_source
 from slimline.stages.data.splitting.config import SPLITS
 from slimline.stages.ingest import ingest
 from slimline.stages.review import ReviewConfig, review

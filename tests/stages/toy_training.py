@@ -14,7 +14,8 @@ from PIL import Image
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.memo import Memo
 from slimline.stages.backend.slim import slim
-from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.data.config import IngestConfig
+from slimline.stages.data.settle import settle_source
 from slimline.stages.features import FeaturesConfig, Precision, features
 from slimline.stages.head import HeadConfig, MlpConfig, head
 from slimline.stages.images.preprocessing import Preprocessing

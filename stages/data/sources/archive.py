@@ -17,14 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from slimline.pipeline.errors import UserError
+from slimline.stages.data.sources.kinds import BZIP2, GZIP, XZ, compression
 from slimline.stages.data.sources.layout import Layout, is_hidden, is_wanted
 from slimline.stages.data.sources.photo import MAGIC_BYTES, Listing, Photo, looks_like_a_photo, read_bytes, too_large
 
-COMPRESSIONS: dict[bytes, Callable[[Path], Any]] = {
-    b"\x1f\x8b": gzip.GzipFile,
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ": lzma.LZMAFile,
-}
+COMPRESSIONS: dict[bytes, Callable[[Path], Any]] = {GZIP: gzip.GzipFile, BZIP2: bz2.BZ2File, XZ: lzma.LZMAFile}
 DOS = 0
 UTF8_FLAG = 0x800
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
@@ -33,11 +30,6 @@ CANNOT = (RuntimeError, NotImplementedError)
 
 OUTSIDE = "its name leads out of the archive"
 A_LINK = "a link: in an archive none is followed"
-
-
-def is_compressed(path: Path) -> bool:
-    """Say whether listing an archive takes unpacking it."""
-    return _decompressor(path) is not None
 
 
 def list_archive(asked: Listing) -> Iterator[Photo]:
@@ -62,9 +54,8 @@ def list_archive(asked: Listing) -> Iterator[Photo]:
 
 
 def _decompressor(path: Path) -> Callable[[Path], Any] | None:
-    with path.open("rb") as file:
-        start = file.read(6)
-    return next((opened for magic, opened in COMPRESSIONS.items() if start.startswith(magic)), None)
+    magic = compression(path)
+    return None if magic is None else COMPRESSIONS[magic]
 
 
 def _list_compressed(asked: Listing, decompressor: Callable[[Path], Any]) -> Iterator[Photo]:

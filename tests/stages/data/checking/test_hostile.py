@@ -16,7 +16,8 @@ from PIL import Image
 
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.checking.checks import check_photos
-from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.data.config import IngestConfig
+from slimline.stages.data.settle import settle_source
 from slimline.stages.data.sources.photo import Photo
 from slimline.stages.data.storing.records import read_record
 from slimline.stages.images.preprocessing import preprocess_batch

@@ -17,9 +17,12 @@ from PIL import Image
 
 from slimline.pipeline.content import ContentDigests
 from slimline.pipeline.keys import tracked
-from slimline.stages.data.config import ColumnsConfig, IngestConfig, settle_source
+from slimline.stages.data.config import ColumnsConfig, IngestConfig
+from slimline.stages.data.settle import settle_source
+from slimline.stages.data.sources.detection import kind_at
+from slimline.stages.data.sources.kinds import SourceKind
 from slimline.stages.data.sources.photo import Listing, Photo, Spool, read_bytes
-from slimline.stages.data.sources.table import SOURCES, SourceKind, kind_at
+from slimline.stages.data.sources.table import SOURCES
 from slimline.stages.ingest import ingest
 
 MODES = {"tar": "w", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}

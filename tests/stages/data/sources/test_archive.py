@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.data.sources.table import SourceKind
+from slimline.stages.data.sources.kinds import SourceKind
 from tests.stages.data.sources.making import (
     MODES,
     check_rows,

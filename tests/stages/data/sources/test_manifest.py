@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from slimline.stages.data.sources.table import SourceKind
+from slimline.stages.data.sources.kinds import SourceKind
 from tests.stages.data.sources.making import (
     check_rows,
     key_of,

@@ -12,7 +12,7 @@ import pytest
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.config import ColumnsConfig
-from slimline.stages.data.sources.table import SourceKind
+from slimline.stages.data.sources.kinds import SourceKind
 from tests.stages.data.sources.making import (
     CLASSES,
     GIVEN,

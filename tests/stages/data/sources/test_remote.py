@@ -12,7 +12,8 @@ import fsspec
 import pytest
 
 from slimline.pipeline.errors import Unavailable, Undecided, UserError
-from slimline.stages.data.config import IngestConfig, settle_source
+from slimline.stages.data.config import IngestConfig
+from slimline.stages.data.settle import settle_source
 from slimline.stages.data.sources.remote import fetch
 from tests.stages.data.sources.making import check_rows, class_files, picture, run
 from tests.stages.loopback import LoopbackServer

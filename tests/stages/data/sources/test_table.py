@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.data.config import IngestConfig, settle_source
-from slimline.stages.data.sources.table import SOURCES, SourceKind, lists_quickly
+from slimline.stages.data.config import IngestConfig
+from slimline.stages.data.settle import settle_source
+from slimline.stages.data.sources.kinds import SourceKind, lists_quickly
+from slimline.stages.data.sources.table import SOURCES
 from tests.stages.data.sources.making import class_files, kind_of, picture, write
 
 PHOTO = picture(1)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from slimline.pipeline.errors import Unavailable, Undecided, UserError
-from slimline.stages.data.config import ColumnsConfig, TfdsConfig, settle_source
-from slimline.stages.data.sources.table import SourceKind
+from slimline.stages.data.config import ColumnsConfig, TfdsConfig
+from slimline.stages.data.settle import settle_source
+from slimline.stages.data.sources.kinds import SourceKind
 from slimline.stages.data.sources.tfds import prepare
 from tests.stages.data.sources.making import (
     CLASSES,

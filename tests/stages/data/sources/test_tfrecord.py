@@ -10,7 +10,7 @@ import pytest
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.backend.tensorflow import tf
-from slimline.stages.data.sources.table import SourceKind
+from slimline.stages.data.sources.kinds import SourceKind
 from tests.stages.data.sources.making import (
     CLASSES,
     check_rows,

@@ -25,7 +25,8 @@ def split(request):
 @pytest.fixture(scope="module")
 def ingest(tmp_path_factory):
     """Sixty photos, in several shards a split."""
-    from slimline.stages.data.config import IngestConfig, settle_source
+    from slimline.stages.data.config import IngestConfig
+    from slimline.stages.data.settle import settle_source
     from slimline.stages.ingest import ingest
 
     folder, out = tmp_path_factory.mktemp("photos"), tmp_path_factory.mktemp("ingest")

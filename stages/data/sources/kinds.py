@@ -1,0 +1,35 @@
+"""The kinds of sources there are."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+
+GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"
+"""How a compressed file begins."""
+
+
+class SourceKind(Enum):
+    """What lies at `ingest.images`; `auto` looks."""
+
+    auto = "auto"
+    folder = "folder"
+    manifest = "manifest"
+    parquet = "parquet"
+    archive = "archive"
+    tfrecord = "tfrecord"
+    tfds = "tfds"
+
+
+def compression(path: Path) -> bytes | None:
+    """Return how a compressed file begins, one of `GZIP`, `BZIP2` and `XZ`, or None for any other file."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    return next((magic for magic in (GZIP, BZIP2, XZ) if start.startswith(magic)), None)
+
+
+def lists_quickly(kind: SourceKind, path: Path) -> bool:
+    """Say whether listing a source's photos takes no reading of the photos themselves."""
+    if kind is SourceKind.archive:
+        return compression(path) is None
+    return kind not in (SourceKind.tfrecord, SourceKind.tfds)
