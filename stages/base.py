@@ -11,7 +11,13 @@ from slimline.pipeline.artifact import Facts, digest_file, write_json
 from slimline.pipeline.config import require_path
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import stage
-from slimline.stages.models.base_config import FROZEN_GRAPH, BaseConfig, FrozenGraphConfig, MobilenetConfig
+from slimline.stages.models.base_config import (
+    FROZEN_GRAPH,
+    BaseConfig,
+    FrozenGraphConfig,
+    MobilenetConfig,
+    chosen_network,
+)
 from slimline.stages.networks.table import NETWORKS
 from slimline.stages.networks.weights.class_files import INCEPTION_2015_SYNSETS
 from slimline.stages.networks.weights.published import Published, published_choices, published_weights
@@ -91,6 +97,7 @@ def multiplier(config: BaseConfig) -> float:
 
 @stage(
     resolve=settle_weights,
+    choices=chosen_network,
     schemas={
         "mobilenet_v1": MobilenetConfig,
         "mobilenet_v2": MobilenetConfig,

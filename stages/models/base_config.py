@@ -10,7 +10,7 @@ from slimline.pipeline.config import require_range
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import external, untracked
 from slimline.stages.images.preprocessing import Crop, Orientation, Preprocessing, Resize
-from slimline.stages.networks.table import NETWORKS
+from slimline.stages.networks import table
 from slimline.stages.networks.weights.user_weights import IMAGENET
 
 FROZEN_GRAPH = "frozen_graph"
@@ -44,7 +44,7 @@ class BaseConfig:
         if self.network not in self.networks():
             raise UserError(
                 f"base.network={self.network!r} is no network that Slimline has.",
-                f"It has: {', '.join(sorted(NETWORKS))}; and base=frozen_graph takes any frozen graph.",
+                f"It has: {', '.join(sorted(table.NETWORKS))}; and base=frozen_graph takes any frozen graph.",
             )
         if self.size is not None:
             require_range("base.size", self.size, SMALLEST_PX, LARGEST_PX, "pixels")
@@ -52,11 +52,11 @@ class BaseConfig:
 
     def networks(self) -> list[str]:
         """Name the networks that this config may choose."""
-        return list(NETWORKS)
+        return list(table.NETWORKS)
 
     def preprocessing(self) -> Preprocessing:
         """Return how the network wants its images, at the size that is asked for."""
-        native = NETWORKS[self.network].preprocessing
+        native = table.NETWORKS[self.network].preprocessing
         return replace(native, input_px=self.size or native.input_px, orientation=self.orientation.value)
 
 
@@ -68,7 +68,7 @@ class MobilenetConfig(BaseConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        allowed = NETWORKS[self.network].multipliers
+        allowed = table.NETWORKS[self.network].multipliers
         if self.multiplier not in allowed:
             raise UserError(
                 f"base.multiplier={self.multiplier:g} is no width of {self.network}.",
@@ -129,3 +129,11 @@ class FrozenGraphConfig(BaseConfig):
             scale=self.scale,
             orientation=self.orientation.value,
         )
+
+
+def chosen_network(config: BaseConfig) -> dict[str, list[str]]:
+    """Return what the config chooses from the table of networks: a row and an architecture; a frozen graph none."""
+    if isinstance(config, FrozenGraphConfig):
+        return {table.__name__: []}
+    name = config.network
+    return {table.__name__: [table.NETWORKS.references[name], table.NETWORKS[name].function]}
