@@ -1,0 +1,146 @@
+"""The shared layout and macros: one file that asks for nothing, and no text from outside becomes HTML or script."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+from jinja2 import Environment, UndefinedError
+
+from slimline.stages.pages import render as rendering
+from slimline.stages.pages.render import Contents, plain, render
+
+NASTY = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}{% raw %}&amp;</style>\u2028"
+PAGE = """
+{% extends "layout.html" %}
+{% import "macros.html" as m with context %}
+{% block body %}
+{% call m.section(nasty) %}
+{{ m.notice(nasty) }}
+{{ m.numbers({nasty: nasty}) }}
+{{ m.table([nasty, "count", ""], [[nasty, "1", nasty]], texts=(0, 2)) }}
+{{ m.values({nasty: nasty, "many": 1234567, "share": 0.123456}) }}
+{% call(item) m.pictures([{"picture": nasty, "words": nasty, "key": nasty}]) %}<b>{{ item.words }}</b>{% endcall %}
+{{ m.folded(nasty, nasty) }}
+<script type="application/json">{{ {nasty: [1, nasty]} | tojson }}</script>
+{% endcall %}
+{% for title in more %}
+{% call m.section(title) %}{% call(item) m.pictures([]) %}{% endcall %}{% endcall %}
+{% endfor %}
+{% endblock %}
+"""
+ELEMENTS = {"html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "nav", "ul", "li", "a", "section"}
+ELEMENTS |= {"p", "b", "br", "div", "table", "thead", "tbody", "tr", "th", "td", "img", "details", "summary", "pre"}
+ELEMENTS |= {"script"}
+ATTRIBUTES = {"lang", "charset", "name", "content", "id", "class", "href", "tabindex", "scope", "src", "alt", "type"}
+ATTRIBUTES |= {"data-photo", "aria-label"}
+
+
+class Seen(HTMLParser):
+    """What a browser would see of a page: elements with their attributes, and texts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def page_of(tmp_path, monkeypatch):
+    """Return what renders a template, given as text, on the shared layout."""
+    made: Environment = rendering._environment()
+
+    def rendered(text: str, **values) -> str:
+        monkeypatch.setattr(made.loader, "searchpath", [*made.loader.searchpath, str(tmp_path)])
+        (tmp_path / "a_page.html").write_text(text, encoding="utf-8")
+        return render("a_page.html", **values)
+
+    yield rendered
+    made.cache.clear()
+
+
+def test_no_text_becomes_html_an_attribute_or_a_script(page_of):
+    text = page_of(PAGE, title=NASTY, nasty=NASTY, more=["b", "c"])
+    page = Seen(text)
+    assert {tag for tag, _ in page.elements} <= ELEMENTS
+    assert {name for _, attributes in page.elements for name in attributes} <= ATTRIBUTES
+    assert text.count("</script>") == len(page.all("script")) == 1
+    assert text.count("</style>") == 1
+    assert "49" not in "".join(page.texts)
+    [image] = page.all("img")
+    assert (image["src"], image["alt"], image["data-photo"]) == (NASTY, NASTY, NASTY)
+    assert "".join(page.texts).count(NASTY) == 15
+
+
+def test_json_in_a_script_is_read_back_as_it_was(page_of):
+    text = page_of(PAGE, title="a", nasty=NASTY, more=[])
+    [written] = re.findall(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)
+    assert not set("<>&'\u2028") & set(written)
+    assert json.loads(written) == {NASTY: [1, NASTY]}
+
+
+def test_json_never_holds_what_a_browser_can_not_read(page_of):
+    with pytest.raises(ValueError, match="JSON"):
+        page_of(PAGE.replace("[1, nasty]", "nan"), title="a", nasty="", more=[], nan=float("nan"))
+
+
+def test_numbers_are_at_the_right_and_texts_at_the_left(page_of):
+    text = page_of(PAGE, title="a", nasty="n", more=[])
+    assert '<thead><tr><th scope="col" class="text">n</th><th scope="col">count</th><td></td></tr></thead>' in text
+    assert '<tr><td class="text">n</td><td>1</td><td class="text">n</td></tr>' in text
+    assert '<tr><td class="text">many</td><td>1,234,567</td></tr>' in text
+    assert '<tr><td class="text">share</td><td>0.1235</td></tr>' in text
+
+
+def test_the_contents_list_leads_to_each_section(page_of):
+    titles = ["Classes", "Classes", "Größe & <b>", "日本"]
+    text = page_of(PAGE, title="a", nasty="Numbers", more=titles)
+    page = Seen(text)
+    ids = [attributes["id"] for attributes in page.all("section")]
+    assert ids == ["numbers", "classes", "classes-2", "gr-e-b", "section"]
+    assert [attributes["href"] for attributes in page.all("a")] == [f"#{name}" for name in ids]
+    headings = re.findall(r"<h2>(.*?)</h2>", text)
+    assert re.findall(r"<a href=.*?>(.*?)</a>", text) == headings
+    assert [unescape(one) for one in headings] == ["Numbers", *titles]
+    assert text.index("<h1>") < text.index("<nav") < text.index("<section")
+    assert text.count("<p>None.</p>") == len(titles)
+
+
+def test_a_page_of_two_sections_needs_no_contents_list(page_of):
+    assert "<nav" not in page_of(PAGE, title="a", nasty="Numbers", more=["Classes"])
+
+
+def test_it_asks_for_nothing_from_elsewhere(page_of):
+    text = page_of(PAGE, title="a", nasty="n", more=["b", "c"])
+    assert not re.search(r"https?:|url\(|@import|<link|<script src", text)
+    assert ".pictures {" in text
+
+
+def test_a_value_that_is_missing_is_an_error(page_of):
+    with pytest.raises(UndefinedError, match="'more' is undefined"):
+        page_of(PAGE, title="a", nasty="n")
+
+
+def test_an_id_is_given_once():
+    contents = Contents()
+    assert [contents.add(title) for title in ("A b", "a-B", "a b 2", "A b")] == ["a-b", "a-b-2", "a-b-2-2", "a-b-3"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1234, "1,234"), (0.000012345, "1.234e-05"), ("<b>", "<b>"), (None, "None")]
+)
+def test_values_are_plain_texts(value, text):
+    assert plain(value) == text
