@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -22,6 +22,7 @@ from slimline.stages.images.files import NotUsable
 from slimline.stages.models.opened import OpenedModel
 from slimline.stages.pages.serve import serve_page
 from slimline.stages.serving.batcher import Batcher, Full
+from slimline.stages.serving.config import ServeConfig
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 SECURITY = {
@@ -37,16 +38,6 @@ BODY = {
     }
 }
 """How OpenAPI says that a request's body is the photo itself."""
-
-
-class Asked(Protocol):
-    """What a server is asked for; see `ServeConfig`."""
-
-    host: str
-    top: int
-    batch_size: int
-    wait_ms: int
-    most_waiting: int
 
 
 class Guess(BaseModel):
@@ -73,7 +64,7 @@ class Health(BaseModel):
     answered: int
 
 
-def make_app(model: OpenedModel, limits: Limits, asked: Asked, about: str) -> tuple[FastAPI, Batcher]:
+def make_app(model: OpenedModel, limits: Limits, config: ServeConfig, about: str) -> tuple[FastAPI, Batcher]:
     """Return the application, and what counts the photos that it answered.
 
     A photo is the body of a request. What can't be used is answered by 400 (no photo, or damaged), 413 (too large) or
@@ -81,9 +72,9 @@ def make_app(model: OpenedModel, limits: Limits, asked: Asked, about: str) -> tu
     """
     batcher = Batcher(
         model.score,
-        batch_size=asked.batch_size,
-        wait_seconds=asked.wait_ms / 1000,
-        most_waiting=asked.most_waiting,
+        batch_size=config.batch_size,
+        wait_seconds=config.wait_ms / 1000,
+        most_waiting=config.most_waiting,
         at_once=model.at_once,
     )
 
@@ -93,7 +84,7 @@ def make_app(model: OpenedModel, limits: Limits, asked: Asked, about: str) -> tu
             yield
 
     app = FastAPI(title="Slimline", version=version("slimline"), lifespan=lifespan, docs_url=None, redoc_url=None)
-    if asked.host in LOCAL:  # a page elsewhere, whose name was made to lead here, must not reach it
+    if config.host in LOCAL:  # a page elsewhere, whose name was made to lead here, must not reach it
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, "[::1]"])
     explaining = asyncio.Lock()
     page = serve_page(about, model.labels, limits.file_bytes)
@@ -136,7 +127,7 @@ def make_app(model: OpenedModel, limits: Limits, asked: Asked, about: str) -> tu
     async def classify(request: Request) -> Answer:
         """Name what a photo shows."""
         row = await scores(await photo(request))
-        best = (-row).argsort(kind="stable")[: asked.top]
+        best = (-row).argsort(kind="stable")[: config.top]
         guesses = [Guess(name=model.labels[number], score=float(row[number])) for number in best]
         return Answer(label=guesses[0].name if guesses[0].score >= model.threshold else None, guesses=guesses)
 
