@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from html import unescape
+from pathlib import Path
 
 import pytest
 from jinja2 import Environment, UndefinedError
 
 from slimline.stages.pages import render as rendering
 from slimline.stages.pages.charts import packed_plotly
-from slimline.stages.pages.render import Contents, percent, plain, render
+from slimline.stages.pages.render import TEMPLATES, Contents, percent, plain, render
 from tests.stages.pages.hostile import HOSTILE, Seen, harmless
 
 PAGE = """
@@ -129,3 +131,17 @@ def test_values_are_plain_texts(value, text):
 
 def test_a_share_that_is_not_defined_is_empty():
     assert (percent(0.12345), percent(None)) == ("12.3%", "")
+
+
+def test_every_file_of_the_templates_is_packed():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["slimline.stages.pages"]
+    found = [path for path in TEMPLATES.iterdir() if path.is_file()]
+    assert len(found) > 5
+    assert [path.name for path in found if not any(path.match(pattern) for pattern in patterns)] == []
+
+
+@pytest.mark.parametrize("path", [*TEMPLATES.glob("*.css"), *TEMPLATES.glob("*.js")], ids=lambda path: path.name)
+def test_what_is_inlined_ends_no_element_and_asks_for_nothing(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"</|<!--|https?:|url\(|@import", text)
