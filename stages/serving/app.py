@@ -22,7 +22,7 @@ from slimline.stages.images.files import NotUsable
 from slimline.stages.models.opened import OpenedModel
 from slimline.stages.pages.serve import serve_page
 from slimline.stages.serving.batcher import Batcher, Full
-from slimline.stages.serving.config import ServeConfig
+from slimline.stages.serving.serve_config import ServeConfig
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 SECURITY = {

@@ -1,4 +1,4 @@
-"""The configuration of a server."""
+"""What is asked of a server."""
 
 from __future__ import annotations
 
