@@ -1,0 +1,78 @@
+"""Pages from templates: each page is one file that holds its style, its scripts and its pictures."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from slimline.stages.pages.charts import packed_plotly
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Contents:
+    """The sections of a page, collected while its body is rendered."""
+
+    def __init__(self) -> None:
+        self.sections: list[tuple[str, str]] = []
+
+    def add(self, title: str) -> str:
+        """Add a section and return its id, which is unique on the page."""
+        plain = "-".join(re.findall(r"[a-z0-9]+", title.lower())) or "section"
+        taken = {name for name, _ in self.sections}
+        name, number = plain, 1
+        while name in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        self.sections.append((name, title))
+        return name
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page as text.
+
+    All values are escaped where the template shows them; `{{ value | tojson }}` is safe inside a script element.
+
+    Raises:
+        jinja2.UndefinedError: the template uses a value that isn't given.
+    """
+    return _environment().get_template(template).render(contents=Contents(), **values)
+
+
+def plain(value: Any) -> str:
+    """Return a value as text: integers with thousands separators, floats with four digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage with one decimal; an empty text for a share that isn't defined."""
+    return "" if share is None else f"{share:.1%}"
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    made.globals["inline"] = _inline
+    made.globals["packed_plotly"] = packed_plotly
+    made.filters["plain"] = plain
+    made.filters["percent"] = percent
+    return made
+
+
+@cache
+def _inline(name: str) -> Markup:
+    """Return a style sheet or a script of ours, as it is: Jinja doesn't parse it, and it isn't escaped."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
