@@ -108,7 +108,7 @@ def slimline_turn(network: str, *, bfloat16: bool = False, fuse: bool = True, po
     from slimline.stages.training.config import ALL, PhaseConfig
     from slimline.stages.training.network import phase_network
     from slimline.stages.training.optimizers import MomentumConfig, Optimizer
-    from slimline.stages.training.schedules import Schedule
+    from slimline.stages.training.schedule_config import Schedule
     from slimline.stages.training.trainer import PhaseTrainer, Settings
 
     labels = [f"class {number}" for number in range(CLASSES)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slimline.pipeline.artifact import Facts, write_text
+from slimline.pipeline.artifact import Facts
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import stage
 
@@ -37,15 +37,6 @@ def compare(config: CompareConfig, out: Path) -> Facts:
     Raises:
         UserError: a run isn't there, or evaluated nothing.
     """
-    from slimline.stages.pages.compare import compare_page
-    from slimline.stages.pages.finished_run import read_run
+    from slimline.stages.pages.compare import write_comparison
 
-    runs = [read_run(Path(run).expanduser()) for run in config.runs]
-    write_text(out / "compare.html", compare_page(runs))
-    best = max(runs, key=lambda run: float(run.metrics["top1"]))
-    return {
-        "runs": len(runs),
-        "best": best.name,
-        "best_top1": best.metrics["top1"],
-        "headline": "compared  {path}/compare.html",
-    }
+    return write_comparison(config.runs, out)

@@ -21,7 +21,8 @@ from slimline.stages.fusion.tables import (
     print_operations,
     write_fusions,
 )
-from slimline.stages.training.config import ALL, FusedConfig, PhaseConfig, Switch, TrainConfig, settle_fused
+from slimline.stages.training.config import ALL, FusedConfig, PhaseConfig, Switch, TrainConfig
+from slimline.stages.training.settle import settle_fused
 
 if TYPE_CHECKING:
     from slimline.stages.fusion.graph import Graphs

@@ -10,8 +10,9 @@ from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.stage import stage
 from slimline.stages.images.augmentation_config import AUGMENTATIONS
-from slimline.stages.training.config import TrainConfig, hyperparameters, settle_fused
+from slimline.stages.training.config import TrainConfig, hyperparameters
 from slimline.stages.training.optimizer_config import OPTIMIZERS
+from slimline.stages.training.settle import settle_fused
 
 MEASURED = ("validation_top1", "validation_loss", "best_epoch")
 

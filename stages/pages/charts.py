@@ -1,68 +1,23 @@
-"""Interactive charts inside one file: Plotly's own script, packed, and what draws figures when they are looked at."""
+"""Figures for Plotly, as plain data, and Plotly's own script, packed so that a page can hold it."""
 
 from __future__ import annotations
 
 import base64
 import gzip
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from math import log10
 from typing import Any
 
 BLUE, ORANGE, GREY = "#4269d0", "#c77700", "#888888"
 COLOURS = (BLUE, ORANGE, "#2f8f5b", "#c0392b", "#8e5bb5", "#0f8b8d", "#a05a2c", "#d6559a", "#6b7a1f", "#5a6b7b")
 
-BOOT = """
-(async () => {
-  const charts = [...document.querySelectorAll(".chart")];
-  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), one => one.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const script = document.createElement("script");
-  script.textContent = await new Response(stream).text();
-  document.head.append(script);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  function draw(chart) {
-    const figure = JSON.parse(chart.parentElement.querySelector("script").textContent);
-    const colour = getComputedStyle(document.body).color;
-    const axis = {gridcolor: "#8884", zerolinecolor: "#8888"};
-    const layout = {paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: {color: colour, size: 13},
-      margin: {l: 56, r: 12, t: 12, b: 48}, legend: {orientation: "h", y: -0.25}, hovermode: "closest",
-      ...figure.layout};
-    for (const name of ["xaxis", "yaxis"]) layout[name] = {...axis, automargin: true, ...layout[name]};
-    Plotly.react(chart, figure.data, layout, {displayModeBar: false, responsive: true});
-    chart.dataset.drawn = "1";
-  }
-  const seen = new IntersectionObserver(entries => entries.filter(one => one.isIntersecting).forEach(one => {
-    seen.unobserve(one.target);
-    draw(one.target);
-  }), {rootMargin: "300px"});
-  charts.forEach(chart => seen.observe(chart));
-  dark.addEventListener("change", () => charts.filter(chart => chart.dataset.drawn).forEach(draw));
-  addEventListener("beforeprint", () => charts.filter(chart => !chart.dataset.drawn).forEach(draw));
-})();
-"""
 
-
-def charts_script() -> str:
-    """Return what must be in a page once, behind its charts: 2.0 MB, for Plotly as it comes has 4.8."""
+def packed_plotly() -> str:
+    """Return Plotly's own script, gzipped, as Base64: 2.0 MB instead of 4.8."""
     source = files("plotly").joinpath("package_data/plotly.min.js").read_bytes()
-    packed = base64.b64encode(gzip.compress(source, 6, mtime=0)).decode()
-    return f'<script type="text/plain" id="plotly">{packed}</script>\n<script>{BOOT}</script>'
-
-
-def chart(figure: Mapping[str, Any], words: str, height_px: int = 340) -> str:
-    """Return a chart's place in a page; `words` say what it shows to who doesn't see it."""
-    return (
-        f'<figure><div class="chart" role="img" aria-label="{escape(words)}" style="height:{height_px}px"></div>'
-        f'<script type="application/json">{as_script(figure)}</script></figure>'
-    )
-
-
-def as_script(value: Any) -> str:
-    """Write a value as JSON that may stand inside a script element, whatever texts are in it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return base64.b64encode(gzip.compress(source, 6, mtime=0)).decode()
 
 
 def history_figure(history: Mapping[str, Sequence[Any]], measure: str) -> dict[str, Any]:
@@ -81,7 +36,7 @@ def history_figure(history: Mapping[str, Sequence[Any]], measure: str) -> dict[s
             "xaxis": {"title": {"text": "epoch"}},
             "yaxis": {"title": {"text": measure}},
             "shapes": [{**mark, "x0": epoch - 0.5, "x1": epoch - 0.5} for epoch, _ in starts],
-            "annotations": [{**note, "x": epoch - 0.5, "text": escape(name)} for epoch, name in starts],
+            "annotations": [{**note, "x": epoch - 0.5, "text": plotly_text(name)} for epoch, name in starts],
         },
     }
 
@@ -120,7 +75,29 @@ def curves_figure(rows: Sequence[Mapping[str, Any]], kind: str, names: tuple[str
     }
 
 
+def rate_figure(rates: Sequence[float], losses: Sequence[float], suggested: float) -> dict[str, Any]:
+    """Draw the loss of a learning-rate test by the rate, on a logarithmic axis, and mark the rate it suggests."""
+    mark = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dash", "color": ORANGE, "width": 1.5}}
+    note = {"yref": "paper", "y": 1, "showarrow": False, "xanchor": "left", "font": {"color": ORANGE}}
+    return {
+        "data": [line("training loss, smoothed", rates, losses, BLUE)],
+        "layout": {
+            "xaxis": {"title": {"text": "learning rate"}, "type": "log", "dtick": 1, "exponentformat": "power"},
+            "yaxis": {"title": {"text": "training loss, smoothed"}},
+            "shapes": [{**mark, "x0": suggested, "x1": suggested}],
+            "annotations": [
+                {**note, "x": log10(suggested), "text": f"{suggested:.2g}"}
+            ],  # in a logarithmic axis' units
+        },
+    }
+
+
 def line(name: str, xs: Sequence[Any], ys: Sequence[Any], colour: str) -> dict[str, Any]:
-    """Return a line; Plotly reads names as HTML of a few elements, so they are escaped."""
+    """Return a line through points."""
     drawn = {"color": colour}
-    return {"type": "scatter", "mode": "lines", "name": escape(name), "x": list(xs), "y": list(ys), "line": drawn}
+    return {"type": "scatter", "mode": "lines", "name": plotly_text(name), "x": list(xs), "y": list(ys), "line": drawn}
+
+
+def plotly_text(text: str) -> str:
+    """Return a text so that Plotly shows it as it is: by itself Plotly takes `<b>` and a few more for formatting."""
+    return escape(text)

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
 from slimline.pipeline.errors import UserError
+from slimline.stages.exporting.measurements import FILE, read_formats
 
 METRICS, PREDICTIONS = "artifacts/evaluate/metrics.json", "artifacts/evaluate/predictions.parquet"
 
@@ -39,10 +41,6 @@ def require_evaluated(run: Path) -> None:
 
 def read_run(run: Path) -> FinishedRun:
     """Read a run that evaluated."""
-    import pyarrow.parquet as pq
-
-    from slimline.stages.exporting.measurements import FILE, read_formats
-
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     rows = pq.read_table(run / PREDICTIONS, columns=["sha256", "label", "predicted"]).to_pylist()
     history, export = run / "artifacts/train/history.parquet", run / "artifacts/export"

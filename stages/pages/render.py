@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from slimline.stages.pages.charts import packed_plotly
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -47,6 +49,11 @@ def plain(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def percent(share: float | None) -> str:
+    """Return a share as a percentage with one decimal; an empty text for a share that isn't defined."""
+    return "" if share is None else f"{share:.1%}"
+
+
 @cache
 def _environment() -> Environment:
     made = Environment(
@@ -59,7 +66,9 @@ def _environment() -> Environment:
     )
     made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     made.globals["inline"] = _inline
+    made.globals["packed_plotly"] = packed_plotly
     made.filters["plain"] = plain
+    made.filters["percent"] = percent
     return made
 
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -22,6 +22,7 @@ from slimline.stages.images.files import NotUsable
 from slimline.stages.models.opened import OpenedModel
 from slimline.stages.pages.serve import serve_page
 from slimline.stages.serving.batcher import Batcher, Full
+from slimline.stages.serving.serve_config import ServeConfig
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 SECURITY = {
@@ -37,16 +38,6 @@ BODY = {
     }
 }
 """How OpenAPI says that a request's body is the photo itself."""
-
-
-class Asked(Protocol):
-    """What a server is asked for; see `ServeConfig`."""
-
-    host: str
-    top: int
-    batch_size: int
-    wait_ms: int
-    most_waiting: int
 
 
 class Guess(BaseModel):
@@ -73,84 +64,91 @@ class Health(BaseModel):
     answered: int
 
 
-def make_app(model: OpenedModel, limits: Limits, asked: Asked, about: str) -> tuple[FastAPI, Batcher]:
+class Service:
+    """What the routes answer by: a model, the batches that bring its photos together, and limits."""
+
+    def __init__(self, model: OpenedModel, limits: Limits, config: ServeConfig, about: str) -> None:
+        self._model, self._limits, self._top, self._about = model, limits, config.top, about
+        self._explaining = asyncio.Lock()
+        self.batcher = Batcher(
+            model.score,
+            batch_size=config.batch_size,
+            wait_seconds=config.wait_ms / 1000,
+            most_waiting=config.most_waiting,
+            at_once=model.at_once,
+        )
+
+    async def health(self) -> Health:
+        """Say that the server is there."""
+        return Health(
+            status="ok",
+            model=self._about,
+            labels=self._model.labels,
+            threshold=self._model.threshold,
+            answered=self.batcher.answered,
+        )
+
+    async def classify(self, request: Request) -> Answer:
+        """Name what a photo shows."""
+        row = await self._scores(await self._photo(request))
+        best = (-row).argsort(kind="stable")[: self._top]
+        guesses = [Guess(name=self._model.labels[number], score=float(row[number])) for number in best]
+        return Answer(label=guesses[0].name if guesses[0].score >= self._model.threshold else None, guesses=guesses)
+
+    async def explain(self, request: Request) -> Response:
+        """Return a photo as JPEG on which bright is what its likeliest class rests on."""
+        encoded = await self._photo(request)
+        async with self._explaining:  # one at a time: each is fifty photos
+            some = await asyncio.to_thread(covered, encoded)
+            rows = await asyncio.gather(*map(self._scores, some))
+        found = score_drops(np.stack(rows), int(rows[0].argmax()))
+        return Response(await asyncio.to_thread(overlay, encoded, found), media_type="image/jpeg")
+
+    async def _photo(self, request: Request) -> bytes:
+        encoded = await _body(request, self._limits.file_bytes)
+        try:
+            return await asyncio.to_thread(usable_bytes, encoded, self._limits)
+        except NotUsable as error:
+            raise HTTPException(413 if "pixels" in str(error) else 400, str(error)) from error
+
+    async def _scores(self, encoded: bytes) -> Any:
+        try:
+            return await self.batcher.scores(encoded)
+        except Full as error:
+            raise HTTPException(503, "too many photos are under way", {"Retry-After": "1"}) from error
+
+
+def make_app(model: OpenedModel, limits: Limits, config: ServeConfig, about: str) -> tuple[FastAPI, Batcher]:
     """Return the application, and what counts the photos that it answered.
 
     A photo is the body of a request. What can't be used is answered by 400 (no photo, or damaged), 413 (too large) or
     422 (empty), too many at once by 503.
     """
-    batcher = Batcher(
-        model.score,
-        batch_size=asked.batch_size,
-        wait_seconds=asked.wait_ms / 1000,
-        most_waiting=asked.most_waiting,
-        at_once=model.at_once,
-    )
+    service = Service(model, limits, config, about)
+    page = serve_page(about, model.labels, limits.file_bytes)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with batcher:
+        async with service.batcher:
             yield
 
-    app = FastAPI(title="Slimline", version=version("slimline"), lifespan=lifespan, docs_url=None, redoc_url=None)
-    if asked.host in LOCAL:  # a page elsewhere, whose name was made to lead here, must not reach it
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, "[::1]"])
-    explaining = asyncio.Lock()
-    page = serve_page(about, model.labels, limits.file_bytes)
-
-    async def photo(request: Request) -> bytes:
-        encoded = await _body(request, limits.file_bytes)
-        try:
-            return await asyncio.to_thread(usable_bytes, encoded, limits)
-        except NotUsable as error:
-            raise HTTPException(413 if "pixels" in str(error) else 400, str(error)) from error
-
-    async def scores(encoded: bytes) -> Any:
-        try:
-            return await batcher.scores(encoded)
-        except Full as error:
-            raise HTTPException(503, "too many photos are under way", {"Retry-After": "1"}) from error
-
-    @app.middleware("http")
     async def secure(request: Request, call_next: Any) -> Response:
         response: Response = await call_next(request)
         response.headers.update(SECURITY)
         return response
 
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def home() -> str:
         return page
 
-    @app.get("/health")
-    async def health() -> Health:
-        """Say that the server is there."""
-        return Health(
-            status="ok",
-            model=about,
-            labels=model.labels,
-            threshold=model.threshold,
-            answered=batcher.answered,
-        )
-
-    @app.post("/classify", openapi_extra=BODY)
-    async def classify(request: Request) -> Answer:
-        """Name what a photo shows."""
-        row = await scores(await photo(request))
-        best = (-row).argsort(kind="stable")[: asked.top]
-        guesses = [Guess(name=model.labels[number], score=float(row[number])) for number in best]
-        return Answer(label=guesses[0].name if guesses[0].score >= model.threshold else None, guesses=guesses)
-
-    @app.post("/explain", openapi_extra=BODY, response_class=Response)
-    async def explain(request: Request) -> Response:
-        """Return a photo as JPEG on which bright is what its likeliest class rests on."""
-        encoded = await photo(request)
-        async with explaining:  # one at a time: each is fifty photos
-            some = await asyncio.to_thread(covered, encoded)
-            rows = await asyncio.gather(*map(scores, some))
-        found = score_drops(np.stack(rows), int(rows[0].argmax()))
-        return Response(await asyncio.to_thread(overlay, encoded, found), media_type="image/jpeg")
-
-    return app, batcher
+    app = FastAPI(title="Slimline", version=version("slimline"), lifespan=lifespan, docs_url=None, redoc_url=None)
+    if config.host in LOCAL:  # a page elsewhere, whose name was made to lead here, must not reach it
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, "[::1]"])
+    app.middleware("http")(secure)
+    app.get("/", response_class=HTMLResponse, include_in_schema=False)(home)
+    app.get("/health")(service.health)
+    app.post("/classify", openapi_extra=BODY)(service.classify)
+    app.post("/explain", openapi_extra=BODY, response_class=Response)(service.explain)
+    return app, service.batcher
 
 
 async def _body(request: Request, most_bytes: int) -> bytes:

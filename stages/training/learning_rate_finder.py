@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from slimline.pipeline.errors import UserError
 
@@ -69,13 +71,7 @@ def smoothed(losses: Sequence[float]) -> list[float]:
 
 
 def find_learning_rate(run: PhaseRun, folder: Path) -> float:
-    """Test the rates on a phase's own batches, write `learning_rate_<phase>.svg` and `.parquet`, and suggest one."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from slimline.pipeline.artifact import write_text
-    from slimline.stages.pages.rate_chart import rate_chart
-
+    """Test the rates on a phase's own batches, write the trials to `learning_rate_<phase>.parquet`, and suggest one."""
     losses: list[float] = []
     for loss in run.losses_at(rates()):
         losses.append(loss)
@@ -87,6 +83,5 @@ def find_learning_rate(run: PhaseRun, folder: Path) -> float:
     suggested = suggest(trials)
     table = {"learning_rate": [trial.rate for trial in trials], "loss": [trial.loss for trial in trials]}
     pq.write_table(pa.table(table), folder / f"learning_rate_{run.name}.parquet")
-    write_text(folder / f"learning_rate_{run.name}.svg", rate_chart(table, suggested))
     log.info("train     %s: the loss falls fastest at a learning rate of %.2g", run.name, suggested)
     return suggested

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from slimline.pipeline.config import require_range
 from slimline.pipeline.errors import UserError
 from slimline.stages.networks.weights.restore import in_scopes
-from slimline.stages.training.schedules import ScheduleConfig
+from slimline.stages.training.schedule_config import ScheduleConfig
 
 BELOW_ONE = 0.999999
 NEAR_SHOWN = 5

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from slimline.pipeline.errors import UserError
+from slimline.stages.backend.tensorflow import tf
 from slimline.stages.networks.weights.restore import in_scopes
 from slimline.stages.training.optimizer_config import (
     AdamConfig,
@@ -17,7 +18,8 @@ from slimline.stages.training.optimizer_config import (
     OptimizerConfig,
     RmspropConfig,
 )
-from slimline.stages.training.schedules import Schedule, end_plateau_epoch, plateau_state, schedule_factor
+from slimline.stages.training.schedule_config import Schedule
+from slimline.stages.training.schedules import end_plateau_epoch, plateau_state, schedule_factor
 
 EMA, ACCUMULATED = "ExponentialMovingAverage", "accumulated"
 SLOTS: dict[type[OptimizerConfig], tuple[str, ...]] = {
@@ -77,8 +79,6 @@ class Optimizer:
         Raises:
             ValueError: a variable has no gradient, or a gradient no variable.
         """
-        from slimline.stages.backend.tensorflow import tf
-
         if missing := [name for name in self._variables if gradients.get(name) is None]:
             raise ValueError(f"no gradient reaches {', '.join(missing)}: does the loss depend on it?")
         if strange := sorted(set(gradients) - set(self._variables)):
@@ -105,8 +105,6 @@ class Optimizer:
             end_plateau_epoch(self._config, self.state, validation_loss)
 
     def _update_of(self, step: Any) -> Any:
-        from slimline.stages.backend.tensorflow import tf
-
         count = self._config.accumulate_steps
         return step if count == 1 else tf.floor(step / float(count))
 
@@ -124,8 +122,6 @@ class Optimizer:
         }
 
     def _update(self, gradients: Mapping[str, Any], norm: Any, step: Any) -> Any:
-        from slimline.stages.backend.tensorflow import tf
-
         config, update, rate = self._config, self._update_of(step), self.rate(step)
         rates = {factor: rate if factor == 1 else rate * factor for factor in set(self._rate_factors.values())}
         for name, gradient in _clipped(config, gradients, norm).items():
@@ -142,8 +138,6 @@ class Optimizer:
 
     def _average(self, updates: Any) -> None:
         """Move the averages as tf.train.ExponentialMovingAverage does after so many updates."""
-        from slimline.stages.backend.tensorflow import tf
-
         decay = self._config.ema_decay
         if self._config.ema_warmup:
             decay = tf.minimum(decay, (1 + updates) / (10 + updates))
@@ -153,8 +147,6 @@ class Optimizer:
 
 def _slots(config: OptimizerConfig, variable: Any) -> dict[str, Any]:
     """Make one variable's state: zeros, but RMSProp's mean square is one (TF-Slim's) and the average the value."""
-    from slimline.stages.backend.tensorflow import tf
-
     initial = {slot: tf.ones_like if slot == "rms" else tf.zeros_like for slot in SLOTS[type(config)]}
     if config.accumulate_steps > 1:
         initial[ACCUMULATED] = tf.zeros_like
@@ -174,8 +166,6 @@ def _is_decayed(name: str) -> bool:
 
 def _clipped(config: OptimizerConfig, gradients: Mapping[str, Any], norm: Any) -> Mapping[str, Any]:
     """Hold the global norm, then each element, to the limits; where the norm is not finite all become NaN."""
-    from slimline.stages.backend.tensorflow import tf
-
     values = list(gradients.values())
     if config.clip_norm is not None:
         values, _ = tf.clip_by_global_norm(values, config.clip_norm, use_norm=norm)
@@ -187,8 +177,6 @@ def _clipped(config: OptimizerConfig, gradients: Mapping[str, Any], norm: Any) -
 def _apply_momentum(
     config: MomentumConfig, variable: Any, slots: dict[str, Any], gradient: Any, rate: Any, update: Any
 ) -> None:
-    from slimline.stages.backend.tensorflow import tf
-
     tf.raw_ops.ResourceApplyMomentum(
         var=variable.handle,
         accum=slots["momentum"],
@@ -202,8 +190,6 @@ def _apply_momentum(
 def _apply_adam(
     config: AdamConfig, variable: Any, slots: dict[str, Any], gradient: Any, rate: Any, update: Any
 ) -> None:
-    from slimline.stages.backend.tensorflow import tf
-
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=slots["m"],
@@ -221,8 +207,6 @@ def _apply_adam(
 def _apply_rmsprop(
     config: RmspropConfig, variable: Any, slots: dict[str, Any], gradient: Any, rate: Any, update: Any
 ) -> None:
-    from slimline.stages.backend.tensorflow import tf
-
     tf.raw_ops.ResourceApplyRMSProp(
         var=variable.handle,
         ms=slots["rms"],

@@ -23,7 +23,7 @@ from slimline.stages.training.feeds import FeaturesFeed
 from slimline.stages.training.loop import Job
 from slimline.stages.training.optimizers import Optimizer
 from slimline.stages.training.phase_feeds import example_images, phase_feeds
-from slimline.stages.training.schedules import Schedule
+from slimline.stages.training.schedule_config import Schedule
 from slimline.stages.training.tensorboard import PhaseView
 from slimline.stages.training.trainer import PhaseTrainer, Settings, Sums
 from slimline.stages.training.validation import PhaseValidation

@@ -4,66 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
-from slimline.pipeline.config import require_range
-from slimline.pipeline.errors import UserError
-
-
-class Schedule(Enum):
-    """How the learning rate goes after its warm-up; `schedule_factor` has the formulas."""
-
-    constant = "constant"
-    step = "step"
-    exponential = "exponential"
-    polynomial = "polynomial"
-    cosine = "cosine"
-    plateau = "plateau"
-
-
-@dataclass
-class ScheduleConfig:
-    """The learning rate and how it goes; lengths are in epochs of the phase that trains, fractions allowed.
-
-    `decay_factor` is for step and exponential, `step_epochs` for step, `decay_epochs` and `staircase` for
-    exponential, `end_learning_rate` for polynomial, cosine and plateau (its least), `power` for polynomial.
-    """
-
-    learning_rate: float = 0.1
-    schedule: Schedule = Schedule.cosine
-    warmup_epochs: float = 0.0
-    decay_factor: float = 0.94
-    decay_epochs: float = 2.0
-    staircase: bool = True
-    step_epochs: list[float] = field(default_factory=list)
-    end_learning_rate: float = 0.0
-    power: float = 1.0
-    plateau_factor: float = 0.1
-    plateau_patience_epochs: int = 3
-
-    def __post_init__(self) -> None:
-        require_range("train.optimizer.learning_rate", self.learning_rate, 1e-12, 1e6)
-        require_range("train.optimizer.warmup_epochs", self.warmup_epochs, 0, 1e6)
-        require_range("train.optimizer.decay_factor", self.decay_factor, 1e-12, 1)
-        require_range("train.optimizer.decay_epochs", self.decay_epochs, 1e-6, 1e9)
-        require_range("train.optimizer.end_learning_rate", self.end_learning_rate, 0, self.learning_rate)
-        require_range("train.optimizer.power", self.power, 1e-6, 1e6)
-        require_range("train.optimizer.plateau_factor", self.plateau_factor, 1e-12, 1)
-        require_range("train.optimizer.plateau_patience_epochs", self.plateau_patience_epochs, 1, 100_000)
-        for epoch in self.step_epochs:
-            require_range("train.optimizer.step_epochs", epoch, 1e-6, 1e9)
-        if self.step_epochs != sorted(set(self.step_epochs)):
-            raise UserError(
-                f"train.optimizer.step_epochs={self.step_epochs} doesn't rise.",
-                "Give each epoch after which the rate steps down once, in order.",
-            )
-        if self.schedule is Schedule.step and not self.step_epochs:
-            raise UserError(
-                "train.optimizer.schedule=step needs train.optimizer.step_epochs, which is empty.",
-                "Give the epochs at which the rate steps down, as in train.optimizer.step_epochs=[30,60].",
-            )
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.training.schedule_config import Schedule, ScheduleConfig
 
 
 def schedule_factor(
@@ -83,23 +27,17 @@ def schedule_factor(
 
     Over the warm-up's updates each is multiplied by (update + 1) / warm-up's updates, https://arxiv.org/abs/1706.02677.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     warmup_updates = config.warmup_epochs * updates_per_epoch
     warm = tf.minimum((update + 1) / warmup_updates, 1.0) if warmup_updates else 1.0
     return warm * _decay(config, update, updates_per_epoch, _part_done(update, warmup_updates, total_updates), state)
 
 
 def _part_done(update: Any, warmup_updates: float, total_updates: int) -> Any:
-    from slimline.stages.backend.tensorflow import tf
-
     done = tf.maximum(update - warmup_updates, 0.0) / max(total_updates - warmup_updates, 1.0)
     return tf.minimum(done, 1.0)
 
 
 def _decay(config: ScheduleConfig, update: Any, updates_per_epoch: float, done: Any, state: Mapping[str, Any]) -> Any:
-    from slimline.stages.backend.tensorflow import tf
-
     least = config.end_learning_rate / config.learning_rate
     match config.schedule:
         case Schedule.constant:
@@ -121,16 +59,12 @@ def _decay(config: ScheduleConfig, update: Any, updates_per_epoch: float, done: 
 
 def plateau_state() -> dict[str, Any]:
     """Make what reduce-on-plateau remembers: the factor reached, the best loss, the epochs since then."""
-    from slimline.stages.backend.tensorflow import tf
-
     values = {"plateau/factor": 1.0, "plateau/best": math.inf, "plateau/epochs_waited": 0.0}
     return {name: tf.Variable(value, dtype=tf.float32, trainable=False) for name, value in values.items()}
 
 
 def end_plateau_epoch(config: ScheduleConfig, state: Mapping[str, Any], validation_loss: float) -> None:
     """Multiply the factor by `plateau_factor` when `plateau_patience_epochs` in a row brought no lower loss."""
-    from slimline.stages.backend.tensorflow import tf
-
     loss, waited = tf.constant(validation_loss, tf.float32), state["plateau/epochs_waited"]
     if loss < state["plateau/best"]:
         state["plateau/best"].assign(loss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,9 +14,10 @@ from slimline.pipeline.artifact import write_json
 from slimline.pipeline.errors import UserError
 from slimline.stages.compare import CompareConfig, compare, settle_runs
 from slimline.stages.exporting.measurements import write_formats
-from slimline.stages.pages.compare import sign_test
+from slimline.stages.pages.compare import compare_page, sign_test
 from slimline.stages.pages.finished_run import read_run
 from tests.browser import accessibility_faults, needs_browser, opened
+from tests.stages.pages.hostile import HOSTILE, Seen, harmless
 
 ROW = {"precision": 0.5, "recall": 0.25, "f1": 0.4, "support": 4}
 
@@ -83,6 +85,34 @@ def test_runs_are_held_against_the_first(runs, tmp_path):
     assert "ant &lt;b&gt;" in shown
     assert shown.count("14.7 MB") == 2
     assert "4.5 s" in shown
+
+
+def test_hostile_texts_are_safe_wherever_they_are_shown(runs, tmp_path):
+    found = [read_run(tmp_path / run) for run in runs]
+    settings = [{f"train.{HOSTILE}": f"{number}{HOSTILE}"} for number in range(3)]
+    labels = {**found[0].metrics["per_class"], HOSTILE: ROW}
+    hostile = [
+        run._replace(
+            name=f"{HOSTILE} {run.name}",
+            settings=setting,
+            metrics={**run.metrics, "per_class": labels},
+            formats={HOSTILE + name: row for name, row in run.formats.items()},
+        )
+        for run, setting in zip(found, settings, strict=True)
+    ]
+    page = harmless(compare_page(hostile))
+    assert page.text.count(HOSTILE) == 22
+    [accuracy, loss] = page.json()
+    assert [trace["name"] for trace in accuracy["data"] + loss["data"]] == 2 * [
+        escape(f"{HOSTILE} {run.name}") for run in found if run.history
+    ]
+
+
+def test_the_contents_list_leads_to_each_section(runs, tmp_path):
+    page = Seen(page_of(runs, tmp_path))
+    ids = [attributes["id"] for attributes in page.all("section")]
+    assert [attributes["href"] for attributes in page.all("a")] == [f"#{name}" for name in ids]
+    assert len(ids) == len(page.all("h2")) == 6
 
 
 @needs_browser

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,11 +19,16 @@ from slimline.stages.evaluate import evaluate
 from slimline.stages.evaluation.config import EvaluateConfig, Split
 from slimline.stages.export import export
 from slimline.stages.exporting.config import ExportConfig
-from slimline.stages.pages.confusion_matrix import confusion_table
-from slimline.stages.report import ReportConfig, _behind_cells, report
+from slimline.stages.pages.confusion_matrix import confusion_matrix, most_confused
+from slimline.stages.pages.report import report_page
+from slimline.stages.pages.report_config import ReportConfig
+from slimline.stages.pages.report_content import RateTest, Report, behind_cells, gather_report, read_rate_tests
+from slimline.stages.report import report
 from tests.browser import accessibility_faults, needs_browser, opened
+from tests.stages.pages.hostile import HOSTILE, Seen, harmless
 from tests.stages.toy_training import CLASSES, config, phase
 
+GIVEN = ("ingest", "train", "evaluate", "export")
 NASTY = "<img src=x onerror=alert(1)>.png"
 
 
@@ -55,19 +62,27 @@ def made(toys) -> dict[str, Artifact]:
     return found
 
 
-def write_report(made: dict[str, Artifact], folder: Path, asked: ReportConfig) -> Path:
+def record_of(made: dict[str, Artifact], folder: Path) -> RunRecord:
     (folder / "config.yaml").write_text("run: {name: <toy>}\n", encoding="utf-8")
     write_json(folder / "environment.json", {"command": ["python", "-m", "pipeline", "<script>"]})
     stages = {name: {"cached": name == "ingest", "seconds": 1.5, "key": "0123456789abcdef"} for name in made}
-    record = RunRecord(folder, {"stages": stages}, made)
-    wanted = {name: made[name] for name in ("ingest", "train", "evaluate", "export")}
-    report(asked, folder, **wanted, run=record)
+    return RunRecord(folder, {"stages": stages}, made)
+
+
+def write_report(made: dict[str, Artifact], folder: Path, asked: ReportConfig) -> Path:
+    report(asked, folder, **{name: made[name] for name in GIVEN}, run=record_of(made, folder))
     return folder / "report.html"
 
 
 @pytest.fixture(scope="module")
 def written(made, tmp_path_factory) -> Path:
     return write_report(made, tmp_path_factory.mktemp("report"), ReportConfig(per_cell=5))
+
+
+@pytest.fixture(scope="module")
+def gathered(made, tmp_path_factory) -> Report:
+    folder = tmp_path_factory.mktemp("gathered")
+    return gather_report(ReportConfig(per_cell=5), **{name: made[name] for name in GIVEN}, run=record_of(made, folder))
 
 
 def test_it_says_what_was_measured(made, written):
@@ -150,18 +165,108 @@ def test_nothing_need_be_shown(made, tmp_path):
     assert "data:image" not in text
 
 
+def spoiled(value: Any, key: str = "") -> Any:
+    """Put a hostile text before each text of a report, and each name of a class, a format or a stage."""
+    if isinstance(value, str):
+        return value if key == "curve" else HOSTILE + value
+    if isinstance(value, dict):
+        named = key in ("per_class", "formats", "stages")
+        return {HOSTILE + name if named else name: spoiled(inner, name) for name, inner in value.items()}
+    if hasattr(value, "_fields"):
+        return type(value)(*(spoiled(inner, name) for name, inner in zip(value._fields, value, strict=True)))
+    return [spoiled(inner, key) for inner in value] if isinstance(value, list | tuple) else value
+
+
+RATES = RateTest("head", [0.001, 0.01, 0.1], [3.0, 1.0, 2.0], 0.01)
+
+
+def test_hostile_texts_are_safe_wherever_they_are_shown(gathered):
+    winner_of = [{"overrides": ["train.seed=1"], "top1": 0.5}]
+    report = gathered._replace(
+        rate_tests=[RATES],
+        facts={**gathered.facts, "ingest": {**gathered.facts["ingest"], "origin": "drawn flowers"}},
+        manifest={**gathered.manifest, "winner_of": winner_of},
+    )
+    page = harmless(report_page(spoiled(report)))
+    plain = Seen(report_page(report))
+    assert len(page.elements) == len(plain.elements)
+    for tag, name in (("img", "src"), ("img", "alt"), ("img", "data-photo"), ("button", "aria-label")):
+        given = [attributes[name] for attributes in page.all(tag) if name in attributes]
+        assert len(given) > 3
+        assert all(HOSTILE in one for one in given)
+    cells, *figures = page.json()
+    assert all(photo["name"].startswith(HOSTILE) for cell in cells.values() for photo in cell["photos"])
+    assert {trace["name"] for figure in figures[-2:] for trace in figure["data"]} == {
+        escape(HOSTILE + label) for label in CLASSES
+    }
+
+
+@needs_browser
+def test_hostile_texts_run_nothing_in_a_browser(gathered, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(report_page(spoiled(gathered)), encoding="utf-8")
+    with opened() as page:
+        page.on("dialog", lambda one: page.said.append(one.message))
+        page.goto(path.as_uri())
+        page.wait_for_function("typeof Plotly === 'object'")
+        for place in page.query_selector_all(".chart"):
+            place.scroll_into_view_if_needed()
+            page.wait_for_function("chart => chart.dataset.drawn", arg=place)
+        for button in page.query_selector_all(".confusion button"):
+            button.click()
+            assert page.query_selector("#cell h3").text_content() == button.get_attribute("aria-label")
+        said = [one for one in page.said if "ERR_" not in one]  # the hostile addresses of pictures lead nowhere
+        assert said == []
+
+
+def test_each_phase_with_a_learning_rate_test_has_a_chart(gathered):
+    charts = len(Seen(report_page(gathered)).all("figure"))
+    assert "Learning-rate test" not in report_page(gathered)
+    page = Seen(report_page(gathered._replace(rate_tests=[RATES, RATES._replace(phase="blocks")])))
+    assert len(page.all("figure")) == charts + 2
+    assert [one for one in page.texts if one.startswith("Phase ")] == ["Phase head: 0.01", "Phase blocks: 0.01"]
+    assert [RATES.rates, RATES.losses] in [
+        [figure["data"][0]["x"], figure["data"][0]["y"]] for figure in page.json() if "data" in figure
+    ]
+
+
+def test_learning_rate_tests_are_read_in_the_order_of_the_phases(tmp_path):
+    rates = [10 ** (step / 5 - 6) for step in range(30)]
+    losses = [2 - math.tanh(step - 14) for step in range(30)]
+    for name in ("all", "head"):
+        pq.write_table(pa.table({"learning_rate": rates, "loss": losses}), tmp_path / f"learning_rate_{name}.parquet")
+    found = read_rate_tests(tmp_path, ["head", "blocks", "all"])
+    assert [test.phase for test in found] == ["head", "all"]
+    assert (found[0].rates, found[0].losses) == (rates, losses)
+    assert found[0].suggested == pytest.approx(rates[14])
+
+
+def test_the_contents_list_leads_to_each_section(written):
+    page = Seen(written.read_text(encoding="utf-8"))
+    ids = [attributes["id"] for attributes in page.all("section")]
+    assert [attributes["href"] for attributes in page.all("a")] == [f"#{name}" for name in ids]
+    assert len(ids) == len(page.all("h2")) > 10
+
+
+def test_a_page_of_many_classes_lists_the_confusions(gathered):
+    labels = [f"class {number}" for number in range(41)]
+    matrix = [[int(true == named) + 3 * (true == 7 and named == 2) for named in range(41)] for true in range(41)]
+    text = report_page(gathered._replace(labels=labels, metrics={**gathered.metrics, "confusion_matrix": matrix}))
+    assert '<tr><td class="text">class 7</td><td class="text">class 2</td><td>3</td></tr>' in text
+    assert "data-cell" not in text
+
+
 def test_of_many_classes_the_confusions_are_listed():
     labels = [f"class {number}" for number in range(41)]
     matrix = [[0] * 41 for _ in labels]
     matrix[3][7], matrix[8][1], matrix[5][5] = 2, 9, 50
-    text = confusion_table(matrix, labels, {})
-    assert text.index("class 8") < text.index("class 3")
-    assert "class 5" not in text
+    assert most_confused(matrix, labels).rows == [["class 8", "class 1", "9"], ["class 3", "class 7", "2"]]
+    assert confusion_matrix(matrix, labels, {}) is None
 
 
 def test_behind_a_cell_the_surest_come_first():
     rows = [{"label": "a", "predicted": "b", "score": score, "filename": "x"} for score in (0.1, 0.9, 0.5)]
-    [(place, (shown, more))] = _behind_cells(rows, ["a", "b"], 2).items()
+    [(place, (shown, more))] = behind_cells(rows, ["a", "b"], 2).items()
     assert place == (0, 1)
     assert [row["score"] for row in shown] == [0.9, 0.5]
     assert more == 1

@@ -446,7 +446,7 @@ def test_the_learning_rate_test_leaves_the_training_as_it_is(toys, undisturbed):
         table = pq.read_table(out / f"learning_rate_{name}.parquet").to_pydict()
         assert table["learning_rate"][0] == 1e-6
         assert len(table["loss"]) == len(table["learning_rate"]) > 10
-        assert "<svg" in (out / f"learning_rate_{name}.svg").read_text(encoding="utf-8")
+    assert not list(out.glob("*.svg"))  # a report draws it, by the table
 
 
 def test_a_loss_that_grows_without_bounds_ends_the_training(toys):

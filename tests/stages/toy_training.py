@@ -28,7 +28,7 @@ from slimline.stages.networks.weights.checkpoint import read_checkpoint, write_c
 from slimline.stages.train import train
 from slimline.stages.training.config import CacheConfig, FusedConfig, PhaseConfig, Switch, TrainConfig
 from slimline.stages.training.optimizer_config import MomentumConfig
-from slimline.stages.training.schedules import Schedule
+from slimline.stages.training.schedule_config import Schedule
 
 SIDE, WIDTH = 32, 12
 CLASSES = {"ant": (190, 80, 80), "bee": (80, 190, 80), "cat": (80, 80, 190)}

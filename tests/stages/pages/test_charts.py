@@ -1,18 +1,16 @@
-"""Figures: their numbers, and that no text in them can end a script or become HTML."""
+"""Figures: their numbers, and that Plotly shows their texts as they are."""
 
 from __future__ import annotations
 
 import base64
 import gzip
-import json
-import re
 
 from slimline.stages.pages.charts import (
-    as_script,
-    chart,
-    charts_script,
     curves_figure,
     history_figure,
+    packed_plotly,
+    plotly_text,
+    rate_figure,
     reliability_figure,
 )
 
@@ -52,19 +50,25 @@ def test_a_curve_a_class():
     ]
 
 
-def test_no_text_ends_a_script():
-    written = as_script({NASTY: [1, NASTY]})
-    assert "<" not in written
-    assert "\u2028" not in written
-    assert json.loads(written) == {NASTY: [1, NASTY]}
-    place = chart({"data": [{"name": NASTY}]}, 'words "quoted" <b>')
-    assert 'aria-label="words &quot;quoted&quot; &lt;b&gt;"' in place
-    assert place.count("</script>") == 1
+def test_a_learning_rate_test_marks_the_rate_that_it_suggests():
+    figure = rate_figure([0.001, 0.01, 0.1], [3.0, 1.0, 2.0], 0.01)
+    [trace] = figure["data"]
+    assert (trace["x"], trace["y"]) == ([0.001, 0.01, 0.1], [3.0, 1.0, 2.0])
+    assert figure["layout"]["xaxis"]["type"] == "log"
+    assert [shape["x0"] for shape in figure["layout"]["shapes"]] == [0.01]
+    [note] = figure["layout"]["annotations"]
+    assert (note["text"], note["x"]) == ("0.01", -2.0)
+
+
+def test_no_text_of_a_figure_is_taken_for_formatting():
+    history = {**HISTORY, "phase": ["head"] + 4 * [NASTY]}
+    [note] = history_figure(history, "loss")["layout"]["annotations"]
+    assert note["text"] == plotly_text(NASTY)
+    assert not {"<", ">", '"'} & set(plotly_text(NASTY))
 
 
 def test_plotly_is_there_whole_and_small():
-    written = charts_script()
-    assert len(written) < 2_200_000
-    packed = re.search(r'id="plotly">([^<]*)</script>', written).group(1)
+    packed = packed_plotly()
+    assert len(packed) < 2_200_000
     assert b"Plotly" in gzip.decompress(base64.b64decode(packed))[:5_000_000]
-    assert written == charts_script()
+    assert packed == packed_plotly()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
+import tomllib
 from html import unescape
-from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from jinja2 import Environment, UndefinedError
 
 from slimline.stages.pages import render as rendering
-from slimline.stages.pages.render import Contents, plain, render
+from slimline.stages.pages.charts import packed_plotly
+from slimline.stages.pages.render import TEMPLATES, Contents, percent, plain, render
+from tests.stages.pages.hostile import HOSTILE, Seen, harmless
 
-NASTY = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}{% raw %}&amp;</style>\u2028"
 PAGE = """
 {% extends "layout.html" %}
 {% import "macros.html" as m with context %}
@@ -25,37 +26,14 @@ PAGE = """
 {{ m.values({nasty: nasty, "many": 1234567, "share": 0.123456}) }}
 {% call(item) m.pictures([{"picture": nasty, "words": nasty, "key": nasty}]) %}<b>{{ item.words }}</b>{% endcall %}
 {{ m.folded(nasty, nasty) }}
-<script type="application/json">{{ {nasty: [1, nasty]} | tojson }}</script>
+{{ m.chart({nasty: [1, nasty]}, nasty, 200) }}
 {% endcall %}
 {% for title in more %}
 {% call m.section(title) %}{% call(item) m.pictures([]) %}{% endcall %}{% endcall %}
 {% endfor %}
 {% endblock %}
+{% block scripts %}{% if charts is defined %}{{ m.charts_script() }}{% endif %}{% endblock %}
 """
-ELEMENTS = {"html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "nav", "ul", "li", "a", "section"}
-ELEMENTS |= {"p", "b", "br", "div", "table", "thead", "tbody", "tr", "th", "td", "img", "details", "summary", "pre"}
-ELEMENTS |= {"script"}
-ATTRIBUTES = {"lang", "charset", "name", "content", "id", "class", "href", "tabindex", "scope", "src", "alt", "type"}
-ATTRIBUTES |= {"data-photo", "aria-label"}
-
-
-class Seen(HTMLParser):
-    """What a browser would see of a page: elements with their attributes, and texts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.fixture
@@ -73,23 +51,20 @@ def page_of(tmp_path, monkeypatch):
 
 
 def test_no_text_becomes_html_an_attribute_or_a_script(page_of):
-    text = page_of(PAGE, title=NASTY, nasty=NASTY, more=["b", "c"])
-    page = Seen(text)
-    assert {tag for tag, _ in page.elements} <= ELEMENTS
-    assert {name for _, attributes in page.elements for name in attributes} <= ATTRIBUTES
-    assert text.count("</script>") == len(page.all("script")) == 1
-    assert text.count("</style>") == 1
-    assert "49" not in "".join(page.texts)
+    text = page_of(PAGE, title=HOSTILE, nasty=HOSTILE, more=["b", "c"])
+    page = harmless(text)
     [image] = page.all("img")
-    assert (image["src"], image["alt"], image["data-photo"]) == (NASTY, NASTY, NASTY)
-    assert "".join(page.texts).count(NASTY) == 15
+    assert (image["src"], image["alt"], image["data-photo"]) == (HOSTILE, HOSTILE, HOSTILE)
+    [figure] = [attributes for attributes in page.all("div") if attributes["class"] == "chart"]
+    assert figure["aria-label"] == HOSTILE
+    assert page.text.count(HOSTILE) == 15
 
 
 def test_json_in_a_script_is_read_back_as_it_was(page_of):
-    text = page_of(PAGE, title="a", nasty=NASTY, more=[])
-    [written] = re.findall(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)
-    assert not set("<>&'\u2028") & set(written)
-    assert json.loads(written) == {NASTY: [1, NASTY]}
+    text = page_of(PAGE, title="a", nasty=HOSTILE, more=[])
+    page = Seen(text)
+    assert page.json() == [{HOSTILE: [1, HOSTILE]}]
+    assert not set("<>&'\u2028") & set(page.scripts[0])
 
 
 def test_json_never_holds_what_a_browser_can_not_read(page_of):
@@ -129,6 +104,14 @@ def test_it_asks_for_nothing_from_elsewhere(page_of):
     assert ".pictures {" in text
 
 
+def test_plotly_is_in_a_page_once_and_ends_no_script(page_of):
+    text = page_of(PAGE, title="a", nasty="n", more=[], charts=True)
+    assert text.count(packed_plotly()) == 1
+    scripts = Seen(text).all("script")
+    assert [script.get("type") for script in scripts] == ["application/json", "text/plain", None]
+    assert text.count("</script>") == len(scripts)
+
+
 def test_a_value_that_is_missing_is_an_error(page_of):
     with pytest.raises(UndefinedError, match="'more' is undefined"):
         page_of(PAGE, title="a", nasty="n")
@@ -144,3 +127,21 @@ def test_an_id_is_given_once():
 )
 def test_values_are_plain_texts(value, text):
     assert plain(value) == text
+
+
+def test_a_share_that_is_not_defined_is_empty():
+    assert (percent(0.12345), percent(None)) == ("12.3%", "")
+
+
+def test_every_file_of_the_templates_is_packed():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["slimline.stages.pages"]
+    found = [path for path in TEMPLATES.iterdir() if path.is_file()]
+    assert len(found) > 5
+    assert [path.name for path in found if not any(path.match(pattern) for pattern in patterns)] == []
+
+
+@pytest.mark.parametrize("path", [*TEMPLATES.glob("*.css"), *TEMPLATES.glob("*.js")], ids=lambda path: path.name)
+def test_what_is_inlined_ends_no_element_and_asks_for_nothing(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"</|<!--|https?:|url\(|@import", text)

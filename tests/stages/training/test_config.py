@@ -1,4 +1,4 @@
-"""Train's config: what phases are called and read, what is refused, how `auto` is settled."""
+"""Train's config: what phases are called and read, and what is refused."""
 
 from __future__ import annotations
 
@@ -11,19 +11,15 @@ from pathlib import Path
 import pytest
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.backend import hardware
 from slimline.stages.images.augmentation_config import AugmentationConfig, CropConfig
 from slimline.stages.training.config import (
     BatchNorm,
     CacheConfig,
-    FusedConfig,
     PhaseConfig,
-    Switch,
     TrainConfig,
     hyperparameters,
-    settle_fused,
 )
-from slimline.stages.training.optimizers import AdamConfig
+from slimline.stages.training.optimizer_config import AdamConfig
 
 ROOT = Path(__file__).parents[3]
 
@@ -108,31 +104,6 @@ def test_an_augmented_head_reads_photos(augment, augmentation, augmented):
 def test_what_makes_no_sense_is_refused_with_its_value(make, said):
     with pytest.raises(UserError, match=re.escape(said)):
         make()
-
-
-@pytest.mark.parametrize(
-    ("network", "avx512", "fast", "pointwise", "bfloat16"),
-    [
-        ("inception_v3", True, True, Switch.never, Switch.always),
-        ("inception_v3", True, False, Switch.never, Switch.never),
-        ("mobilenet_v1", True, True, Switch.never, Switch.never),
-        ("efficientnet_lite0", True, True, Switch.never, Switch.never),
-        ("efficientnet_lite0", False, False, Switch.always, Switch.never),
-    ],
-)
-def test_auto_is_settled_by_the_network_and_the_processor(monkeypatch, network, avx512, fast, pointwise, bfloat16):
-    monkeypatch.setattr(hardware, "has_avx512", lambda: avx512)
-    monkeypatch.setattr(hardware, "has_fast_bfloat16", lambda: fast)
-    settled = settle_fused(TrainConfig(network=network), False)
-    assert settled.fused == FusedConfig(Switch.always, pointwise, bfloat16, Switch.never, Switch.always)
-    assert settled.cache.bfloat16 is (Switch.always if fast else Switch.never)
-
-
-def test_what_is_chosen_stays(monkeypatch):
-    monkeypatch.setattr(hardware, "has_fast_bfloat16", lambda: True)
-    chosen = FusedConfig(Switch.never, Switch.always, Switch.always, Switch.always, Switch.never)
-    config = TrainConfig(network="mobilenet_v1", fused=chosen, cache=CacheConfig(bfloat16=Switch.never))
-    assert settle_fused(config, True) == config
 
 
 def test_runs_are_compared_by_flat_values_without_those_that_do_not_count():

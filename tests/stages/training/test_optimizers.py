@@ -22,7 +22,7 @@ from slimline.stages.training.optimizer_config import (
     check_scopes,
 )
 from slimline.stages.training.optimizers import Optimizer
-from slimline.stages.training.schedules import Schedule
+from slimline.stages.training.schedule_config import Schedule
 
 ROOT = Path(__file__).parents[3]
 GRADIENTS = (0.5, -0.25, 1.0, 0.125)
@@ -356,5 +356,5 @@ def test_the_slim_option_is_the_zoos_training():
 
 
 def test_configs_need_no_tensorflow():
-    code = "import slimline.stages.training.optimizers, sys; sys.exit('tensorflow' in sys.modules)"
+    code = "import slimline.stages.training.optimizer_config, sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -9,7 +9,7 @@ from slimline.pipeline.errors import UserError
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.training.optimizer_config import MomentumConfig
 from slimline.stages.training.optimizers import Optimizer
-from slimline.stages.training.schedules import Schedule
+from slimline.stages.training.schedule_config import Schedule
 
 STEPS = np.arange(20)
 

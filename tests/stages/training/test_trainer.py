@@ -13,7 +13,7 @@ from slimline.stages.training import trainer as phase_trainer
 from slimline.stages.training.config import BatchNorm
 from slimline.stages.training.network import PhaseNetwork, phase_network
 from slimline.stages.training.optimizers import MomentumConfig, Optimizer
-from slimline.stages.training.schedules import Schedule
+from slimline.stages.training.schedule_config import Schedule
 from slimline.stages.training.trainer import PhaseTrainer, Settings
 from tests.stages.toy_training import SIDE, phase
 

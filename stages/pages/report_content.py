@@ -1,0 +1,173 @@
+"""The report's content, gathered from a run's artifacts and its record."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from slimline.pipeline.artifact import Artifact
+from slimline.pipeline.stage import RunRecord
+from slimline.stages.exporting.measurements import read_formats
+from slimline.stages.models.card import read_card
+from slimline.stages.pages.occlusion_maps import occlusion_maps
+from slimline.stages.pages.report_config import ReportConfig
+from slimline.stages.pages.thumbnails import thumbnails
+from slimline.stages.training.learning_rate_finder import Trial, suggest
+
+MOST_DOUBTED = 50
+
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
+
+
+class Shown(NamedTuple):
+    """A photo on the page: its key, its picture as a `data:` address, and what was said of it."""
+
+    key: str
+    picture: str
+    filename: str
+    label: str
+    predicted: str
+    score: float
+
+    @property
+    def words(self) -> str:
+        """What the picture shows, for people who can't see it."""
+        return f"{self.label} named {self.predicted}"
+
+
+class Look(NamedTuple):
+    """Where the network looked: a photo, and its picture with what its name rests on lit."""
+
+    photo: Shown
+    picture: str
+
+    @property
+    def words(self) -> str:
+        """What the picture shows, for people who can't see it."""
+        return f"what {self.photo.predicted} rests on in {self.photo.filename}"
+
+
+class RateTest(NamedTuple):
+    """A phase's learning-rate test: the smoothed loss at each rate, and the rate at which it falls fastest."""
+
+    phase: str
+    rates: Sequence[float]
+    losses: Sequence[float]
+    suggested: float
+
+
+class Report(NamedTuple):
+    """All that the page shows.
+
+    `cells` are the confusion matrix's photos, as `confusion_matrix` wants them, `doubted` the rows of likely label
+    errors, `formats` what was measured of each export. `cpu_seconds` is the processor time of this run so far.
+    """
+
+    metrics: Row
+    facts: Mapping[str, Row]
+    labels: Sequence[str]
+    network: str
+    trained: bool
+    history: Mapping[str, Sequence[Any]]
+    rate_tests: Sequence[RateTest]
+    curves: Rows
+    cells: Mapping[tuple[int, int], Row]
+    mistakes: Sequence[Shown]
+    uncertain: Sequence[Shown]
+    looks: Sequence[Look]
+    doubted: Rows
+    formats: Mapping[str, Row]
+    manifest: Row
+    cpu_seconds: float
+    config_yaml: str
+    environment: Row
+
+
+def gather_report(
+    config: ReportConfig, *, ingest: Artifact, train: Artifact, evaluate: Artifact, export: Artifact, run: RunRecord
+) -> Report:
+    """Read what the page shows, make its pictures, and cover some photos part by part."""
+    metrics: dict[str, Any] = json.loads((evaluate.path / "metrics.json").read_text(encoding="utf-8"))
+    card = read_card(train.path)
+    predictions = pq.read_table(evaluate.path / "predictions.parquet").to_pylist()
+    wrong = [row for row in predictions if row["label"] != row["predicted"]]
+    mistakes = sorted(wrong, key=lambda row: (-row["score"], row["filename"]))[: config.mistakes]
+    uncertain = sorted(predictions, key=lambda row: (row["score"], row["filename"]))[: config.uncertain]
+    behind = behind_cells(predictions, card.labels, config.per_cell)
+    looked = (mistakes + uncertain)[: config.looks]
+    wanted = {row["sha256"] for rows in (mistakes, uncertain, *(rows for rows, _ in behind.values())) for row in rows}
+    with ThreadPoolExecutor(1) as executor:  # pictures are made in C, and the network's graph in Python
+        making = executor.submit(thumbnails, ingest.path, metrics["split"], wanted)
+        maps = occlusion_maps(evaluate.path, ingest.path, metrics["split"], card.labels, looked)
+        pictures = making.result()
+    elsewhere = {row["sha256"] for row in mistakes + uncertain}
+    history = pq.read_table(train.path / "history.parquet").to_pydict()
+    review = run.artifacts.get("review")
+    return Report(
+        metrics=metrics,
+        facts={name: artifact.facts for name, artifact in run.artifacts.items()},
+        labels=card.labels,
+        network=card.network,
+        trained=card.trained,
+        history=history,
+        rate_tests=read_rate_tests(train.path, list(dict.fromkeys(history.get("phase", [])))),
+        curves=pq.read_table(evaluate.path / "curves.parquet").to_pylist(),
+        cells={place: _cell(rows, more, pictures, elsewhere) for place, (rows, more) in behind.items()},
+        mistakes=[_shown(row, pictures[row["sha256"]]) for row in mistakes],
+        uncertain=[_shown(row, pictures[row["sha256"]]) for row in uncertain],
+        looks=[Look(_shown(row, ""), picture) for row, picture in zip(looked, maps, strict=True)],
+        doubted=_doubted(review.path) if review else [],
+        formats=read_formats(export.path),
+        manifest=run.manifest,
+        cpu_seconds=time.process_time(),
+        config_yaml=(run.path / "config.yaml").read_text(encoding="utf-8"),
+        environment=json.loads((run.path / "environment.json").read_text(encoding="utf-8")),
+    )
+
+
+def behind_cells(predictions: Rows, labels: Sequence[str], most: int) -> dict[tuple[int, int], tuple[Rows, int]]:
+    """Return for each (true, named) some photos, the surest first, and how many more there are."""
+    places = {label: number for number, label in enumerate(labels)}
+    cells: dict[tuple[int, int], list[Row]] = defaultdict(list)
+    for row in sorted(predictions, key=lambda row: (-row["score"], row["filename"])):
+        cells[places[row["label"]], places[row["predicted"]]].append(row)
+    return {place: (rows[:most], len(rows) - len(rows[:most])) for place, rows in cells.items() if most}
+
+
+def read_rate_tests(train: Path, phases: Sequence[str]) -> list[RateTest]:
+    """Read the learning-rate tests that a training made, in the order of its phases."""
+    found = []
+    for phase in phases:
+        path = train / f"learning_rate_{phase}.parquet"
+        if path.is_file():
+            columns = pq.read_table(path).to_pydict()
+            rates, losses = columns["learning_rate"], columns["loss"]
+            trials = [Trial(rate, loss) for rate, loss in zip(rates, losses, strict=True)]
+            found.append(RateTest(phase, rates, losses, suggest(trials)))
+    return found
+
+
+def _shown(row: Row, picture: str) -> Shown:
+    return Shown(row["sha256"], picture, row["filename"], row["label"], row["predicted"], row["score"])
+
+
+def _cell(rows: Rows, more: int, pictures: Mapping[str, str], elsewhere: set[str]) -> dict[str, Any]:
+    """Return what a click on a cell shows; a picture that the page holds elsewhere isn't stored again."""
+    photos = []
+    for row in rows:
+        photo = {"key": row["sha256"], "name": row["filename"], "score": round(row["score"], 4)}
+        photos.append(photo if row["sha256"] in elsewhere else {**photo, "picture": pictures[row["sha256"]]})
+    return {"photos": photos, "more": more}
+
+
+def _doubted(review: Path) -> Rows:
+    rows: Rows = pq.read_table(review / "label_errors.parquet").slice(0, MOST_DOUBTED).to_pylist()
+    return rows

@@ -1,0 +1,1 @@
+"""DejaVu Sans and its license, for the texts in TensorBoard's pictures."""
