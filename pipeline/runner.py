@@ -53,7 +53,9 @@ def execute(
         log.info(step.line())
     if run_config.plan:
         return None
-    run = Run(store.root.parent / run_config.name, _resolved_yaml(config, run_config, configs), overrides, **about)
+    absent = {name for name in configs if stages[name].follows} - {stage.name for stage in ordered}
+    resolved = _resolved_yaml(run_config, configs, absent)
+    run = Run(store.root.parent / run_config.name, resolved, overrides, **about)
     log.info("-> %s", _shown(run.path))
     try:
         _run_stages(ordered, configs, store, run, run_config)
@@ -74,12 +76,9 @@ def _targets(run_config: RunConfig) -> list[str]:
     return run_config.targets
 
 
-def _resolved_yaml(config: DictConfig, run_config: RunConfig, configs: Mapping[str, Any]) -> str:
+def _resolved_yaml(run_config: RunConfig, configs: Mapping[str, Any], absent: Iterable[str]) -> str:
     """Write the config as it ran: every choice settled, only the stages that the experiment has."""
-    settled = {
-        "run": run_config,
-        **{name: value for name, value in configs.items() if config.get(name) is not None},
-    }
+    settled = {"run": run_config, **{name: value for name, value in configs.items() if name not in absent}}
     return OmegaConf.to_yaml(OmegaConf.create({name: OmegaConf.structured(value) for name, value in settled.items()}))
 
 

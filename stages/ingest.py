@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import sys
-import time
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
-from slimline.pipeline.artifact import Facts, empty_folder, write_text
-from slimline.pipeline.errors import UserError
+from slimline.pipeline.artifact import Facts
 from slimline.pipeline.memo import Memo
-from slimline.pipeline.progress import progress
 from slimline.pipeline.stage import stage
 from slimline.stages.data.config import FlowersConfig, IngestConfig, PhotosConfig, TfdsConfig, chosen_source
 from slimline.stages.data.settle import settle_source
-from slimline.stages.data.sources.kinds import lists_quickly
-from slimline.stages.data.sources.photo import Listing, Photo, Spool
-from slimline.stages.data.sources.table import DRAWINGS, SOURCES
-from slimline.stages.data.splitting.config import SPLITS
 
-if TYPE_CHECKING:
-    from slimline.stages.data.checking.survey import Survey
-    from slimline.stages.data.splitting.selection import Selection
-
-SCRATCH = "scratch"
-MOST_SHOWN = 3
 NO_MEMO = cast(Memo, None)
 """The runner gives a memo; called by hand, ingest does without."""
 
@@ -40,135 +22,17 @@ NO_MEMO = cast(Memo, None)
     schemas={"photos": PhotosConfig, "flowers": FlowersConfig, "tfds": TfdsConfig},
 )
 def ingest(config: IngestConfig, out: Path, *, memo: Memo = NO_MEMO) -> Facts:
-    """Check every photo, split by content, and write TFRecord shards, `index.parquet`, `twins.parquet`, `labels.txt`.
+    """Check every photo, split by content, and write the TFRecord shards and the files that describe them.
 
-    `dataset.html` shows what there is. A killed run goes on where it was: photos that are checked and shards that are
-    written aren't done again. A photo whose bytes an earlier run could use as they are isn't decoded again, whatever
-    else changed: its name, the split, the other photos.
+    These are `index.parquet`, a row for each photo; `twins.parquet`, the pairs that look the same; `labels.txt`; and
+    `pictures.arrow`, small pictures of some photos for the data set's page.
+
+    A killed run resumes: photos that were checked and shards that were written are not done again. A photo whose bytes
+    an earlier run could use as they are is not decoded again, even if its name, the split or the other photos changed.
 
     Raises:
         UserError: too many photos can't be read, or a class is left with too few.
     """
-    try:
-        return _ingest(config, out, memo)
-    except UserError:
-        empty_folder(out)  # whatever the user mends, it is another key, and nothing here would be used again
-        raise
+    from slimline.stages.data.ingesting import ingest_photos
 
-
-def _ingest(config: IngestConfig, out: Path, memo: Memo) -> Facts:
-    from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.data.splitting.selection import select_photos
-    from slimline.stages.data.storing.index import write_index, write_twins
-    from slimline.stages.data.storing.shards import plan_shards, write_shards
-    from slimline.stages.pages.dataset import write_page
-
-    tf.constant(0)  # TensorFlow is up before the clock starts: the rate below is that of photos
-    started = time.perf_counter()
-    scratch = out / SCRATCH
-    scratch.mkdir(exist_ok=True)
-    passed_over: Counter[str] = Counter()
-    survey = _survey(config, scratch, passed_over, memo)
-    _refuse_too_many(survey, config.max_bad_fraction)
-    selection = select_photos(survey, config.split, config.twin_bits, len(SPLITS))
-    shards = plan_shards(survey, selection, config.seed, config.shard_mb, config.min_shards)
-    with progress("writing records", sum(len(shard.rows) for shard in shards), "photos") as advance:
-        places = write_shards(survey, selection, shards, out, config.threads, advance)
-    seconds = time.perf_counter() - started
-    write_index(survey, selection, places, out / "index.parquet")
-    write_twins(survey, selection, out / "twins.parquet")
-    write_text(out / "labels.txt", "".join(f"{label}\n" for label in selection.classes))
-    facts = _facts(config, survey, selection, passed_over)
-    write_page(out, survey, selection, facts)
-    shutil.rmtree(scratch)
-    return {**facts, "photos_per_second": survey.count / seconds, "headline": _headline(config, facts)}
-
-
-def _survey(config: IngestConfig, scratch: Path, passed_over: Counter[str], memo: Memo) -> Survey:
-    from slimline.stages.data.checking.checks import Limits
-    from slimline.stages.data.checking.known_photos import KnownPhotos
-    from slimline.stages.data.checking.survey import survey_photos
-
-    root = Path(config.images or "")
-    limits = Limits(config.max_pixels, config.max_frames, config.max_file_mb * 1_000_000, config.store_px)
-    # With the code, all that decides what is found of a photo's bytes.
-    decides = {"pixels": limits.pixels, "frames": limits.frames, "store_px": limits.store_px}
-    known = KnownPhotos(memo.folder(**decides)) if memo else None
-    find = known.find if known else lambda sha256: None
-    spool = Spool(scratch / "spool.bin")
-    try:
-        listing = Listing(root, config.columns, spool, limits.file_bytes, lambda what: passed_over.update([what]))
-        with progress("checking photos", _count(config, root), "photos") as advance:
-            survey = survey_photos(_photos(config, listing), root, scratch, limits, config.threads, advance, find)
-    finally:
-        spool.close()
-    if known:
-        memo.note(new_photos=known.remember(survey.batches))
-    return survey
-
-
-def _photos(config: IngestConfig, listing: Listing) -> Iterator[Photo]:
-    """Yield the source's photos, each with its group."""
-    if isinstance(config, FlowersConfig) and config.is_drawn:
-        photos = DRAWINGS["garden"](listing, config.drawn_per_class, config.seed)
-    else:
-        photos = SOURCES[config.source](listing)
-    if config.group_pattern is None:
-        yield from photos
-        return
-    pattern = re.compile(config.group_pattern)
-    for photo in photos:
-        found = pattern.search(photo.path)
-        yield photo._replace(group=found.group(1) or "") if found else photo
-
-
-def _count(config: IngestConfig, root: Path) -> int | None:
-    """Count the photos beforehand, where someone sees the progress and counting is quick."""
-    if not sys.stderr.isatty() or config.is_drawn or not lists_quickly(config.source, root):
-        return None
-    return sum(1 for _ in SOURCES[config.source](Listing(root, config.columns)))
-
-
-def _refuse_too_many(survey: Survey, most: float) -> None:
-    bad = survey.bad_rows()
-    count = survey.count - int(survey.column("skipped", False).sum())
-    if len(bad) > most * count:
-        examples = "; ".join(f"{survey.path(row)}: {survey.value(row, 'reason')}" for row in bad[:MOST_SHOWN])
-        fraction = -(-100 * len(bad) // count) / 100
-        raise UserError(
-            f"{len(bad):,} of {count:,} photos can't be used: ingest.max_bad_fraction={most:g} allows less.",
-            f"For example: {examples}",
-            f"Mend or remove them, or allow more: ingest.max_bad_fraction={fraction:g}",
-        )
-
-
-def _facts(config: IngestConfig, survey: Survey, selection: Selection, passed_over: Counter[str]) -> dict[str, Any]:
-    counts = selection.counts()
-    return {
-        "origin": "drawn flowers" if config.is_drawn else "photos",
-        "photos": counts["used"],
-        "classes": len(selection.classes),
-        **{split: len(selection.used(number)) for number, split in enumerate(SPLITS)},
-        "quarantined": counts["quarantined"],
-        "duplicates": counts["duplicate"],
-        "near_twins": counts["near_twin"],
-        "skipped": counts["skipped"],
-        "passed_over": dict(sorted(passed_over.items())),
-        "made_anew": survey.made_anew(),
-        "split_by": "given" if selection.given else config.split.by.value.replace("auto", "hash"),
-    }
-
-
-def _headline(config: IngestConfig, facts: Facts) -> str:
-    kind = "DRAWN by the program, not photos" if config.is_drawn else "photos"
-    left_out = {
-        "quarantined": facts["quarantined"],
-        "there twice": facts["duplicates"],
-        "too like a test photo": facts["near_twins"],
-    }
-    shown = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
-    return (
-        f"data      {facts['photos']:,} {kind}, {facts['classes']} classes"
-        + (f"; left out: {shown}" if shown else "")
-        + ", see {path}/dataset.html"
-    )
+    return ingest_photos(config, out, memo)

@@ -6,6 +6,7 @@ from slimline.pipeline.stage import Stage
 from slimline.stages.base import base
 from slimline.stages.classify import classify
 from slimline.stages.compare import compare
+from slimline.stages.dataset import dataset
 from slimline.stages.evaluate import evaluate
 from slimline.stages.export import export
 from slimline.stages.features import features
@@ -21,6 +22,7 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         ingest,
+        dataset,
         base,
         features,
         review,

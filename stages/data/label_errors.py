@@ -7,6 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn's own
 
 from slimline.stages.data.storing.features import feature_scale
 
@@ -35,11 +39,6 @@ def doubt_labels(features: NDArray[np.float32], labels: NDArray[np.int64], folds
     average (confident learning: Northcutt, Jiang and Chuang 2021, https://arxiv.org/abs/1911.00068, equation 2), or as
     SURE where classes lie so far apart that these find it surer still. With a class of one photo, nothing is.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn's own
-
     present, numbers = np.unique(labels, return_inverse=True)
     if len(present) < 2 or np.bincount(numbers).min() < 2:
         nothing = np.ones(len(labels), np.float32)

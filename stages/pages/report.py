@@ -9,6 +9,7 @@ from slimline.pipeline.artifact import Artifact, Facts, write_text
 from slimline.pipeline.stage import RunRecord
 from slimline.stages.pages.charts import curves_figure, history_figure, rate_figure, reliability_figure
 from slimline.stages.pages.confusion_matrix import confusion_matrix, most_confused
+from slimline.stages.pages.model_card import write_model_card
 from slimline.stages.pages.render import render
 from slimline.stages.pages.report_config import ReportConfig
 from slimline.stages.pages.report_content import Report, gather_report
@@ -35,7 +36,7 @@ def write_report(
     export: Artifact,
     run: RunRecord,
 ) -> Facts:
-    """Write `report.html`, with everything it shows inside.
+    """Write `report.html`, with everything it shows inside, and `model_card.md`, which also goes next to the export.
 
     Returns:
         The facts of the `report` stage.
@@ -43,6 +44,7 @@ def write_report(
     content = gather_report(config, ingest=ingest, train=train, evaluate=evaluate, export=export, run=run)
     text = report_page(content)
     write_text(out / PAGE, text)
+    write_model_card(export.path, out)
     return {"size_mb": len(text.encode()) / 1e6, "headline": f"report    {{path}}/{PAGE}"}
 
 

@@ -55,6 +55,7 @@ def test_the_terminal_shows_a_plan_a_line_a_stage_and_a_summary(garden):
     assert lines[-4] == "model     runs/flowers/v001/artifacts/export/saved_model"
     assert re.match(r"labels    [\d,]+ of [\d,]+ look wrong", lines[-3])
     assert lines[-2] == "report    runs/flowers/v001/report.html"
+    assert lines.count("data set  runs/flowers/v001/dataset.html") == 1
     assert done.stderr == ""
 
 
@@ -81,6 +82,15 @@ def test_the_report_is_one_file_that_asks_for_nothing(garden):
     assert "tulips" in page
 
 
+def test_the_data_sets_page_is_one_file_with_the_likely_label_errors(garden):
+    run = garden[0] / "runs/flowers/v001"
+    page = (run / "dataset.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", page)
+    assert "<h2>Likely label errors</h2>" in page
+    assert "<h3>tulips</h3>" in page
+    assert not list((run / "artifacts").glob("*/*.html"))
+
+
 def test_the_same_seed_in_an_empty_store_gives_the_same_metrics(garden, tmp_path):
     assert pipeline(tmp_path, "+experiment=flowers", *SMALL).returncode == 0
     one, other = (folder / "runs/flowers/v001/metrics.json" for folder in (garden[0], tmp_path))
@@ -99,6 +109,7 @@ def test_a_sweep_ingests_once_and_carries_its_best_point_to_the_end(garden):
         assert "evaluate" not in found["stages"]
         assert found["stages"]["ingest"]["cached"]
         assert found["stages"]["features"]["cached"]
+    assert all((folder / "runs/flowers" / name / "dataset.html").exists() for name in points)
     [winner] = [found for found in runs.values() if "winner_of" in found]
     scores = [row["validation_top1"] for row in winner["winner_of"]]
     assert scores == sorted(scores, reverse=True)

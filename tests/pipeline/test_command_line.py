@@ -69,8 +69,9 @@ def test_the_composed_config_can_be_looked_at(run: Callable[..., Told], tmp_path
 def test_a_plan_needs_no_tensorflow(run: Callable[..., Told], tmp_path: Path) -> None:
     code, output, errors, heavy = run("+experiment=flowers", "ingest.origin=drawn", "run.plan=true")
     assert (code, errors, heavy) == (0, [], False)
-    assert [line.split()[:2] for line in output[-9:]] == [
+    assert [line.split()[:2] for line in output[-10:]] == [
         ["ingest", "runs"],
+        ["dataset", "runs"],
         ["base", "runs"],
         ["head", "runs"],
         ["features", "runs"],
@@ -127,7 +128,9 @@ def test_a_refusal_is_not_led_by_hydras_own_line(run: Callable[..., Told]) -> No
 def test_importing_the_table_of_stages_imports_no_tensorflow(run: Callable[..., Told]) -> None:
     code, output, errors, heavy = run(program=("-c", "from slimline.stages.table import STAGES; print(*STAGES)"))
     assert (code, errors, heavy) == (0, [], False)
-    assert output == ["ingest base features review head train evaluate export report classify compare serve fusions"]
+    assert output == [
+        "ingest dataset base features review head train evaluate export report classify compare serve fusions"
+    ]
 
 
 # The whole of a command with toy stages: `slimline.pipeline.cli` with another table and another conf/.

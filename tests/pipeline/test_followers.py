@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from slimline.pipeline.artifact import Artifact, Facts, write_text
 from slimline.pipeline.plan import order_stages
@@ -104,3 +105,18 @@ def test_a_follower_that_is_cached_or_has_predicates_is_refused() -> None:
         stage(follows=("gather",))(other)
     with pytest.raises(TypeError, match="stage other follows others"):
         stage(cache=False, follows=("gather",), optional={"gather": lambda _: True})(other)
+
+
+def test_the_config_that_is_kept_has_a_follower_only_where_it_ran(
+    showing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @stage()
+    def alone(config: ShowConfig, out: Path) -> Facts:
+        return {}
+
+    showing.stages["alone"] = alone
+    monkeypatch.setitem(conftest.CONFIGS, "alone", ShowConfig)
+    ran = showing.execute(show={}, alone={})
+    apart = showing.execute({"targets": ["alone"]}, show={}, alone={})
+    assert "show" in OmegaConf.load(ran.path / "config.yaml")
+    assert set(OmegaConf.load(apart.path / "config.yaml")) == {"run", "gather", "fit", "tell", "alone"}

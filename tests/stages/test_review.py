@@ -1,7 +1,8 @@
-"""Review: a row and a picture for each label that the features contradict."""
+"""Review: a row and a picture for each label that the features contradict, which the data set's page then shows."""
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 
@@ -12,9 +13,12 @@ import pytest
 from PIL import Image
 
 from slimline.pipeline.artifact import Artifact
+from slimline.stages.data import reviewing
 from slimline.stages.data.config import IngestConfig
 from slimline.stages.data.settle import settle_source
 from slimline.stages.data.splitting.config import SPLITS
+from slimline.stages.data.storing.pictures import FILE, Role, read_pictures
+from slimline.stages.dataset import DatasetConfig, dataset
 from slimline.stages.ingest import ingest
 from slimline.stages.review import ReviewConfig, review
 
@@ -60,11 +64,11 @@ def features(ingested, tmp_path_factory) -> Artifact:
 def run(out: Path, ingested: Artifact, features: Artifact, **settings):
     out.mkdir()
     facts = review(ReviewConfig(seed=0, **settings), out, ingest=ingested, features=features)
-    return facts, pq.read_table(out / "label_errors.parquet").to_pylist(), (out / "dataset.html").read_text("utf-8")
+    return facts, pq.read_table(out / "label_errors.parquet").to_pylist()
 
 
 def test_a_wrong_label_has_a_row(ingested, features, tmp_path):
-    facts, rows, _ = run(tmp_path / "out", ingested, features)
+    facts, rows = run(tmp_path / "out", ingested, features)
     assert [(row["path"], row["label"], row["named"]) for row in rows] == [(WRONG, "bee", "ant")]
     assert rows[0]["score"] > 0.5 > rows[0]["label_score"]
     assert rows[0]["split"] in SPLITS
@@ -72,27 +76,58 @@ def test_a_wrong_label_has_a_row(ingested, features, tmp_path):
     assert facts["cross_validated_top1"] == pytest.approx(79 / 80)
 
 
-def test_the_page_is_ingests_own_with_its_picture(ingested, features, tmp_path):
-    _, _, page = run(tmp_path / "out", ingested, features)
-    before = (ingested.path / "dataset.html").read_text("utf-8")
-    section = page[page.index("<h2>Likely label errors (1 of 1)") : page.index("<h2>Some of each class")]
-    assert "bee/3 &lt;b&gt;&amp;.jpg" in section
-    assert WRONG not in page
-    encoded = section.partition('src="data:image/jpeg;base64,')[2].partition('"')[0]
-    import base64
+def test_it_keeps_a_picture_and_no_page(ingested, features, tmp_path):
+    run(tmp_path / "out", ingested, features)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["label_errors.parquet", FILE]
+    [picture] = read_pictures(tmp_path / "out")
+    assert (picture.row, picture.role, picture.other) == (0, Role.label_error, None)
+    assert Image.open(io.BytesIO(picture.jpeg)).size == (32, 24)
 
-    assert Image.open(io.BytesIO(base64.b64decode(encoded))).size == (32, 24)
-    assert "Likely label errors" not in before
-    assert page.startswith(before[: before.index("<h2>Sizes")])
+
+def test_the_same_photos_give_the_same_bytes(ingested, features, tmp_path):
+    for name in ("one", "two"):
+        run(tmp_path / name, ingested, features)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_pictures_are_of_the_surest_and_bounded(ingested, features, monkeypatch, tmp_path):
+    monkeypatch.setattr(reviewing, "MOST_PICTURES", 3)
+    doubt = reviewing.doubt_labels
+    monkeypatch.setattr(
+        reviewing, "doubt_labels", lambda *given: doubt(*given)._replace(doubtful=np.ones(len(given[1]), bool))
+    )
+    facts, rows = run(tmp_path / "out", ingested, features)
+    assert facts["likely_label_errors"] == len(rows) == 80
+    assert rows == sorted(rows, key=lambda row: -row["score"])
+    assert [one.row for one in read_pictures(tmp_path / "out")] == [0, 1, 2]
+
+
+def test_the_data_sets_page_shows_it_where_review_ran(ingested, features, tmp_path):
+    facts, _ = run(tmp_path / "out", ingested, features)
+    review = Artifact("review", "k", 1, tmp_path / "out", "d", 0.0, facts, {})
+    pages = {}
+    for name, given in (("before", None), ("after", review)):
+        (tmp_path / name).mkdir()
+        dataset(DatasetConfig(), tmp_path / name, ingest=ingested, review=given)
+        pages[name] = (tmp_path / name / "dataset.html").read_text("utf-8")
+    heading = "<h2>Likely label errors</h2>"
+    assert heading not in pages["before"]
+    section = pages["after"].partition(heading)[2].partition("</section>")[0]
+    assert "bee/3 &lt;b&gt;&amp;.jpg" in section
+    assert WRONG not in pages["after"]
+    [encoded] = [part.partition('"')[0] for part in section.split('src="data:image/jpeg;base64,')[1:]]
+    assert base64.b64decode(encoded) == read_pictures(tmp_path / "out")[0].jpeg
+    assert pages["after"].startswith(pages["before"][: pages["before"].index("<nav")])
 
 
 def test_blocks_bound_what_is_looked_at_at_once(ingested, features, monkeypatch, tmp_path):
-    import slimline.stages.data.label_errors as module
-
-    seen, doubt = [], module.doubt_labels
-    monkeypatch.setattr(module, "doubt_labels", lambda *arguments: seen.append(len(arguments[1])) or doubt(*arguments))
+    seen, doubt = [], reviewing.doubt_labels
+    monkeypatch.setattr(
+        reviewing, "doubt_labels", lambda *arguments: seen.append(len(arguments[1])) or doubt(*arguments)
+    )
     monkeypatch.setattr(ReviewConfig, "__post_init__", lambda self: None)  # smaller than anyone may ask for
-    facts, rows, _ = run(tmp_path / "out", ingested, features, block_photos=48)
+    facts, rows = run(tmp_path / "out", ingested, features, block_photos=48)
     assert len(seen) > 1
     assert sum(seen) == facts["images"] == 80
     assert max(seen) <= 48 + 16  # a batch more at most

@@ -1,0 +1,63 @@
+"""The facts of a model card: what a model is, how well it does, what it was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from slimline.pipeline.artifact import write_json
+from slimline.stages.models.description import Description
+
+FILE = "model_card.json"
+DATA = ("origin", "train", "validation", "test", "quarantined", "duplicates")
+METRICS = (
+    "split",
+    "count",
+    "top1",
+    "balanced_accuracy",
+    "log_loss",
+    "calibration_error",
+    "reject_threshold",
+    "accepted",
+)
+PER_CLASS = ("precision", "recall", "support")
+
+
+def card_facts(
+    about: Description,
+    data: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    formats: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return what a model card tells, as JSON values, of the facts of ingest, the metrics and the measured formats."""
+    return {
+        "labels": about.labels,
+        "network": about.network,
+        "base_weights": about.base_weights,
+        "input_px": about.preprocessing.input_px,
+        "data": {name: data[name] for name in DATA},
+        "metrics": {
+            **{name: metrics[name] for name in METRICS},
+            "top1_interval": metrics["intervals"]["top1"],
+            "per_class": {
+                label: {name: row[name] for name in PER_CLASS} for label, row in metrics["per_class"].items()
+            },
+        },
+        "formats": {name: dict(row) for name, row in formats.items()},
+    }
+
+
+def write_card_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write `model_card.json` into an export's folder."""
+    write_json(folder / FILE, facts)
+
+
+def read_card_facts(folder: Path) -> dict[str, Any] | None:
+    """Read an export's `model_card.json`; None where an earlier version made the export, which has none."""
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts
