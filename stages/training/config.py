@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from omegaconf import II
 
@@ -211,23 +210,3 @@ class TrainConfig:
         names = [phase.name for phase in self.phases]
         before = [names[:number].count(name) for number, name in enumerate(names)]
         return [f"{name}-{count + 1}" if count else name for name, count in zip(names, before, strict=True)]
-
-
-def hyperparameters(config: TrainConfig) -> dict[str, bool | float | str]:
-    """Return what runs are compared by: the optimizer's, the augmentation's and train's own values, each by its key."""
-    values: dict[str, bool | float | str] = {}
-
-    def add(prefix: str, node: Any) -> None:
-        for item in fields(node):
-            value = getattr(node, item.name)
-            if is_dataclass(value):
-                add(f"{prefix}{item.name}.", value)
-            elif not item.metadata.get("untracked"):
-                shown = value.value if isinstance(value, Enum) else value
-                values[f"{prefix}{item.name}"] = shown if isinstance(shown, bool | int | float) else str(shown)
-
-    add("", config)
-    for number, phase in enumerate(config.phases):
-        add(f"phases.{number}.", phase)
-    del values["phases"]
-    return values

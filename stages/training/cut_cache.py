@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from slimline.pipeline.memo import Memo
-from slimline.pipeline.progress import progress
 from slimline.pipeline.signals import stopped
 from slimline.stages.backend.hardware import bfloat16_rewriting
 from slimline.stages.backend.tensorflow import tf
@@ -25,6 +24,7 @@ from slimline.stages.images.batches import run_prepared
 from slimline.stages.images.preprocessing import Preprocessing
 from slimline.stages.networks.graphs.symbolic import Symbolic
 from slimline.stages.training.config import CacheConfig, Switch
+from slimline.stages.training.progress import views_progress
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def cached_views(
     records, prepare = _with_views(photos, missing), view_of(wanted, augmentation, seed)
     with (
         bfloat16_rewriting(config.bfloat16 is Switch.always),
-        progress("computing what lies below the cut", len(missing), "views") as advance,
+        views_progress(len(missing)) as advance,
         cache.writing() as add,
     ):
         for outputs, others in run_prepared(run, records, prepare, config.batch_size) if missing else ():

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slimline.pipeline.errors import UserError
-
-if TYPE_CHECKING:
-    from slimline.stages.training.phase import PhaseRun
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.training.job import Job
+from slimline.stages.training.optimizers import Optimizer
+from slimline.stages.training.phase import Phase
+from slimline.stages.training.schedule_config import Schedule
+from slimline.stages.training.trainer import PhaseTrainer
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +73,14 @@ def smoothed(losses: Sequence[float]) -> list[float]:
     return found
 
 
-def find_learning_rate(run: PhaseRun, folder: Path) -> float:
-    """Test the rates on a phase's own batches, write the trials to `learning_rate_<phase>.parquet`, and suggest one."""
+def find_learning_rate(job: Job, phase: Phase) -> float:
+    """Test the rates on a phase's own batches, write the trials to `learning_rate_<phase>.parquet`, and suggest one.
+
+    Raises:
+        UserError: there are too few steps to tell.
+    """
     losses: list[float] = []
-    for loss in run.losses_at(rates()):
+    for loss in losses_at(job, phase, rates()):
         losses.append(loss)
         average = smoothed(losses)
         if not math.isfinite(loss) or average[-1] > HOPELESS * min(average):
@@ -82,6 +89,30 @@ def find_learning_rate(run: PhaseRun, folder: Path) -> float:
     trials = [Trial(rate, loss) for rate, loss in zip(rates(), smoothed(finite), strict=False)]
     suggested = suggest(trials)
     table = {"learning_rate": [trial.rate for trial in trials], "loss": [trial.loss for trial in trials]}
-    pq.write_table(pa.table(table), folder / f"learning_rate_{run.name}.parquet")
-    log.info("train     %s: the loss falls fastest at a learning rate of %.2g", run.name, suggested)
+    pq.write_table(pa.table(table), job.folder / f"learning_rate_{phase.name}.parquet")
+    log.info("train     %s: the loss falls fastest at a learning rate of %.2g", phase.name, suggested)
     return suggested
+
+
+def losses_at(job: Job, phase: Phase, rates: Sequence[float]) -> Iterator[float]:
+    """Train from the phase's beginning with one rate after another, a step each, and yield the losses.
+
+    A trainer of its own does so: the phase's weights stay as they are.
+    """
+    rate = tf.Variable(1.0)
+    config = replace(
+        job.config.optimizer, learning_rate=1.0, schedule=Schedule.constant, warmup_epochs=0.0, ema_decay=0.0
+    )
+
+    def optimizer(variables: Mapping[str, Any]) -> Optimizer:
+        decay = phase.config.weight_decay
+        return Optimizer(config, variables, phase.steps, len(rates), factor=rate, weight_decay=decay)
+
+    own = phase.trainer
+    trainer = PhaseTrainer(own.network, phase.begin, optimizer, own.settings, own.scale)
+    for epoch in range(math.ceil(len(rates) / phase.steps)):
+        order = phase.order(epoch=epoch)[: len(rates) - epoch * phase.steps]
+        for step, inputs in enumerate(phase.training.batches(order, epoch)):
+            number = epoch * phase.steps + step
+            rate.assign(rates[number])
+            yield trainer.run_step(inputs, tf.constant(phase.training.labels[order[step]]), number).loss

@@ -1,145 +1,231 @@
-"""Training as a whole: its phases in turn, each from where the one before it was best."""
+"""How a training runs, from top to bottom: phases, epochs and steps; validation, checkpoints, and where it stops."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import math
+import shutil
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.memo import Memo
+from slimline.pipeline.signals import heeding_signals, stopped
 from slimline.stages.backend.hardware import bfloat16_rewriting
-from slimline.stages.models.card import Card
+from slimline.stages.models.card import Card, write_card
 from slimline.stages.networks.architectures.heads import SCOPE
-from slimline.stages.networks.weights.restore import in_scopes
-from slimline.stages.training.config import PhaseConfig, Switch, TrainConfig
-from slimline.stages.training.history import History
-from slimline.stages.training.network import PhaseNetwork, phase_network
-from slimline.stages.training.optimizer_config import check_scopes
-from slimline.stages.training.state import TrainState
+from slimline.stages.networks.weights.checkpoint import write_checkpoint
+from slimline.stages.scoring.logits_file import write_logits
+from slimline.stages.training.config import BatchNorm, Keep, Switch, TrainConfig
+from slimline.stages.training.display import PhaseDisplay, TrainingDisplay, training_display
+from slimline.stages.training.history import add_epoch, write_history
+from slimline.stages.training.job import Job, make_job
+from slimline.stages.training.learning_rate_finder import find_learning_rate
+from slimline.stages.training.phase import Phase, make_phase, settle_statistics
+from slimline.stages.training.state import TrainState, clear_when_full
 
 log = logging.getLogger(__name__)
 
-Features = Mapping[str, tuple[NDArray[np.float32], NDArray[np.int64]]]
+DIVERGED, HOPELESS = 20.0, 100.0
+"""A loss diverges that is 20 times the best epoch's and that of naming classes at random, or 100 times this one."""
 
 
-@dataclass
-class Job:
-    """What a training's phases share.
-
-    `initial` holds the assembled model's variables by name, `features` train's and validation's features and labels
-    where a phase wants them. `signal()` tells whether one came that ends the work, and which; `folder` is the
-    artifact's. `examples` and `seconds` add up what was trained on in this process, and for how long; `validated` is in
-    the end what the best weights make of the validation photos: logits [count, classes] and labels [count].
-    """
-
-    config: TrainConfig
-    card: Card
-    ingest: Path
-    initial: Mapping[str, Any]
-    features: Features
-    memo: Memo
-    state: TrainState
-    history: History
-    signal: Callable[[], int | None]
-    folder: Path
-    examples: int = 0
-    seconds: float = 0.0
-    validated: tuple[NDArray[np.float32], NDArray[np.int64]] = field(init=False)
-    class_weights: NDArray[np.float32] | None = field(init=False)
-    networks: list[PhaseNetwork] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Check the whole config against the network and the classes, and cut the network for each phase.
-
-        Raises:
-            UserError: a scope names no variable, or a weight no class.
-        """
-        self.class_weights = _class_weights(self.config, self.card.labels)
-        check_scopes(self.config.optimizer, list(self.initial))
-        self.networks = [
-            self.network(phase, on_features=self.config.on_features(number))
-            for number, phase in enumerate(self.config.phases)
-        ]
-
-    def network(self, phase: PhaseConfig, *, on_features: bool = False, cut: bool = True) -> PhaseNetwork:
-        """Make a phase's network, fused as the config has it; see `phase_network`."""
-        return phase_network(
-            self.card,
-            phase,
-            [name for name in self.initial if in_scopes(name, [SCOPE])],
-            fuse=self.config.fused.batch_norm is Switch.always,
-            pointwise=self.config.fused.pointwise is Switch.always,
-            on_features=on_features,
-            cut=cut,
-        )
-
-    def steps_left(self, photos: int) -> list[tuple[str, int]]:
-        """Return each phase's name and how many steps it has yet to do at most, by the number of training photos."""
-        position, names, left = self.state.position, self.config.phase_names(), []
-        for number, phase in enumerate(self.config.phases):
-            steps = photos // min(phase.batch_size or self.config.batch_size, photos)
-            done = position.epoch * steps + position.step if number == position.phase else 0
-            left.append((names[number], 0 if number < position.phase else phase.epochs * steps - done))
-        return left
-
-    def changed(self, number: int) -> list[str]:
-        """Name the variables that the phases up to one, and that one, change."""
-        return list(dict.fromkeys(name for network in self.networks[: number + 1] for name in network.changing()))
-
-    def facts(self) -> dict[str, Any]:
-        """Return what is worth knowing of the training."""
-        best, rows = self.state.position.best, self.history.rows
-        facts = {
-            "validation_top1": best["validation_accuracy"],
-            "validation_loss": best["validation_loss"],
-            "epochs": len(rows),
-            "best_epoch": best["epoch"],
-        }
-        if self.state.position.gap is not None:
-            facts["batch_norm_gap"] = self.state.position.gap
-        if self.seconds:
-            facts["examples_per_second"] = self.examples / self.seconds
-        return facts
-
-
-def _class_weights(config: TrainConfig, labels: list[str]) -> NDArray[np.float32] | None:
-    if not config.class_weights:
-        return None
-    for name in config.class_weights:
-        if name not in labels:
-            raise UserError(
-                f"train.class_weights names {name!r}, which is no class of these photos.",
-                f"The classes are: {', '.join(labels[:20])}{', ...' if len(labels) > 20 else ''}.",
-            )
-    return np.array([config.class_weights.get(name, 1.0) for name in labels], np.float32)
-
-
-def train_phases(job: Job, bar: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run the phases that are left; return the best and the last weights, by name, for features as the base gives them.
+def run_training(
+    config: TrainConfig, out: Path, *, ingest: Artifact, head: Artifact, features: Artifact | None, memo: Memo
+) -> Facts:
+    """Train from where a killed training in `out` was, or from the beginning, and write the artifact.
 
     Raises:
-        UserError: the loss is no number or grows without bounds, or the disk is full.
+        UserError: a scope or a class isn't there, the loss is no number or grows without bounds, the disk is full.
         Stopped: a signal came; a checkpoint is kept.
     """
-    from slimline.stages.training.phase import PhaseRun
+    state = TrainState(out / "state")
+    with clear_when_full(out / "state"):
+        with heeding_signals() as signal:
+            job = make_job(config, out, ingest=ingest, head=head, features=features, memo=memo, signal=signal)
+            with training_display(job, state.position, ingest.facts["train"]) as display:
+                trained = train_phases(job, state, display)
+                facts = training_facts(state)
+                display.end(state.position, facts)
+        write_history(out / "history.parquet", state.position.rows)
+        write_logits(out / "validation.parquet", trained.logits, trained.labels, job.card.labels)
+        write_checkpoint(out / "best.ckpt", {**job.initial, **trained.best})
+        write_checkpoint(out / "last.ckpt", {**job.initial, **trained.last})
+        write_card(out, job.card)
+    shutil.rmtree(out / "state")
+    return facts
 
-    state = job.state
-    best = {**job.initial, **(state.best_values() if state.position.best_state else {})}
+
+class Trained(NamedTuple):
+    """What training comes to.
+
+    The best and the last weights, by name, for features as the base gives them; and what the best make of the
+    validation photos: logits [count, classes] and labels [count].
+    """
+
+    best: dict[str, Any]
+    last: dict[str, Any]
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+def train_phases(job: Job, state: TrainState, display: TrainingDisplay) -> Trained:
+    """Run the phases that are left, each from the best weights of the one before."""
+    position = state.position
+    best = {**job.initial, **(state.best_values() if position.best_state else {})}
     last: dict[str, Any] = {}
     if state.resumed:
-        log.info("train     goes on in phase %d, epoch %d", state.position.phase + 1, state.position.epoch + 1)
+        log.info("train     goes on in phase %d, epoch %d", position.phase + 1, position.epoch + 1)
     with bfloat16_rewriting(job.config.fused.bfloat16 is Switch.always):
-        for number in range(state.position.phase, len(job.config.phases)):
-            run = PhaseRun(job, number, best, bar)
-            run.train()
-            last = {**best, **run.trainer.weights()}
-            best = run.finish()
-    first = f"{SCOPE}/{'fc_1' if (job.card.head or {}).get('widths') else 'Logits'}/weights"
-    scale = np.float32(state.position.scale)  # what the head's features were multiplied by goes into its first weights
-    return {**best, first: best[first] * scale}, {**last, first: last[first] * scale}
+        for number in range(position.phase, len(job.config.phases)):
+            phase = make_phase(job, number, best)
+            if position.in_phase:
+                phase.trainer.restore(state.values())
+            else:
+                position.best = {}
+                if job.config.find_learning_rate:
+                    find_learning_rate(job, phase)
+            shown = display.phase(phase, position)
+            train_phase(job, phase, state, shown)
+            last = phase.weights()
+            best = best_weights(phase, state)
+            shown.end(position.epochs_done)
+            if number + 1 < len(job.config.phases):
+                position.end_phase(phase.steps)
+                state.save(phase.trainer.state())
+        # The last checkpoint stays until all is written: with it `last` can be made again.
+        phase.trainer.set_weights(best)
+        logits = phase.validation.logits()
+    scale = np.float32(job.scale)
+    best, last = (_for_plain_features(weights, job.card, scale) for weights in (best, last))
+    return Trained(best, last, logits, phase.validation.labels)
+
+
+def train_phase(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) -> None:
+    """Train to the last epoch, or until validation gets no better for `train.patience_epochs`."""
+    position = state.position
+    with shown:
+        while position.epoch < phase.config.epochs and not job.signal():
+            if position.best and position.epochs_done - position.best["epoch"] >= job.config.patience_epochs:
+                break
+            train_epoch(job, phase, state, shown)
+            end_epoch(job, phase, state, shown)
+    stop_when_asked(job, phase, state)
+
+
+def train_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) -> None:
+    """Take the steps that are left of an epoch; between them, checkpoints are written and signals are heeded."""
+    position = state.position
+    began = time.perf_counter()
+    shown.begin_epoch()
+    for sums, steps in phase.train(position.epoch, position.step):
+        if sums.bad_step is not None:
+            step = sums.bad_step % phase.steps + 1
+            raise diverged(job, phase, state, f"The training loss is no number in step {step}", sums.bad_step)
+        position.count(steps, sums.loss, sums.hits, sums.norm)
+        state.examples += steps * phase.batch
+        shown.steps(position, steps, sums)
+        stop_when_asked(job, phase, state)
+        state.save_when_due(job.config.checkpoint_seconds, phase.trainer.state)
+    state.seconds += time.perf_counter() - began
+
+
+def end_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) -> None:
+    """Validate what an epoch came to, note it in the history, and keep its weights if they are the best."""
+    position, last_step = state.position, (state.position.epoch + 1) * phase.steps - 1
+    loss = position.loss_sum / phase.steps
+    usual = min((row["loss"] for row in position.rows if row["phase"] == phase.name), default=loss)
+    if loss > HOPELESS * job.chance_loss() or loss > DIVERGED * max(usual, job.chance_loss()):
+        what = f"The training loss is {loss:.3g}, after {usual:.3g} at best, by the end"
+        raise diverged(job, phase, state, what, last_step)
+    logits = phase.validation.logits()
+    measures = {
+        "loss": loss,
+        "accuracy": position.hits_sum / phase.steps,
+        "learning_rate": phase.rate(position.epoch * phase.steps),
+        "gradient_norm": position.norm_sum / phase.steps,
+        **phase.validation.scores(logits),
+    }
+    if not math.isfinite(measures["validation_loss"]):  # the last step's update can be what spoils the weights
+        raise diverged(job, phase, state, "The validation loss is no number at the end", last_step)
+    phase.trainer.optimizer.end_epoch(measures["validation_loss"])
+    position.end_epoch()
+    add_epoch(position.rows, phase=phase.name, epoch=position.epochs_done, **measures)
+    keeps_last, best = job.config.keep is Keep.last, position.best
+    if keeps_last or not best or measures["validation_loss"] < best["validation_loss"]:
+        position.best = {"epoch": position.epochs_done, **measures}
+        save_best(phase, state, phase.weights())
+        shown.best(position.epochs_done, logits)
+    shown.epoch(position.epochs_done, measures)
+    state.save_when_due(job.config.checkpoint_seconds, phase.trainer.state)
+
+
+def best_weights(phase: Phase, state: TrainState) -> dict[str, Any]:
+    """Return all weights as they were after the phase's best epoch; statistics that it moved are settled and kept."""
+    best = {**phase.begin, **state.best_values()}
+    if phase.config.batch_norm is not BatchNorm.frozen:
+        settled, scores, state.position.gap = settle_statistics(phase, best)
+        state.position.best.update(scores)
+        best = {**best, **settled}
+        save_best(phase, state, best)
+    return best
+
+
+def save_best(phase: Phase, state: TrainState, weights: Mapping[str, Any]) -> None:
+    """Keep what differs from the initial weights, whichever phase changed it: the next phase begins with all."""
+    state.save_best({name: weights[name] for name in phase.changed})
+
+
+def stop_when_asked(job: Job, phase: Phase, state: TrainState) -> None:
+    """Write a checkpoint and stop, if a signal came.
+
+    Raises:
+        Stopped: one did.
+    """
+    if number := job.signal():
+        state.save(phase.trainer.state())
+        position = state.position
+        raise stopped(
+            number,
+            f"in phase {phase.number + 1} ({phase.name}), epoch {position.epoch + 1}, step {position.step + 1}."
+            " A checkpoint is kept.",
+        )
+
+
+def diverged(job: Job, phase: Phase, state: TrainState, what: str, step: int) -> UserError:
+    """Return the error that ends a training out of bounds; `step` counts from 0 over the phase's epochs."""
+    return UserError(
+        f"{what} of epoch {state.position.epoch + 1} of phase {phase.number + 1} ({phase.name}),"
+        f" at a learning rate of {phase.rate(step):g}.",
+        "The last good checkpoint is kept. "
+        f"train.optimizer.learning_rate={job.config.optimizer.learning_rate:g} or the phase's "
+        "learning_rate_factor is too large here: try a tenth of it.",
+    )
+
+
+def training_facts(state: TrainState) -> Facts:
+    """Return what is worth knowing of the training."""
+    best = state.position.best
+    facts = {
+        "validation_top1": best["validation_accuracy"],
+        "validation_loss": best["validation_loss"],
+        "epochs": len(state.position.rows),
+        "best_epoch": best["epoch"],
+    }
+    if state.position.gap is not None:
+        facts["batch_norm_gap"] = state.position.gap
+    if state.seconds:
+        facts["examples_per_second"] = state.examples / state.seconds
+    return facts
+
+
+def _for_plain_features(weights: Mapping[str, Any], card: Card, scale: np.float32) -> dict[str, Any]:
+    """Multiply the head's first weights by what its features were multiplied by in training."""
+    first = f"{SCOPE}/{'fc_1' if (card.head or {}).get('widths') else 'Logits'}/weights"
+    return {**weights, first: weights[first] * scale}

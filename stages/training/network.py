@@ -16,7 +16,6 @@ from slimline.stages.networks.graphs.symbolic import Symbolic, find_cut, lower_p
 from slimline.stages.networks.weights.restore import in_scopes, some_names
 from slimline.stages.training.config import ALL, HEAD, UPPER, UPWARDS, BatchNorm, PhaseConfig
 
-ACTIVATIONS = ("Relu", "Relu6", "Swish", "Tanh", "Elu", "LeakyRelu")
 MOST_NEAR = 3
 
 
@@ -66,11 +65,6 @@ class PhaseNetwork(NamedTuple):
     def changing(self) -> list[str]:
         """Name the variables that a phase changes: those that it trains, and kept statistics that it moves."""
         return [*self.trainable, *(name for one in self.statistics for name in one[:2])]
-
-    def activations(self) -> list[str]:
-        """Name the outputs of the activation functions above the cut, the lowest first."""
-        nodes = self.evaluated.graph_def.node if self.evaluated else []
-        return [f"{node.name}:0" for node in nodes if node.op in ACTIVATIONS]
 
 
 def phase_network(

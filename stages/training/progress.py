@@ -6,11 +6,13 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # rich takes 0.1 s to import
+from slimline.pipeline.progress import Advance, progress
+
+if TYPE_CHECKING:  # rich takes 0.1 s to import, and only a terminal wants it
     from rich.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -162,6 +164,11 @@ def training_progress(
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=None))
     with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
         yield TrainingProgress(pace, bar)
+
+
+def views_progress(total: int) -> AbstractContextManager[Advance]:
+    """Show how many views of photos have gone through what lies below the cut; see `progress`."""
+    return progress("computing what lies below the cut", total, "views")
 
 
 def duration(seconds: float) -> str:

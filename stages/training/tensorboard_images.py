@@ -10,8 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from slimline.stages.training.tensorboard import TensorBoard
+
 FONT = Path(__file__).with_name("fonts") / "DejaVuSans.ttf"
 """DejaVu Sans comes with this package: Pillow's own font has no accents and no other alphabets."""
+
+MOST_CLASSES_DRAWN = 60
+"""With more, a confusion matrix can't be read any longer."""
 
 FONT_PX = 14
 MOST_CHARACTERS = 24
@@ -19,6 +24,21 @@ MARGIN_PX = 8
 TITLE_PX = 24
 DARK, GREY, WHITE = (30, 30, 30), (214, 214, 214), (255, 255, 255)
 FULL_BLUE = (8, 48, 107)
+
+
+def write_augmented(board: TensorBoard, epoch: int, images: NDArray[np.float32]) -> None:
+    """Write examples of augmented images, [count, height, width, 3] in [0, 1], as `augmented`."""
+    board.images(epoch, "augmented", np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8))
+
+
+def write_confusion(
+    board: TensorBoard, epoch: int, labels: Sequence[str], targets: NDArray[np.int64], guesses: NDArray[np.int64]
+) -> None:
+    """Write the confusion matrix of true and guessed classes' numbers [count]; with more than 60 classes, nothing."""
+    classes = len(labels)
+    if classes <= MOST_CLASSES_DRAWN:
+        matrix = np.bincount(targets * classes + guesses, minlength=classes**2).reshape(classes, classes)
+        board.images(epoch, "confusion_matrix", confusion_picture(matrix, labels)[np.newaxis])
 
 
 def confusion_picture(matrix: NDArray[Any], labels: Sequence[str]) -> NDArray[np.uint8]:

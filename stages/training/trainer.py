@@ -50,7 +50,7 @@ class PhaseTrainer:
         scale: float,
     ) -> None:
         """Make the variables; `optimizer(variables)` makes the optimizer of those that are trained."""
-        self._network, self._settings, self._scale = network, settings, scale
+        self.network, self.settings, self.scale = network, settings, scale
         self.variables = {
             name: tf.Variable(values[name], trainable=name in network.trainable) for name in network.names
         }
@@ -97,22 +97,6 @@ class PhaseTrainer:
         run = self._batch_mode if batch_mode else self._logits
         return np.concatenate([run_padded(run, inputs, batch_size).numpy() for inputs in batches])
 
-    def activations(self, inputs: Any) -> dict[str, NDArray[np.float32]]:
-        """Run a batch: the outputs of the activation functions above the cut, by operation, and the logits."""
-        names = self._network.activations()
-
-        def run(inputs: Any) -> tuple[Any, list[Any]]:
-            return self._network.logits(inputs, self._reads(averaged=True), self._scale, wanted=names)
-
-        logits, found = tf.function(run, autograph=False)(inputs)
-        outputs = {name.partition(":")[0]: value.numpy() for name, value in zip(names, found, strict=True)}
-        return {**outputs, "Logits": logits.numpy()}
-
-    def graph(self, inputs: Any) -> Any:
-        """Return the step on such a batch as a concrete function."""
-        targets = tf.zeros(len(inputs), tf.int64)
-        return self.step.get_concrete_function(inputs, targets, tf.constant(0))
-
     def recalibrate(self, batches: Iterator[Any]) -> None:
         """Set the kept statistics to the mean of those of many batches."""
         totals: Sequence[NDArray[Any]] = []
@@ -122,23 +106,24 @@ class PhaseTrainer:
             found = [tensor.numpy().astype(np.float64) for tensor in measure(inputs)]
             totals = [total + one for total, one in zip(totals, found, strict=True)] if count else found
             count += 1
-        kept = [name for one in self._network.statistics for name in one[:2]]
+        kept = [name for one in self.network.statistics for name in one[:2]]
         for name, total in zip(kept, totals, strict=True):
             self.variables[name].assign(total / count)
 
     def _measured(self, inputs: Any) -> list[Any]:
-        return self._network.logits(inputs, self._reads(), self._scale, training=True)[1]
+        return self.network.logits(inputs, self.reads(), self.scale, training=True)[1]
 
-    def _reads(self, averaged: bool = False) -> dict[str, Any]:
+    def reads(self, averaged: bool = False) -> dict[str, Any]:
+        """Return tensors of the variables' values, by name: with `averaged`, their averages where these are kept."""
         kept = {**self.variables, **(self.optimizer.averages() if averaged else {})}
         return {name: kept[name].read_value() for name in self.variables}
 
     def _plain_logits(self, inputs: Any) -> Any:
-        return self._network.logits(inputs, self._reads(averaged=True), self._scale)[0]
+        return self.network.logits(inputs, self.reads(averaged=True), self.scale)[0]
 
     def _batch_logits(self, inputs: Any) -> Any:
-        reads = self._reads(averaged=True)
-        return self._network.logits(inputs, reads, self._scale, training=True)[0]
+        reads = self.reads(averaged=True)
+        return self.network.logits(inputs, reads, self.scale, training=True)[0]
 
     def _many_steps(self, inputs: Any, targets: Any, order: Any, first_step: Any) -> tuple[Any, ...]:
         def one_step(index: Any, bad: Any, *sums: Any) -> tuple[Any, ...]:
@@ -153,23 +138,23 @@ class PhaseTrainer:
         return *sums, bad
 
     def _step(self, inputs: Any, targets: Any, step: Any) -> tuple[Any, Any, Any]:
-        settings = self._settings
+        settings = self.settings
         wanted = tf.one_hot(targets, settings.classes)
         if settings.mixup:
             part = _beta(settings.mixup, _seed(settings.seed + 1, step))
             inputs, wanted = (part * one + (1 - part) * tf.reverse(one, [0]) for one in (inputs, wanted))
         smooth = settings.label_smoothing
         smoothed = wanted * (1 - smooth) + smooth / settings.classes
-        reads = self._reads()
+        reads = self.reads()
         seed = _seed(settings.seed, step)
-        logits, measured = self._network.logits(inputs, reads, self._scale, training=True, dropout_seed=seed)
+        logits, measured = self.network.logits(inputs, reads, self.scale, training=True, dropout_seed=seed)
         losses = tf.nn.softmax_cross_entropy_with_logits(smoothed, logits)
         if settings.class_weights is not None:
             losses *= tf.linalg.matvec(wanted, settings.class_weights)
         loss = tf.reduce_mean(losses)
         gradients = tf.gradients(loss, [reads[name] for name in self.trained])
         norm = self.optimizer.apply(dict(zip(self.trained, gradients, strict=True)), tf.cast(step, tf.float32))
-        kept = [self.variables[name] for one in self._network.statistics for name in one[:2]]
+        kept = [self.variables[name] for one in self.network.statistics for name in one[:2]]
         for variable, found in zip(kept, measured, strict=True):
             variable.assign_sub((1 - settings.batch_norm_decay) * (variable - found))
         hits = tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == tf.argmax(wanted, 1), tf.float32))

@@ -19,9 +19,8 @@ from slimline.stages.data.storing.photos import Photos
 from slimline.stages.images.augmentation_config import CropConfig
 from slimline.stages.images.preprocessing import preprocess
 from slimline.stages.models.card import freeze_classifier, read_card
-from slimline.stages.networks.weights import checkpoint
-from slimline.stages.networks.weights.checkpoint import read_checkpoint
-from slimline.stages.training import cut_cache
+from slimline.stages.networks.weights.checkpoint import read_checkpoint, write_checkpoint
+from slimline.stages.training import cut_cache, loop
 from slimline.stages.training import state as train_state
 from slimline.stages.training.config import BatchNorm, Keep, Switch
 from slimline.stages.training.trainer import PhaseTrainer, Sums
@@ -386,15 +385,15 @@ def test_killed_where_only_phases_ends_were_kept_it_ends_on_the_same_bits(toys, 
 
 def test_killed_after_its_last_step_it_ends_on_the_same_bits(toys, undisturbed, monkeypatch):
     wanted, facts, _ = undisturbed["cut"]
-    write, out = checkpoint.write_checkpoint, toys.out()
+    out = toys.out()
 
     def killed(prefix, values):
         if prefix.name == "last.ckpt":
             raise Killed
-        write(prefix, values)
+        write_checkpoint(prefix, values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_checkpoint", killed)
+        patch.setattr(loop, "write_checkpoint", killed)
         with pytest.raises(Killed):
             toys.train(TRAININGS["cut"], out)
     ended = toys.train(TRAININGS["cut"], out)
@@ -500,14 +499,13 @@ FULL = [
 @pytest.mark.parametrize("at", ["state", "best.ckpt"])
 def test_a_full_disk_is_said_and_once_there_is_room_it_goes_on(toys, undisturbed, monkeypatch, error, at):
     out, calls = toys.out(), []
-    owner = train_state if at == "state" else checkpoint
-    write = checkpoint.write_checkpoint
+    owner = train_state if at == "state" else loop
 
     def full(prefix, values):
         calls.append(prefix)
         if len(calls) > (4 if at == "state" else 0):
             raise error
-        write(prefix, values)
+        write_checkpoint(prefix, values)
 
     wanted = replace(TRAININGS["head"], checkpoint_seconds=0.0)
     with monkeypatch.context() as patch:

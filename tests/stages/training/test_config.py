@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,10 @@ import pytest
 from slimline.pipeline.errors import UserError
 from slimline.stages.images.augmentation_config import AugmentationConfig, CropConfig
 from slimline.stages.training.config import (
-    BatchNorm,
     CacheConfig,
     PhaseConfig,
     TrainConfig,
-    hyperparameters,
 )
-from slimline.stages.training.optimizer_config import AdamConfig
 
 ROOT = Path(__file__).parents[3]
 
@@ -104,26 +100,6 @@ def test_an_augmented_head_reads_photos(augment, augmentation, augmented):
 def test_what_makes_no_sense_is_refused_with_its_value(make, said):
     with pytest.raises(UserError, match=re.escape(said)):
         make()
-
-
-def test_runs_are_compared_by_flat_values_without_those_that_do_not_count():
-    config = TrainConfig(
-        optimizer=AdamConfig(learning_rate=0.25),
-        phases=[*phases(["head"], epochs=3), *phases(["all"], batch_norm=BatchNorm.update)],
-        network="mobilenet_v1",
-        seed=7,
-    )
-    values = hyperparameters(config)
-    assert values["optimizer.learning_rate"] == 0.25
-    assert values["optimizer.schedule"] == "cosine"
-    assert values["phases.0.epochs"] == 3
-    assert values["phases.1.trainable"] == "['all']"
-    assert values["phases.1.batch_norm"] == "update"
-    assert values["seed"] == 7
-    assert not {"phases", "checkpoint_seconds", "profile_steps"} & set(values)
-    assert {type(value) for value in values.values()} <= {bool, int, float, str}
-    slower = replace(config, checkpoint_seconds=99.0, profile_steps=3)
-    assert hyperparameters(slower) == values
 
 
 def test_configs_are_made_without_tensorflow():

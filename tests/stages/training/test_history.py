@@ -1,52 +1,21 @@
-"""What training writes: the table read back, and TensorBoard's files as TensorBoard reads them."""
+"""The table of epochs: its rows, and what is read back from its file."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from sklearn.metrics import precision_score, recall_score
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams import metadata as hparams
-from tensorboard.plugins.pr_curve import metadata as curves
 
-from slimline.stages.backend.tensorflow import tf
-from slimline.stages.training.history import History
-from slimline.stages.training.tensorboard_images import confusion_picture
+from slimline.stages.training.history import add_epoch, write_history
 
-LABELS = ["daisy", "rose", "tulip"]
 MEASURES = {"loss": 0.5, "accuracy": 0.75, "validation_loss": 0.625, "validation_accuracy": 0.5}
 
 
-@pytest.fixture
-def history(tmp_path):
-    return History(tmp_path / "logs", LABELS)
-
-
-@pytest.fixture
-def read(history, tmp_path):
-    """Close the history, and read what lies in its logs."""
-
-    def reader(inside="."):
-        history.write(tmp_path / "history.parquet")
-        events = EventAccumulator(str(tmp_path / "logs" / inside), size_guidance={"tensors": 0})
-        return events.Reload()
-
-    return reader
-
-
-def values(events, tag):
-    return [(event.step, tf.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
-
-
-def plugin(events, tag):
-    return events.SummaryMetadata(tag).plugin_data.plugin_name
-
-
-def test_the_table_has_a_row_an_epoch_and_null_where_a_phase_measures_nothing(history, tmp_path):
-    history.add(phase="head", epoch=1, **MEASURES)
-    history.add(phase="blocks", epoch=2, **MEASURES, gradient_norm=np.float32(0.25))
-    history.write(tmp_path / "history.parquet")
+def test_the_table_has_a_row_an_epoch_and_null_where_a_phase_measures_nothing(tmp_path):
+    rows = []
+    add_epoch(rows, phase="head", epoch=1, **MEASURES)
+    add_epoch(rows, phase="blocks", epoch=2, **MEASURES, gradient_norm=np.float32(0.25))
+    write_history(tmp_path / "history.parquet", rows)
     table = pq.read_table(tmp_path / "history.parquet")
     assert table.to_pylist() == [
         {"phase": "head", "epoch": 1, **MEASURES, "gradient_norm": None},
@@ -54,179 +23,14 @@ def test_the_table_has_a_row_an_epoch_and_null_where_a_phase_measures_nothing(hi
     ]
 
 
-def test_an_interrupted_training_is_taken_up_again(history, tmp_path):
-    history.add(phase="head", epoch=1, loss=0.5)
-    resumed = History(tmp_path / "logs", LABELS, history.rows)
-    resumed.add(phase="head", epoch=2, loss=0.25)
-    assert resumed.rows == [
+def test_an_epoch_comes_after_the_last_one():
+    rows = [{"phase": "head", "epoch": 1, "loss": 0.5}]
+    add_epoch(rows, phase="head", epoch=2, loss=np.float32(0.25))
+    assert rows == [
         {"phase": "head", "epoch": 1, "loss": 0.5},
         {"phase": "head", "epoch": 2, "loss": 0.25},
     ]
-    assert len(history.rows) == 1
+    assert type(rows[1]["loss"]) is float  # as JSON has it
     with pytest.raises(ValueError, match="after epoch 2"):
-        resumed.add(phase="head", epoch=2, loss=0.125)
-
-
-def test_an_epoch_shows_before_training_ends(history, tmp_path):
-    history.add(phase="head", epoch=1, loss=0.5)
-    events = EventAccumulator(str(tmp_path / "logs")).Reload()
-    assert values(events, "loss") == [(1, 0.5)]
-
-
-def test_epochs_and_steps_are_scalars(history, read):
-    for epoch in (1, 2):
-        history.add(phase="head", epoch=epoch, loss=1 / epoch)
-    history.step(7, loss=0.5, learning_rate=0.125)
-    events = read()
-    assert values(events, "loss") == [(1, 1.0), (2, 0.5)]
-    assert values(events, "step/loss") == [(7, 0.5)]
-    assert values(events, "step/learning_rate") == [(7, 0.125)]
-    assert plugin(events, "loss") == plugin(events, "step/loss") == "scalars"
-
-
-def test_histograms_and_sparsity(history, read):
-    numbers = np.concatenate([np.zeros(25), np.linspace(-1, 2, 75)]).astype(np.float32)
-    history.histograms(3, "weights", {"head/weights": tf.Variable(numbers.reshape(20, 5))})
-    events = read()
-    [(step, rows)] = values(events, "weights/head/weights")
-    assert step == 3
-    assert rows.shape == (30, 3)
-    assert rows[0, 0] == pytest.approx(-1)
-    assert rows[-1, 1] == pytest.approx(2)
-    for left, right, count in rows[:-1]:
-        assert count == np.sum((numbers >= left) & (numbers < right))
-    assert rows[:, 2].sum() == 100
-    assert values(events, "sparsity/weights/head/weights") == [(3, 0.25)]
-    assert plugin(events, "weights/head/weights") == "histograms"
-    assert plugin(events, "sparsity/weights/head/weights") == "scalars"
-
-
-def test_a_histogram_of_numbers_that_are_all_but_equal_or_partly_infinite(history, read):
-    one = np.float32(1)
-    history.histograms(1, "weights", {"gamma": np.array([one, np.nextafter(one, np.float32(2))])})
-    history.histograms(1, "activations", {"relu": np.array([np.inf, np.nan, 1.0, 0.0], np.float16)})
-    events = read()
-    assert values(events, "weights/gamma")[0][1][:, 2].tolist() == [1] + [0] * 28 + [1]
-    assert values(events, "activations/relu")[0][1][:, 2].sum() == 2
-    assert values(events, "not_finite/activations/relu") == [(1, 0.5)]
-    assert values(events, "sparsity/activations/relu") == [(1, 0.25)]
-    assert "not_finite/weights/gamma" not in events.Tags()["tensors"]
-
-
-def test_augmented_images_decode_to_what_was_given(history, read):
-    images = np.random.default_rng(0).integers(0, 256, [5, 8, 6, 3]) / np.float32(255)
-    history.images(2, tf.constant(images, tf.float32))
-    events = read()
-    [(step, [width, height, *encoded])] = values(events, "augmented")
-    assert (step, width, height) == (2, b"6", b"8")
-    decoded = np.stack([tf.io.decode_png(one).numpy() for one in encoded])
-    assert decoded.shape == images.shape
-    assert np.array_equal(decoded, np.rint(images * 255))
-    assert plugin(events, "augmented") == "images"
-
-
-def draw_scores(count, classes, seed=0):
-    generator = np.random.default_rng(seed)
-    targets = generator.integers(0, classes, count)
-    logits = generator.normal(size=(count, classes)) + 1.5 * np.eye(classes)[targets]
-    return targets, (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def test_precision_recall_curves_as_scikit_learn_has_them(history, read):
-    targets, probabilities = draw_scores(200, 3)
-    history.evaluation(4, targets, probabilities)
-    events = read()
-    for number, label in enumerate(LABELS):
-        tag = f"precision_recall/{label}/pr_curves"
-        [(step, rows)] = values(events, tag)
-        assert (step, rows.shape, plugin(events, tag)) == (4, (6, 201), "pr_curves")
-        content = curves.parse_plugin_metadata(events.SummaryMetadata(tag).plugin_data.content)
-        assert content.num_thresholds == 201
-        assert events.SummaryMetadata(tag).display_name == label
-        for threshold in range(0, 201, 8):
-            chosen = np.floor(probabilities[:, number] * 200) >= threshold
-            wanted = targets == number
-            assert rows[curves.TRUE_POSITIVES_INDEX, threshold] == np.sum(chosen & wanted)
-            assert rows[curves.FALSE_NEGATIVES_INDEX, threshold] == np.sum(~chosen & wanted)
-            assert rows[curves.PRECISION_INDEX, threshold] == pytest.approx(
-                precision_score(wanted, chosen, zero_division=0)
-            )
-            assert rows[curves.RECALL_INDEX, threshold] == pytest.approx(recall_score(wanted, chosen))
-
-
-def test_the_confusion_matrix_is_an_image_of_rows_true_and_columns_predicted(history, read):
-    targets = np.array([0, 0, 1, 1, 1, 2])
-    guesses = np.array([0, 1, 1, 1, 1, 1])
-    history.evaluation(1, targets, np.eye(3, dtype=np.float32)[guesses])
-    events = read()
-    [(_, [width, height, encoded])] = values(events, "confusion_matrix")
-    picture = tf.io.decode_png(encoded).numpy()
-    assert picture.shape == (int(height), int(width), 3)
-    matrix = np.array([[1, 1, 0], [0, 3, 0], [0, 1, 0]])
-    assert np.array_equal(picture, confusion_picture(matrix, LABELS))
-
-
-@pytest.mark.parametrize("labels", [LABELS, [f"a flower of a long name {number}" for number in range(40)]])
-def test_a_confusion_cell_is_as_dark_as_its_share_of_the_row(labels):
-    classes = len(labels)
-    matrix = np.zeros([classes, classes], np.int64)
-    matrix[0, 1], matrix[1, 1], matrix[1, 2] = 7, 1, 3
-    picture = confusion_picture(matrix, labels)
-    blue = np.argwhere(np.all(picture == (8, 48, 107), axis=2))
-    grey = np.all(picture == (214, 214, 214), axis=2)
-    across, down = (np.flatnonzero(grey.mean(axis=axis) > 0.3) for axis in (1, 0))  # the lines between cells
-    (top, bottom), (left, right) = across[[0, -1]], down[[0, -1]]
-    cell = (bottom - top) / classes
-    assert (right - left) / classes == pytest.approx(cell)
-    assert np.all((blue - (top, left)) // cell == (0, 1))
-    centre = (np.array([[1, 1], [1, 2], [2, 2]]) + 0.15) * cell + (top, left)  # off the count's figures
-    shades = [picture[row, column].tolist() for row, column in centre.round().astype(int)]
-    quarter, most = ([round(255 + share * (full - 255)) for full in (8, 48, 107)] for share in (0.25, 0.75))
-    assert shades == [quarter, most, [255, 255, 255]]
-    assert len(np.unique(picture[:, : left - 1])) > 10, "no labels on the left"
-    assert len(np.unique(picture[bottom + 1 :])) > 10, "no labels below"
-
-
-def test_a_label_in_another_alphabet_is_readable():
-    def label(text):
-        return confusion_picture(np.eye(2, dtype=np.int64), [text, ""])
-
-    assert not np.array_equal(label("ромашка"), label("василёк"))
-    assert not np.array_equal(label("é"), label("è"))
-
-
-@pytest.mark.parametrize(("classes", "curve_count", "image_count"), [(20, 20, 1), (21, 0, 1), (61, 0, 0)])
-def test_many_classes_have_no_curves_and_very_many_no_image(tmp_path, classes, curve_count, image_count):
-    history = History(tmp_path, [f"class {number}" for number in range(classes)])
-    history.evaluation(1, *draw_scores(300, classes))
-    history.write(tmp_path / "history.parquet")
-    events = EventAccumulator(str(tmp_path)).Reload()
-    tags = events.Tags()["tensors"]
-    assert sum(tag.startswith("precision_recall/") for tag in tags) == curve_count
-    assert tags.count("confusion_matrix") == image_count
-
-
-def test_the_graph_of_a_function(history, read):
-    function = tf.function(lambda x: tf.nn.relu(x, name="rectified"))
-    history.graph(function.get_concrete_function(tf.TensorSpec([2], tf.float32)))
-    assert "rectified" in [node.name for node in read().Graph().node]
-
-
-def test_hyperparameters_and_final_metrics_make_a_session(history, read):
-    history.add(phase="head", epoch=1, loss=0.5)
-    history.hyperparameters({"optimizer": "adam", "rate": 0.5, "batch": 64, "nesterov": True}, {"validation_top1": 0.9})
-    events = read("hyperparameters")
-
-    def content(tag):
-        return events.SummaryMetadata(tag).plugin_data.content
-
-    start = hparams.parse_session_start_info_plugin_data(content(hparams.SESSION_START_INFO_TAG))
-    assert start.hparams["optimizer"].string_value == "adam"
-    assert start.hparams["rate"].number_value == 0.5
-    assert start.hparams["batch"].number_value == 64
-    assert start.hparams["nesterov"].bool_value is True
-    end = hparams.parse_session_end_info_plugin_data(content(hparams.SESSION_END_INFO_TAG))
-    assert end.status == 1  # STATUS_SUCCESS
-    assert start.start_time_secs <= end.end_time_secs
-    assert values(events, "validation_top1") == [(1, np.float32(0.9))]
-    assert plugin(events, "validation_top1") == "scalars"
+        add_epoch(rows, phase="head", epoch=2, loss=0.125)
+    assert len(rows) == 2
