@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from filelock import FileLock
+from requests.adapters import HTTPAdapter
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress
+from urllib3.util import Retry
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.fetching.checksums import digest_like, stated_digest
@@ -30,8 +32,14 @@ from slimline.stages.fetching.partial import (
 )
 
 log = logging.getLogger(__name__)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each lost connection
 
 CHUNK_BYTES = 1 << 20
+
+# Asks again where a connection can't be made, or is lost before the answer's headers. Not after that: a cut body is
+# kept, and the next run asks for the rest (Range, If-Range). And not for an HTTP error: to wait out a server's
+# Retry-After would take longer than `reach_seconds`.
+LOST_CONNECTION = Retry(connect=2, read=2, redirect=0, status=0, other=0, backoff_factor=0.1)
 
 
 class Unreachable(Exception):
@@ -156,8 +164,11 @@ def _open(url: str, headers: dict[str, str], reach_seconds: float, stall_seconds
 
     def ask() -> None:
         try:
-            timeout = (reach_seconds, stall_seconds)
-            answer.set_result(requests.get(url, headers=headers, stream=True, timeout=timeout))
+            with requests.Session() as session:
+                for scheme in ("http://", "https://"):
+                    session.mount(scheme, HTTPAdapter(max_retries=LOST_CONNECTION))
+                timeout = (reach_seconds, stall_seconds)
+                answer.set_result(session.get(url, headers=headers, stream=True, timeout=timeout))
         except BaseException as error:  # whatever it is, it is raised below
             answer.set_exception(error)
 
