@@ -14,6 +14,7 @@ from slimline.pipeline.config import require_range
 from slimline.pipeline.content import files_below
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import stage
+from slimline.stages.captions import CLASSIFYING, PHOTOS
 from slimline.stages.data.sources.photo import EXTENSIONS
 from slimline.stages.serving.answers import FAILURES, Answers, Kind
 
@@ -107,7 +108,7 @@ def classify(config: ClassifyConfig, out: Path, *, base: Artifact | None) -> Fac
     threshold = model.threshold if config.threshold is None else config.threshold
     paths = [Path(path) for path in config.images]
     total, done, unknown = count_photos(paths), 0, 0
-    with progress("classifying", total, "photos") as advance, Answers(out, config.write) as answers:
+    with progress(CLASSIFYING, total, PHOTOS) as advance, Answers(out, config.write) as answers:
         for photo, scores in scored_photos(model, usable_photos(paths), config.batch_size):
             show = done < config.shown
             done += 1

@@ -13,6 +13,7 @@ from slimline.pipeline.config import require_range
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.progress import progress
 from slimline.pipeline.stage import stage
+from slimline.stages.captions import COMPUTING_FEATURES, IMAGES, LOOKING_FOR_KNOWN_PHOTOS
 from slimline.stages.data.splitting.config import SPLITS
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artif
     folder = memo.folder(base=base.digest, precision=config.precision.value, batch_size=config.batch_size)
     cache = PhotoCache(folder, (width,), "float32")
     total = sum(ingest.facts[split] for split in SPLITS)
-    with progress("looking for known photos", total, "images") as advance:
+    with progress(LOOKING_FOR_KNOWN_PHOTOS, total, IMAGES) as advance:
         photos = {split: read_photos(ingest.path, split, advance) for split in SPLITS}
     missing = missing_photos(photos, cache)
     computed = int(sum(marks.sum() for marks in missing.values()))
@@ -94,7 +95,7 @@ def _compute(config: FeaturesConfig, base: Path, records: Any, count: int, cache
     wanted = read_card(base).preprocessing
     with (
         bfloat16_rewriting(config.precision is Precision.bfloat16),
-        progress("computing features", count, "images") as advance,
+        progress(COMPUTING_FEATURES, count, IMAGES) as advance,
     ):
         compute_features(records, cache, wanted, bottleneck, config.batch_size, advance)
     return {"build_seconds": built - started, "images_per_second": count / (time.perf_counter() - built)}

@@ -12,6 +12,7 @@ from omegaconf import II
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.config import require_range
 from slimline.pipeline.stage import stage
+from slimline.stages.captions import CALLS, TIMING
 from slimline.stages.fusion.tables import (
     Comparison,
     compare,
@@ -157,7 +158,7 @@ def _comparisons(config: FusionsConfig, model: Model, gpus: int) -> list[Compari
         HEAD_STEP: epoch_ways(model),
     }
     calls = sum(len(ways) for ways in groups.values()) * (config.steps + 1)
-    with progress("Timing", calls, "calls") as advance:
+    with progress(TIMING, calls, CALLS) as advance:
         times = {what: time_interleaved(ways, config.steps, advance) for what, ways in groups.items()}
     auto = settle_fused(TrainConfig(network=model.card.network, seed=0), plan=False).fused
     step = times[STEP]
