@@ -42,7 +42,7 @@ def test_nothing_is_shown_without_a_terminal(monkeypatch: pytest.MonkeyPatch) ->
     ("total", "unit", "done", "steps", "shown"),
     [
         (3000, "photos", 0, [1, 999], " 1000/3000 "),
-        (None, "photos", 0, [7], " 7/? "),
+        (None, "photos", 0, [7], " 7/?"),
         (3_000_000, BYTES, 1_000_000, [200_000, 300_000], " 1.5/3.0 MB "),
         (None, BYTES, 1_000_000, [500_000], " 1.5/? MB "),
     ],
