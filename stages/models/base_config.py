@@ -9,7 +9,7 @@ from omegaconf import II, MISSING
 from slimline.pipeline.config import require_range
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import external, untracked
-from slimline.stages.images.preprocessing import Crop, Orientation, Preprocessing, Resize
+from slimline.stages.images.preprocessing_config import Crop, Orientation, Preprocessing, Resize
 from slimline.stages.networks.table import NETWORKS
 from slimline.stages.networks.weights.user_weights import IMAGENET
 

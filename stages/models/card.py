@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimline.pipeline.artifact import write_json
 from slimline.pipeline.errors import UserError
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.networks.table import NETWORKS
 from slimline.stages.networks.weights.user_weights import RANDOM
 

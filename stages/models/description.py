@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from slimline.pipeline.artifact import write_text
 from slimline.pipeline.errors import UserError
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.models.card import Card
 from slimline.stages.networks.weights.user_weights import RANDOM
 from slimline.stages.scoring.calibration import Calibration

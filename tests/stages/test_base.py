@@ -11,7 +11,7 @@ import pytest
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.base import base, find_graph, find_labels, settle_weights
-from slimline.stages.images.preprocessing import Crop, Resize
+from slimline.stages.images.preprocessing_config import Crop, Resize
 from slimline.stages.models.base_config import BaseConfig, FrozenGraphConfig, MobilenetConfig
 
 SMALL = {"network": "mobilenet_v1", "multiplier": 0.25, "size": 64}

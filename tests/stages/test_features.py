@@ -22,7 +22,7 @@ from slimline.stages.data.splitting.config import SPLITS, SplitConfig
 from slimline.stages.data.storing.features import FeaturePhotos, missing_photos, read_features
 from slimline.stages.data.storing.photo_cache import PhotoCache
 from slimline.stages.features import FeaturesConfig, Precision, features
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.ingest import ingest
 from slimline.stages.models.base_config import MobilenetConfig
 from slimline.stages.models.card import Card, write_card

@@ -17,7 +17,7 @@ from slimline.stages.backend.slim import slim
 from slimline.stages.data.config import IngestConfig, settle_source
 from slimline.stages.features import FeaturesConfig, Precision, features
 from slimline.stages.head import HeadConfig, MlpConfig, head
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.ingest import ingest
 from slimline.stages.models.card import Card, base_network, build, write_card
 from slimline.stages.networks.architectures.blocks import mobile_scope
