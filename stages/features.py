@@ -103,7 +103,8 @@ def _compute(config: FeaturesConfig, base: Path, records: Any, count: int, cache
 
 def make_bottleneck(base: Path) -> Any:
     """Return the frozen base: images [batch, side, side, 3] float32 to features [batch, width] float32."""
-    from slimline.stages.models.card import base_network, freeze_network, read_card
+    from slimline.stages.models.assemble import base_network, freeze_network
+    from slimline.stages.models.card import read_card
 
     card = read_card(base)
     return freeze_network(card, base_network(card), base / "model.ckpt")

@@ -102,7 +102,8 @@ def fusions(config: FusionsConfig, out: Path, *, base: Artifact) -> Facts:
 
 def _model(config: FusionsConfig, base: Artifact) -> Model:
     from slimline.stages.fusion.variants import Model
-    from slimline.stages.models.card import build, classifier_network, read_card, read_weights
+    from slimline.stages.models.assemble import build, classifier_network, read_weights
+    from slimline.stages.models.card import read_card
 
     labels = [f"class {number}" for number in range(config.classes)]
     card = replace(read_card(base.path), labels=labels, head={})

@@ -56,7 +56,8 @@ class MlpConfig(HeadConfig):
 @stage(schemas={"linear": HeadConfig, "mlp": MlpConfig})
 def head(config: HeadConfig, out: Path, *, base: Artifact, ingest: Artifact) -> Facts:
     """Write the assembled model's `model.ckpt`, `card.json` and `restore.json`, which names each variable once."""
-    from slimline.stages.models.card import classifier_network, initial_values, read_card, read_weights, write_card
+    from slimline.stages.models.assemble import classifier_network, initial_values, read_weights
+    from slimline.stages.models.card import read_card, write_card
     from slimline.stages.networks.weights.checkpoint import write_checkpoint
     from slimline.stages.networks.weights.restore import restore_report
 

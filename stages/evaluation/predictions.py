@@ -49,7 +49,8 @@ def by_checkpoint(
 ) -> Evaluated:
     """Write a training's best weights, in float32, as `FROZEN` and `SAVED_MODEL` into `out`, and run the latter."""
     from slimline.stages.images.batches import padded
-    from slimline.stages.models.card import classifier_network, input_shape, read_card, read_weights
+    from slimline.stages.models.assemble import classifier_network, read_weights
+    from slimline.stages.models.card import input_shape, read_card
     from slimline.stages.models.saved_model import open_saved_model, write_saved_model
     from slimline.stages.networks.graphs.folding import write_frozen
     from slimline.stages.networks.graphs.module import freeze

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
+from slimline.stages.backend.tensorflow import quiet_stderr, tf
 from slimline.stages.models.formats import LITERT, Format
+from slimline.stages.networks.graphs.folding import read_frozen
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From images [batch, side, side, 3] float32, prepared as the model wants them, to logits [batch, classes]."""
@@ -32,17 +34,12 @@ def open_runtime(one: Format, path: Path) -> Run:
 
 
 def _saved_model(path: Path) -> Run:
-    from slimline.stages.backend.tensorflow import tf
-
     loaded = tf.saved_model.load(str(path))
     signature = loaded.signatures["image"]
     return lambda images: signature(image=tf.constant(images))["logits"].numpy()
 
 
 def _frozen_graph(path: Path) -> Run:
-    from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.networks.graphs.folding import read_frozen
-
     function = read_frozen(path)
     return lambda images: function(tf.constant(images)).numpy()
 
@@ -52,8 +49,6 @@ def _litert(path: Path) -> Run:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise UserError(f"{path.name} runs by LiteRT, which isn't installed.", "pip install ai-edge-litert") from error
-    from slimline.stages.backend.tensorflow import quiet_stderr
-
     with quiet_stderr():
         interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
         interpreter.allocate_tensors()

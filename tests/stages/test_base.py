@@ -105,7 +105,8 @@ def test_weights_of_another_network_are_refused(small, tmp_path):
 
 def test_a_checkpoint_of_tensorflow_2_is_read_by_its_variables_names(small, tmp_path):
     from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.models.card import base_network, build, read_card
+    from slimline.stages.models.assemble import base_network, build
+    from slimline.stages.models.card import read_card
     from slimline.stages.networks.weights.checkpoint import read_checkpoint
 
     card, values = read_card(small), read_checkpoint(small / "model.ckpt")
@@ -125,7 +126,8 @@ def test_a_checkpoint_of_tensorflow_2_is_read_by_its_variables_names(small, tmp_
     ],
 )
 def test_a_saved_model_of_ours_gives_its_weights_back(network, options, tmp_path):
-    from slimline.stages.models.card import Card, classifier_network, freeze_classifier, read_weights
+    from slimline.stages.models.assemble import classifier_network, freeze_classifier, read_weights
+    from slimline.stages.models.card import Card
     from slimline.stages.models.saved_model import SavedModel, write_saved_model
     from slimline.stages.networks.graphs.folding import write_frozen
     from slimline.stages.networks.graphs.module import outline

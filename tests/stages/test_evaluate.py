@@ -19,7 +19,8 @@ from slimline.stages.evaluate import evaluate, settle_model
 from slimline.stages.evaluation.config import AtLeast, EvaluateConfig, Split
 from slimline.stages.images.preprocessing import preprocess
 from slimline.stages.ingest import ingest as ingest_stage
-from slimline.stages.models.card import freeze_classifier, read_card
+from slimline.stages.models.assemble import freeze_classifier
+from slimline.stages.models.card import read_card
 from slimline.stages.scoring.calibration import read_calibration
 from slimline.stages.scoring.logits_file import read_logits
 from slimline.stages.scoring.metrics import proper_scores

@@ -134,7 +134,7 @@ def spoil(material: Material, values: dict, folder: Path) -> Material:
 
 @pytest.mark.parametrize("one", list(Format))
 def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
-    from slimline.stages.models.card import read_weights
+    from slimline.stages.models.assemble import read_weights
 
     values = read_weights(trained["train"].path / "best.ckpt")
 
@@ -244,7 +244,8 @@ def test_whose_licence_a_base_is_under(weights, words):
 def test_the_saved_model_gives_features_too(toys, kind):
     """Of a model that averages mirror images, those of both, averaged."""
     from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.models.card import base_network, freeze_network, read_card
+    from slimline.stages.models.assemble import base_network, freeze_network
+    from slimline.stages.models.card import read_card
 
     made = {"ingest": toys.ingest}
     out = toys.out()

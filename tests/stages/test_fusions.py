@@ -38,7 +38,8 @@ from slimline.stages.fusion.variants import (
     update_ways,
 )
 from slimline.stages.fusions import FusionsConfig, settle_switches
-from slimline.stages.models.card import Card, build, classifier_network
+from slimline.stages.models.assemble import build, classifier_network
+from slimline.stages.models.card import Card
 from slimline.stages.networks.table import NETWORKS
 from slimline.stages.training.config import PhaseConfig, Switch
 

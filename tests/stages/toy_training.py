@@ -19,7 +19,8 @@ from slimline.stages.features import FeaturesConfig, Precision, features
 from slimline.stages.head import HeadConfig, MlpConfig, head
 from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.ingest import ingest
-from slimline.stages.models.card import Card, base_network, build, write_card
+from slimline.stages.models.assemble import base_network, build
+from slimline.stages.models.card import Card, write_card
 from slimline.stages.networks.architectures.blocks import mobile_scope
 from slimline.stages.networks.architectures.top import add_top
 from slimline.stages.networks.table import NETWORKS
