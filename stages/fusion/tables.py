@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from slimline.pipeline.artifact import write_json
 from slimline.pipeline.tables import text_table
+from slimline.stages.fusion.graph import Graphs, Operation
+from slimline.stages.fusion.timing import Timing
 from slimline.stages.training.config import Switch
-
-if TYPE_CHECKING:
-    from slimline.stages.fusion.graph import Graphs, Operation
-    from slimline.stages.fusion.timing import Timing
 
 SHOWN = (
     "Conv2d",
@@ -165,9 +166,6 @@ def write_fusions(
     notes: list[str],
 ) -> None:
     """Write both tables as Parquet, and all of it as JSON."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     switches = [row._asdict() for row in rows]
     fields = [(name, pa.string() if name in ("switch", "measured", "auto") else pa.float64()) for name in switches[0]]
     pq.write_table(pa.Table.from_pylist(switches, pa.schema(fields)), out / "switches.parquet")

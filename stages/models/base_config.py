@@ -59,6 +59,10 @@ class BaseConfig:
         native = NETWORKS[self.network].preprocessing
         return replace(native, input_px=self.size or native.input_px, orientation=self.orientation.value)
 
+    def width(self) -> float:
+        """Return the width of the network's layers, 1 where there is but one."""
+        return 1.0
+
 
 @dataclass
 class MobilenetConfig(BaseConfig):
@@ -74,6 +78,10 @@ class MobilenetConfig(BaseConfig):
                 f"base.multiplier={self.multiplier:g} is no width of {self.network}.",
                 f"It has: {', '.join(f'{one:g}' for one in allowed)}.",
             )
+
+    def width(self) -> float:
+        """Return the width of the network's layers."""
+        return self.multiplier
 
 
 @dataclass

@@ -46,7 +46,7 @@ def _frozen_graph(path: Path) -> Run:
 
 def _litert(path: Path) -> Run:
     try:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter  # for no other format
     except ImportError as error:
         raise UserError(f"{path.name} runs by LiteRT, which isn't installed.", "pip install ai-edge-litert") from error
     with quiet_stderr():
@@ -82,7 +82,7 @@ def _dequantized(values: NDArray[Any], tensor: dict[str, Any]) -> NDArray[np.flo
 
 def _onnx(path: Path) -> Run:
     try:
-        import onnxruntime
+        import onnxruntime  # optional
     except ImportError as error:
         raise UserError(
             f"{path.name} runs by ONNX Runtime, which isn't installed.", "pip install -e '.[onnx]'"
@@ -96,7 +96,7 @@ def _onnx(path: Path) -> Run:
 
 def onnx_description(path: Path) -> str | None:
     """Return what an ONNX file says of itself in its metadata, as JSON; None where it says nothing of ours."""
-    import onnxruntime
+    import onnxruntime  # optional
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     found: str | None = session.get_modelmeta().custom_metadata_map.get("slimline")

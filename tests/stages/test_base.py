@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.base import base, find_graph, find_labels, settle_weights
+from slimline.stages.base import base
 from slimline.stages.images.preprocessing_config import Crop, Resize
+from slimline.stages.models.base_choice import find_graph, find_labels, settle_weights
 from slimline.stages.models.base_config import BaseConfig, FrozenGraphConfig, MobilenetConfig
 
 SMALL = {"network": "mobilenet_v1", "multiplier": 0.25, "size": 64}
@@ -165,16 +166,13 @@ def test_a_saved_model_of_ours_gives_its_weights_back(network, options, tmp_path
 
 
 def test_the_size_is_the_users_and_weights_of_the_nearest_size_serve(monkeypatch):
-    from slimline.stages import base as stage
-
     asked = []
     monkeypatch.setattr(
         "slimline.stages.networks.weights.cache.locate",
         lambda published, **_: asked.append(published) or (published[0], Path(__file__)),
     )
-    settle = stage.settle_weights
     for size, file in ((None, "224"), (300, "224"), (170, "160"), (64, "128")):
-        settle(MobilenetConfig("mobilenet_v1", size=size), False)
+        settle_weights(MobilenetConfig("mobilenet_v1", size=size), False)
         assert f"mobilenet_1_0_{file}_tf.h5" in asked[-1][0].file
 
 

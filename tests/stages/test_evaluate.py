@@ -15,7 +15,8 @@ from slimline.pipeline.errors import UserError
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.config import ColumnsConfig, IngestConfig, settle_source
 from slimline.stages.data.storing.photos import Photos
-from slimline.stages.evaluate import evaluate, settle_model
+from slimline.stages.evaluate import evaluate
+from slimline.stages.evaluation.choice import settle_model
 from slimline.stages.evaluation.config import AtLeast, EvaluateConfig, Split
 from slimline.stages.images.preprocessing import preprocess
 from slimline.stages.ingest import ingest as ingest_stage

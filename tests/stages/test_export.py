@@ -26,8 +26,8 @@ from slimline.stages.exporting import writers as exporters
 from slimline.stages.exporting.config import ExportConfig
 from slimline.stages.exporting.measurements import read_formats
 from slimline.stages.exporting.writers import Material, write_format
-from slimline.stages.models.description import FILE, parse_description, read_description
-from slimline.stages.models.formats import FILES, Format, format_of
+from slimline.stages.models.description import parse_description, read_description
+from slimline.stages.models.formats import DESCRIPTION, FILES, Format, format_of
 from slimline.stages.models.runtimes import onnx_description, open_runtime
 from slimline.stages.models.saved_model import SavedModel, open_saved_model
 from slimline.stages.pages.model_card import escaped, licence
@@ -177,10 +177,10 @@ def test_a_model_without_its_description_says_what_to_copy(exported, tmp_path):
     alone.write_bytes((exported / FILES[Format.litert]).read_bytes())
     with pytest.raises(UserError, match=r"has no model\.json beside it"):
         read_description(alone)
-    (tmp_path / FILE).write_text('{"version": 2}', encoding="utf-8")
+    (tmp_path / DESCRIPTION).write_text('{"version": 2}', encoding="utf-8")
     with pytest.raises(UserError, match="version 2, and 1 is known"):
         read_description(alone)
-    (tmp_path / FILE).write_text("[]", encoding="utf-8")
+    (tmp_path / DESCRIPTION).write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match="doesn't describe a model"):
         read_description(alone)
 

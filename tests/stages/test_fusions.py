@@ -18,6 +18,8 @@ import pytest
 from slimline.pipeline.errors import UserError
 from slimline.stages.backend.hardware import bfloat16_rewriting, has_fast_bfloat16
 from slimline.stages.backend.tensorflow import tf
+from slimline.stages.fusion.choice import settle_switches
+from slimline.stages.fusion.config import FusionsConfig
 from slimline.stages.fusion.graph import Graphs, Operation, trace_graphs
 from slimline.stages.fusion.tables import compare, disagreements, notes_on, operation_rows
 from slimline.stages.fusion.timing import Timing, Way, time_interleaved
@@ -37,7 +39,6 @@ from slimline.stages.fusion.variants import (
     step_ways,
     update_ways,
 )
-from slimline.stages.fusions import FusionsConfig, settle_switches
 from slimline.stages.models.assemble import build, classifier_network
 from slimline.stages.models.card import Card
 from slimline.stages.networks.table import NETWORKS

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.base import base, settle_weights
+from slimline.stages.base import base
 from slimline.stages.models.assemble import read_weights
+from slimline.stages.models.base_choice import settle_weights
 from slimline.stages.models.base_config import BaseConfig, MobilenetConfig
 from slimline.stages.models.card import Card, read_card, write_card
 from slimline.stages.models.self_test import self_test

@@ -1,0 +1,50 @@
+"""A server under way, until a signal ends it. FastAPI and uvicorn are optional: the stage alone imports this."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from threading import Thread
+
+import uvicorn
+
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.signals import heeding_signals
+from slimline.stages.data.checking.checks import Limits
+from slimline.stages.data.checking.usable_photos import LIMITS
+from slimline.stages.models.formats import find_model
+from slimline.stages.models.opened import open_base, open_model
+from slimline.stages.serving.app import listening_socket, make_app
+from slimline.stages.serving.serve_config import ServeConfig
+
+log = logging.getLogger(__name__)
+
+LOOKS_EACH_SECONDS = 0.1
+
+
+def serve_model(config: ServeConfig, base: Artifact | None) -> Facts:
+    """Listen until Ctrl-C or SIGTERM; requests under way are answered first.
+
+    Raises:
+        UserError: the address can't be listened on.
+    """
+    found = None if base else find_model(str(config.model), "serve.model")
+    model = open_base(base.path, config.batch_size) if base else open_model(found or Path(), config.batch_size)
+    limits = Limits(config.max_pixels, LIMITS.frames, config.most_mb * 1_000_000)
+    about = str(config.model) if base is None else str(base.facts["network"])
+    app, batcher = make_app(model, limits, config, about)
+    socket = listening_socket(config.host, config.port)
+    address = f"http://{config.host}:{socket.getsockname()[1]}/"
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=5, lifespan="on"))
+    with heeding_signals() as signal:  # of its own, uvicorn would end the process before the run is recorded
+        worker = Thread(target=server.run, args=([socket],))
+        worker.start()
+        while not server.started and worker.is_alive():
+            time.sleep(LOOKS_EACH_SECONDS)
+        log.info("serving   %s on %s, until Ctrl-C", about, address)
+        while not signal() and worker.is_alive():
+            time.sleep(LOOKS_EACH_SECONDS)
+        server.should_exit = True
+        worker.join()
+    return {"address": address, "images": batcher.answered}

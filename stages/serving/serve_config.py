@@ -1,0 +1,35 @@
+"""What is asked of a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slimline.pipeline.config import require_range
+
+
+@dataclass
+class ServeConfig:
+    """The model, where it listens, and what a client may send.
+
+    While others are under way, a photo waits `wait_ms` for each next one, until there are `batch_size`; beyond
+    `most_waiting` clients are told to come again.
+    """
+
+    model: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    top: int = 5
+    most_mb: int = 20
+    max_pixels: int = 50_000_000
+    batch_size: int = 16
+    wait_ms: int = 50
+    most_waiting: int = 256
+
+    def __post_init__(self) -> None:
+        require_range("serve.port", self.port, 0, 65_535)
+        require_range("serve.top", self.top, 1, 100_000)
+        require_range("serve.most_mb", self.most_mb, 1, 2000, "MB")
+        require_range("serve.max_pixels", self.max_pixels, 1, 1_000_000_000, "pixels")
+        require_range("serve.batch_size", self.batch_size, 1, 4096)
+        require_range("serve.wait_ms", self.wait_ms, 0, 1000)
+        require_range("serve.most_waiting", self.most_waiting, 1, 100_000)
