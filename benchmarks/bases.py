@@ -23,7 +23,8 @@ import numpy as np
 from slimline.stages.backend.hardware import bfloat16_rewriting, has_fast_bfloat16
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.images.batches import run_padded, run_prepared
-from slimline.stages.models.card import Card, base_network, input_shape
+from slimline.stages.models.assemble import base_network
+from slimline.stages.models.card import Card, input_shape
 from slimline.stages.networks.graphs.file import read_graph
 from slimline.stages.networks.graphs.frozen_graph import cut_graph
 from slimline.stages.networks.graphs.module import freeze, outline

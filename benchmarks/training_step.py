@@ -100,7 +100,8 @@ def slimline_turn(network: str, *, bfloat16: bool = False, fuse: bool = True, po
     """Make a phase's trainer; return what trains it for a turn, and tells the seconds of each step but the first."""
     from slimline.stages.backend.hardware import bfloat16_rewriting
     from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.models.card import Card, classifier_network, input_shape
+    from slimline.stages.models.assemble import classifier_network
+    from slimline.stages.models.card import Card, input_shape
     from slimline.stages.networks.architectures.heads import SCOPE
     from slimline.stages.networks.graphs.module import outline
     from slimline.stages.networks.table import NETWORKS

@@ -1,4 +1,4 @@
-"""A progress bar on the terminal's error stream, silent when that isn't a terminal."""
+"""Progress bars on the terminal's error stream, silent when that isn't a terminal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+BYTES = "bytes"
+"""The unit of a transfer: its bar shows kB, MB or GB."""
 
 
 class Advance(Protocol):
@@ -15,23 +18,34 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
-    """Show a bar of `total` units (None: unknown), with rate and time left, and hand out what advances it."""
+def progress(what: str, total: int | None, unit: str, *, done: int = 0) -> Iterator[Advance]:
+    """Show a bar of `total` units (None: unknown), with rate and time left, and hand out what advances it.
+
+    `done` units were there before: the bar begins at them, and they count for nothing in the rate.
+    """
     if not sys.stderr.isatty():
         yield lambda count=1: None
         return
+    # Here, as most runs have no terminal or nothing to show, and Rich's bars take 40 ms to import.
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
+    text = TextColumn("{task.description}", markup=False)
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        (text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        if unit == BYTES
+        else (text, BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, rate="")
+        task = bar.add_task(what, total=total, completed=done, rate="")
 
         def advance(count: int = 1) -> None:
             speed = bar.tasks[0].speed

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
+import typing
 from collections.abc import Sequence
+from dataclasses import is_dataclass
+from enum import EnumMeta
+from types import NoneType, UnionType
+from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from slimline.pipeline.config import SCHEMA
 from slimline.pipeline.errors import UserError
@@ -17,6 +22,13 @@ REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 
 NULL_CHOICE = "Config group override must be a string or a list"
 
+# Hydra gives the key of an override in its message alone: these exceptions carry no data.
+NOT_THERE = re.compile(r"Could not override '([^']+)'")
+THERE_ALREADY = re.compile(r"Could not append to config\. An item is already at '([^']+)'")
+NOT_MERGED = re.compile(r"Error merging override '?([^'\s=]+)")
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+
 
 def expand_home(argument: str, home: str) -> str:
     """Expand `~/` at the start of a value or a list's item: no shell does it there, and Hydra's grammar refuses it."""
@@ -25,55 +37,57 @@ def expand_home(argument: str, home: str) -> str:
 
 def explain(error: BaseException, keys: Sequence[str]) -> UserError:
     """Turn a refusal into plain lines: the value, what is allowed, what to do. `keys` are all config keys."""
-    text = "\n".join(str(part) for part in _chain(error))
-    if isinstance(error, ValueError):
-        if NULL_CHOICE not in text:
+    if not isinstance(error, (HydraException, OmegaConfBaseException)):
+        if NULL_CHOICE not in str(error):
             raise error
         return UserError(
             "A choice of the config can't be null.",
             "Leave it away with a tilde, as in ~head, or name an option: head=linear.",
         )
-    if isinstance(error, MissingConfigException) and "Available options" in text:
-        return _unknown_option(text)
-    if found := re.search(r"Could not find '([^']+)'|In 'config': Could not find '([^']+)'", text):
-        return UserError(
-            f"There is no config {found.group(1) or found.group(2)!r}.",
-            "Look into conf/ for those that there are.",
-        )
-    if found := re.search(r"Could not override '([^']+)'", text):
-        key = found.group(1)
-        inside = re.search(rf"full_key: ({re.escape(key)}\.(\S+))", text)  # key={name: value}: it is the name
-        if inside and "is not in struct" in text:
-            return UserError(
-                f"{key} takes names that aren't there yet, such as {inside.group(2)}, with a plus.",
-                f"Write '+{key}={{{inside.group(2)}: ...}}'.",
-            )
-        return _unknown_key(inside.group(1) if inside else key, keys)
-    if found := re.search(r"Could not append to config.*\n?.*'([^']+)' is already|Could not append.*?'([^']+)'", text):
-        key = found.group(1) or found.group(2)
-        return UserError(f"{key} is there already, so it takes no plus.", f"Write {key}=... without the plus.")
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _unknown_option(error.missing_cfg_file, error.options or ())
     if isinstance(error, OverrideParseException):
         return _ungrammatical(error.override)
-    return _wrong_value(text)
+    refused = _refused(error)
+    if found := NOT_THERE.search(str(error)):
+        return _not_there(found.group(1), refused, keys)
+    if found := THERE_ALREADY.search(str(error)):
+        key = found.group(1)
+        return UserError(f"{key} is there already, so it takes no plus.", f"Write {key}=... without the plus.")
+    return _wrong_value(error, refused)
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
-    chain = []
-    while error is not None and error not in chain:
-        chain.append(error)
+def _refused(error: BaseException | None) -> OmegaConfBaseException | None:
+    """Find the error of OmegaConf's that says which key was refused, at or behind what Hydra raised."""
+    while error is not None:
+        if isinstance(error, OmegaConfBaseException) and error.full_key:
+            return error
         error = error.__cause__ or error.__context__
-    return chain
+    return None
 
 
-def _unknown_option(text: str) -> UserError:
-    wanted = re.search(r"Could not find '([^']+)'", text)
-    group, _, option = (wanted.group(1) if wanted else "?/?").rpartition("/")
-    listed = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)+)", text)
-    options = [line.strip() for line in listed.group(1).splitlines()] if listed else []
+def _unknown_option(missing: str, options: Sequence[str]) -> UserError:
+    if not options:
+        return UserError(f"There is no config {missing!r}.", "Look into conf/ for those that there are.")
+    group, _, option = missing.rpartition("/")
     options = [name for name in options if not name.endswith(SCHEMA)]
     return UserError(
         f"{group}={option}: there is no such choice.",
         f"The choices are: {', '.join(options)}.{_nearest(option, options)}",
+    )
+
+
+def _not_there(key: str, refused: OmegaConfBaseException | None, keys: Sequence[str]) -> UserError:
+    """Answer an override of `key`, or of a key inside it where the value is a mapping: key={name: value}."""
+    if refused is None or not f"{refused.full_key}".startswith(f"{key}."):
+        return _unknown_key(key, keys)
+    inside = f"{refused.full_key}"
+    if refused.object_type is not dict:
+        return _unknown_key(inside, keys)
+    name = inside.removeprefix(f"{key}.")
+    return UserError(
+        f"{key} takes names that aren't there yet, such as {name}, with a plus.",
+        f"Write '+{key}={{{name}: ...}}'.",
     )
 
 
@@ -112,35 +126,30 @@ def _ungrammatical(argument: str) -> UserError:
     )
 
 
-def _wrong_value(text: str) -> UserError:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    key = next((line.removeprefix("full_key:").strip() for line in lines if line.startswith("full_key:")), "")
-    wrapped = re.search(r"Error merging override '?([^'\s]+)", text)
-    said = next(
-        (line for line in lines if line.startswith(("Value ", "Invalid value ", "Incompatible ", "field "))),
-        "",
-    )
-    said = said or next(
-        (line for line in lines if not line.startswith(("Error merging", "full_key", "object_type", "reference_type"))),
-        text,
-    )
-    if found := re.search(r"Value '(.*)' is not a valid bool", said):
-        return UserError(f"{key}={found.group(1)} has the wrong type.", "It must be true or false.")
-    if found := re.search(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", said):
-        name = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(
-            found.group(2), found.group(2)
-        )
-        return UserError(f"{key}={found.group(1)} has the wrong type.", f"It must be {name}.")
-    if found := re.search(r"Invalid value '(.*)', expected one of \[(.*)\]", said):
-        allowed = [
-            name.strip().lower() if name.strip().isupper() else name.strip() for name in found.group(2).split(",")
-        ]
-        value = found.group(1)
-        return UserError(
-            f"{key}={value} isn't allowed.",
-            f"It must be one of: {', '.join(allowed)}.{_nearest(value, allowed)}",
-        )
-    return UserError(
-        f"{key or (wrapped.group(1) if wrapped else 'The config')}: {said}",
-        "`--cfg job` shows the config as it stands.",
-    )
+def _wrong_value(error: BaseException, refused: OmegaConfBaseException | None) -> UserError:
+    if refused is not None and isinstance(refused, ValidationError) and refused.value is not None:
+        wanted = _declared_type(refused)
+        if wanted in KINDS:
+            return UserError(f"{refused.full_key}={refused.value} has the wrong type.", f"It must be {KINDS[wanted]}.")
+        if isinstance(wanted, EnumMeta):
+            allowed = [name.lower() if name.isupper() else name for name in wanted.__members__]
+            return UserError(
+                f"{refused.full_key}={refused.value} isn't allowed.",
+                f"It must be one of: {', '.join(allowed)}.{_nearest(str(refused.value), allowed)}",
+            )
+    merged = NOT_MERGED.match(str(error))
+    saying = refused or (error.__cause__ if merged else None) or error
+    said, _, _ = str(saying).partition("\n")
+    key = refused.full_key if refused else merged.group(1) if merged else "The config"
+    return UserError(f"{key}: {said}", "`--cfg job` shows the config as it stands.")
+
+
+def _declared_type(refused: OmegaConfBaseException) -> Any:
+    """Return the type that the refused key is declared to have: its field's, or that of the items around it."""
+    if is_dataclass(refused.object_type):
+        declared = typing.get_type_hints(refused.object_type).get(refused.key)
+    else:
+        declared = (None, *typing.get_args(refused.ref_type))[-1]
+    if typing.get_origin(declared) in (typing.Union, UnionType):  # OmegaConf knows no other union than `X | None`
+        [declared] = [kind for kind in typing.get_args(declared) if kind is not NoneType]
+    return declared

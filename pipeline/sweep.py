@@ -12,6 +12,7 @@ from typing import Any
 
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.run import read_manifest
+from slimline.pipeline.text_table import text_table
 
 TOKEN = "SLIMLINE_SWEEP"
 """The environment variable that tells a launcher's processes which sweep they belong to."""
@@ -82,26 +83,19 @@ def sweep_table(points: list[Point], metric: str) -> str:
     """Lay the points out as a table, one line each, in their order; overrides that all share are left out."""
     names = [" ".join(own) for own in own_overrides(points)]
     columns = list(next((point.columns for point in points if point.columns), {}))
-    titles = ["rank", *_titles([metric, *columns]), "seconds"]
+    titles = ["rank", *_titles([metric, *columns]), "seconds", "point", "run"]
     rows = [
         [
             str(rank),
             "failed" if point.score is None else f"{point.score:.4f}",
             *(_shown(point.columns.get(column)) for column in columns),
             f"{point.seconds:.1f}",
+            name,
+            point.path.name,
         ]
-        for rank, point in enumerate(points, 1)
+        for rank, (point, name) in enumerate(zip(points, names, strict=True), 1)
     ]
-    least = [4, 15, *([0] * len(columns)), 7]
-    widths = [max(low, *(len(row[at]) for row in [titles, *rows])) for at, low in enumerate(least)]
-    width = max(len("point"), *(len(name) for name in names))
-    lines = []
-    for cells, name, run in zip(
-        [titles, *rows], ["point", *names], ["run", *(p.path.name for p in points)], strict=True
-    ):
-        numbers = "  ".join(f"{cell:>{wide}}" for cell, wide in zip(cells, widths, strict=True))
-        lines.append(f"{numbers}  {name:<{width}}  {run}")
-    return "\n".join(lines)
+    return text_table(titles, rows, texts=(len(titles) - 2, len(titles) - 1))
 
 
 def _titles(names: list[str]) -> list[str]:

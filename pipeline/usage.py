@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import fill
+from textwrap import indent
+
+from slimline.pipeline.text_table import text_table
 
 WIDTH = 110
+INDENT = "  "
 USAGE = """\
 Slimline: photos in, a trained, measured and exported image classifier out.
 
@@ -31,17 +34,6 @@ def usage(conf: Path) -> str:
     options: dict[str, list[str]] = {}
     for path in sorted(conf.glob("*/**/*.yaml")):
         options.setdefault(path.parent.relative_to(conf).as_posix(), []).append(path.stem)
-    width = max(len(group) for group in options)
-    lines = [
-        fill(
-            ", ".join(names),
-            WIDTH,
-            initial_indent=f"  {group:<{width}}  ",
-            subsequent_indent=" " * (width + 4),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for group, names in sorted(options.items())
-        if group != "run"
-    ]
-    return USAGE.format(choices="\n".join(lines))
+    rows = [(group, ", ".join(names)) for group, names in sorted(options.items()) if group != "run"]
+    choices = text_table((), rows, texts=(0, 1), width=WIDTH - len(INDENT))
+    return USAGE.format(choices=indent(choices, INDENT))

@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from slimline.pipeline.artifact import Artifact, Facts, read_artifact, write_json
-from slimline.pipeline.errors import UserError
+from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.stage import stage
-from slimline.stages.evaluation.config import EvaluateConfig, Split
-
-if TYPE_CHECKING:
-    from slimline.stages.evaluation.predictions import Evaluated
-
-INGESTED = "artifacts/ingest"
-
-
-def settle_model(config: EvaluateConfig, plan: bool) -> EvaluateConfig:
-    """Find a given model, and the photos that its run had, where no others are given."""
-    from slimline.stages.models.formats import find_model
-
-    if config.model is None:
-        return config
-    found = find_model(config.model, "evaluate.model")
-    photos = Path(config.model).expanduser() / INGESTED
-    if config.images is not None:
-        return replace(config, model=str(found))
-    if not photos.is_dir():
-        raise UserError(
-            f"evaluate.model={config.model} is no run, so it has no photos of its own.", "Give some: ingest.images=..."
-        )
-    return replace(config, model=str(found), photos=str(photos.resolve()))
+from slimline.stages.evaluation.config import EvaluateConfig
+from slimline.stages.evaluation.settle import settle_model
 
 
 @stage(
@@ -51,70 +27,6 @@ def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact | None, trai
     Raises:
         UserError: a metric falls short of `at_least`; photos are of classes that the model doesn't know.
     """
-    from slimline.stages.evaluation.predictions import by_checkpoint, by_model
-    from slimline.stages.scoring.calibration import write_calibration
+    from slimline.stages.evaluation.measures import write_measures
 
-    photos = ingest or _kept(Path(str(config.photos)))
-    splits = config.split.names
-    found = (
-        by_checkpoint(train.path, photos.path, splits, config.reject_precision, out)
-        if train
-        else by_model(Path(str(config.model)), photos.path, splits)
-    )
-    from slimline.stages.scoring.curves import write_curves
-    from slimline.stages.scoring.slices import sliced_metrics
-
-    metrics = _metrics(config, found)
-    config.at_least.check(metrics)
-    sliced = (found.sha256s, found.targets, found.scores, config.slices, config.seed, config.resamples)
-    metrics["slices"] = sliced_metrics(photos.path / "index.parquet", *sliced)
-    write_json(out / "metrics.json", metrics)
-    write_calibration(out, found.calibration)
-    write_curves(found.targets, found.scores, found.labels, out / "curves.parquet")
-    _write_predictions(out / "predictions.parquet", found)
-    plain = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-    headline = _headline(config.split, metrics, photos.facts["origin"] != "photos", found.trained)
-    return {**plain, "split": config.split.value, "base_weights": found.base_weights, "headline": headline}
-
-
-def _kept(path: Path) -> Artifact:
-    """Return the artifact in a folder of the store, which is named after its generation."""
-    return read_artifact(path, int(path.name))
-
-
-def _metrics(config: EvaluateConfig, found: Evaluated) -> dict[str, Any]:
-    from slimline.stages.scoring.metrics import classification_metrics, confidence_intervals
-
-    return {
-        **classification_metrics(found.targets, found.scores, found.labels, config.top),
-        "intervals": confidence_intervals(found.targets, found.scores, config.seed, config.resamples),
-        **({"uncalibrated": found.uncalibrated} if found.uncalibrated else {}),
-        **found.calibration.measured(found.targets, found.scores),
-        "split": config.split.value,
-        "base_weights": found.base_weights,
-    }
-
-
-def _headline(split: Split, metrics: dict[str, Any], drawn: bool, trained: bool) -> str:
-    low, high = metrics["intervals"]["top1"]
-    of_drawn = " of DRAWN flowers, not photos" if drawn else ""
-    seen = " that training never saw" if split in (Split.validation, Split.test) else ""
-    return (
-        f"{split.value:<10}top-1 {metrics['top1']:.1%}{of_drawn} ({low:.1%} to {high:.1%}),"
-        f" {metrics['count']:,} images{seen}{'' if trained else ', by an UNTRAINED base'}"
-    )
-
-
-def _write_predictions(path: Path, found: Evaluated) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = {
-        "filename": found.filenames,
-        "sha256": found.sha256s,
-        "label": [found.labels[number] for number in found.targets],
-        "predicted": [found.labels[number] for number in found.scores.argmax(axis=1)],
-        "score": found.scores.max(axis=1),
-        "probabilities": pa.array(found.scores.tolist(), pa.list_(pa.float64(), len(found.labels))),
-    }
-    pq.write_table(pa.table(table), path)
+    return write_measures(config, out, ingest, train)

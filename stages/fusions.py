@@ -2,72 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from omegaconf import II
 
 from slimline.pipeline.artifact import Artifact, Facts
-from slimline.pipeline.config import require_range
 from slimline.pipeline.stage import stage
-from slimline.stages.fusion.tables import (
-    Comparison,
-    compare,
-    notes_on,
-    operation_rows,
-    print_comparisons,
-    print_operations,
-    write_fusions,
-)
-from slimline.stages.training.config import ALL, FusedConfig, PhaseConfig, Switch, TrainConfig
-from slimline.stages.training.settle import settle_fused
-
-if TYPE_CHECKING:
-    from slimline.stages.fusion.graph import Graphs
-    from slimline.stages.fusion.variants import Model
-
-STEP, UPDATE, LOSS, DECODE, HEAD_STEP = (
-    "a training step",
-    "updating all trained variables",
-    "a batch's loss and gradient",
-    "decoding a drawn photo's middle",
-    "a head's step on features",
-)
-
-
-@dataclass
-class FusionsConfig:
-    """A training step on random images, taken apart.
-
-    `trainable` and `input_px` are as in a phase of train, `fused` is what train would be given: it decides of which
-    step the operations are counted. `steps` is how often each thing is timed. `xla` says whether XLA is timed: `auto`
-    where there is a GPU, since on two cores it took a minute to compile a step that then took 25 to 40 times as long
-    (EfficientNet-Lite0).
-    """
-
-    trainable: list[str] = field(default_factory=lambda: [ALL])
-    batch_size: int = 32
-    input_px: int | None = None
-    classes: int = 5
-    steps: int = 5
-    xla: Switch = Switch.auto
-    fused: FusedConfig = field(default_factory=FusedConfig)
-    network: str = II("base.network")
-    seed: int = II("run.seed")
-
-    def __post_init__(self) -> None:
-        PhaseConfig(trainable=self.trainable, batch_size=self.batch_size, input_px=self.input_px).check("fusions")
-        require_range("fusions.classes", self.classes, 2, 100_000)
-        require_range("fusions.steps", self.steps, 1, 10_000)
-
-
-def settle_switches(config: FusionsConfig, plan: bool) -> FusionsConfig:
-    """Choose what is `auto` in `fused` as train does."""
-    return replace(
-        config, fused=settle_fused(TrainConfig(fused=config.fused, network=config.network, seed=0), plan).fused
-    )
+from slimline.stages.fusion.config import FusionsConfig
+from slimline.stages.fusion.settle import settle_switches
 
 
 @stage(cache=False, resolve=settle_switches)
@@ -80,97 +20,6 @@ def fusions(config: FusionsConfig, out: Path, *, base: Artifact) -> Facts:
     Raises:
         UserError: a scope names no variable, the base has none to train, or XLA can't compile the step.
     """
-    from slimline.stages.backend.tensorflow import tf
+    from slimline.stages.fusion.measure import measure_fusions
 
-    model = _model(config, base)
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    about = {**_about(config, model), "gpus": gpus}
-    print(f"\n{', '.join(f'{name} {value}' for name, value in about.items())}")
-    print("Images and labels are random: what is on a picture doesn't change what a step costs.")
-    operations = operation_rows(_graphs(config, model))
-    chosen = {name: getattr(config.fused, name).value for name in ("batch_norm", "pointwise", "bfloat16", "xla")}
-    print_operations(operations, ", ".join(f"{name} {value}" for name, value in chosen.items()))
-    rows = _comparisons(config, model, gpus)
-    notes = notes_on(rows, gpus)
-    print_comparisons(rows, config.steps, notes)
-    write_fusions(out, about, rows, operations, notes)
-    return {
-        **{f"{row.switch}_speedup": row.speedup for row in rows if row.speedup is not None},
-        "headline": "fusions   {path}/fusions.json",
-    }
-
-
-def _model(config: FusionsConfig, base: Artifact) -> Model:
-    from slimline.stages.fusion.variants import Model
-    from slimline.stages.models.card import build, classifier_network, read_card, read_weights
-
-    labels = [f"class {number}" for number in range(config.classes)]
-    card = replace(read_card(base.path), labels=labels, head={})
-    module = build(card, classifier_network(card), read_weights(base.path / "model.ckpt"), config.seed)
-    values = {name: variable.numpy() for name, variable in module.variables_by_name.items()}
-    phase = PhaseConfig(trainable=config.trainable, input_px=config.input_px or card.preprocessing.input_px)
-    return Model(card, values, phase, config.batch_size)
-
-
-def _about(config: FusionsConfig, model: Model) -> dict[str, str | int | None]:
-    """Say what is measured, and on what: the processors are those that this process may use."""
-    from slimline.stages.backend.hardware import has_fast_bfloat16
-
-    return {
-        "network": model.card.network,
-        "input_px": model.phase.input_px,
-        "batch_size": config.batch_size,
-        "classes": config.classes,
-        "trainable": "+".join(config.trainable),
-        "repetitions": config.steps,
-        "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "fast_bfloat16": has_fast_bfloat16(),
-    }
-
-
-def _graphs(config: FusionsConfig, model: Model) -> Graphs:
-    """Run the step as `config.fused` has it once, and count what became of it."""
-    from slimline.stages.backend.hardware import bfloat16_rewriting
-    from slimline.stages.fusion.graph import trace_graphs
-    from slimline.stages.fusion.variants import compiled, make_trainer, random_examples
-
-    always = {name: switch is Switch.always for name, switch in asdict(config.fused).items()}
-    trainer = make_trainer(model, fuse=always["batch_norm"], pointwise=always["pointwise"], xla=always["xla"])
-    side = model.phase.input_px or 0
-    examples = random_examples(model, (side, side, 3), model.batch_size)
-    with bfloat16_rewriting(always["bfloat16"]):
-        return trace_graphs(compiled(lambda: trainer.run_step(*examples, 0)))
-
-
-def _comparisons(config: FusionsConfig, model: Model, gpus: int) -> list[Comparison]:
-    """Time everything, and compare it with and without each switch."""
-    from slimline.pipeline.progress import progress
-    from slimline.stages.fusion.timing import time_interleaved
-    from slimline.stages.fusion.variants import decode_ways, epoch_ways, loss_ways, make_trainer, step_ways, update_ways
-
-    xla = config.xla is Switch.always or (config.xla is Switch.auto and gpus > 0)
-    trainer = make_trainer(model)
-    groups = {
-        STEP: step_ways(model, trainer, xla=xla, gpu=gpus > 0),
-        UPDATE: update_ways(model, trainer.trained),
-        LOSS: loss_ways(model.batch_size, config.classes),
-        DECODE: decode_ways(),
-        HEAD_STEP: epoch_ways(model),
-    }
-    calls = sum(len(ways) for ways in groups.values()) * (config.steps + 1)
-    with progress("Timing", calls, "calls") as advance:
-        times = {what: time_interleaved(ways, config.steps, advance) for what, ways in groups.items()}
-    auto = settle_fused(TrainConfig(network=model.card.network, seed=0), plan=False).fused
-    step = times[STEP]
-    return [
-        compare("batch_norm", STEP, step["step"], step["plain batch norm"], auto.batch_norm.value),
-        compare("pointwise", STEP, step["pointwise"], step["step"], auto.pointwise.value),
-        compare("remapping", STEP, step["step"], step["no remapping"], "always"),
-        compare("optimizer", UPDATE, times[UPDATE]["fused"], times[UPDATE]["plain"], "always"),
-        compare("cross_entropy", LOSS, times[LOSS]["fused"], times[LOSS]["plain"], "always"),
-        compare("decode_and_crop", DECODE, times[DECODE]["fused"], times[DECODE]["plain"], "always"),
-        compare("epoch", HEAD_STEP, times[HEAD_STEP]["fused"], times[HEAD_STEP]["plain"], auto.epoch.value),
-        compare("bfloat16", STEP, step["bfloat16"], step["step"], auto.bfloat16.value),
-        compare("mixed_float16", STEP, step.get("float16"), step["step"], "never"),
-        compare("xla", STEP, step.get("xla"), step["step"], auto.xla.value),
-    ]
+    return measure_fusions(config, out, base)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.stage import stage
-from slimline.stages.serving.serve_choice import settle_model
 from slimline.stages.serving.serve_config import ServeConfig
+from slimline.stages.serving.serve_settle import settle_model
 
 
 @stage(cache=False, resolve=settle_model, optional={"base": lambda config: config.model is None})

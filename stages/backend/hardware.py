@@ -45,7 +45,7 @@ def graph_option(name: str, value: bool, *, usual: bool) -> Iterator[None]:
 
     The options are global and count at each call, so the block has to hold the calls; it is set back at the end.
     """
-    from slimline.stages.backend.tensorflow import tf
+    from slimline.stages.backend.tensorflow import tf  # here: what chooses by the hardware does without
 
     before = tf.config.optimizer.get_experimental_options().get(name, usual)
     tf.config.optimizer.set_experimental_options({name: value})

@@ -3,8 +3,8 @@
 `import tensorflow` also imports Keras, and Keras imports scikit-learn, scipy and matplotlib: 2.6 of
 6.7 s on two cores (TensorFlow 2.21, `python -X importtime`). TensorFlow goes on without Keras when it
 isn't there, so it is hidden for the length of the import. With the garbage collector paused too, 3.3 s
-are left. Everything imports TensorFlow through this module, and inside functions, so that composing a
-config never pays for it.
+are left. Everything imports TensorFlow through this module, which no module that a config is composed from
+imports: composing never pays for it.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from slimline.pipeline.config import require_range
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import external, untracked
 from slimline.stages.data.splitting.config import SPLITS
+from slimline.stages.models.formats import DESCRIPTION
 
 
 class Split(Enum):
@@ -65,9 +66,7 @@ def _shown(value: float | None) -> str:
 
 def files_beside(config: EvaluateConfig) -> Iterator[Path]:
     """Name what describes a model that is a file, where it is there: it decides what comes out, too."""
-    from slimline.stages.models.description import FILE
-
-    if config.model is not None and (beside := Path(config.model).parent / FILE).is_file():
+    if config.model is not None and (beside := Path(config.model).parent / DESCRIPTION).is_file():
         yield beside
 
 

@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 from slimline.pipeline.artifact import LOGS
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.storing.records import read_records
-from slimline.stages.images.batches import AT_ONCE, BATCH_SIZE, without_autotune
+from slimline.stages.images.batches import AT_ONCE, BATCH_SIZE, padded, without_autotune
 from slimline.stages.images.parallel import in_parallel
+from slimline.stages.models.assemble import classifier_network, read_weights
+from slimline.stages.models.card import input_shape, read_card
+from slimline.stages.models.opened import open_model
+from slimline.stages.models.saved_model import open_saved_model, write_saved_model
+from slimline.stages.networks.graphs.folding import write_frozen
+from slimline.stages.networks.graphs.module import freeze
 from slimline.stages.scoring.calibration import Calibration, calibrate
+from slimline.stages.scoring.logits_file import read_logits
+from slimline.stages.scoring.metrics import proper_scores
 from slimline.stages.scoring.probabilities import probabilities
 
 FROZEN = "frozen.pb"
@@ -48,14 +56,6 @@ def by_checkpoint(
     train: Path, ingest: Path, splits: Sequence[str], reject_precision: float | None, out: Path
 ) -> Evaluated:
     """Write a training's best weights, in float32, as `FROZEN` and `SAVED_MODEL` into `out`, and run the latter."""
-    from slimline.stages.images.batches import padded
-    from slimline.stages.models.card import classifier_network, input_shape, read_card, read_weights
-    from slimline.stages.models.saved_model import open_saved_model, write_saved_model
-    from slimline.stages.networks.graphs.folding import write_frozen
-    from slimline.stages.networks.graphs.module import freeze
-    from slimline.stages.scoring.logits_file import read_logits
-    from slimline.stages.scoring.metrics import proper_scores
-
     card = read_card(train)
     calibration = calibrate(*read_logits(train / "validation.parquet", card.labels), reject_precision)
     values = read_weights(train / "best.ckpt")
@@ -83,8 +83,6 @@ def by_model(model: Path, ingest: Path, splits: Sequence[str]) -> Evaluated:
     Raises:
         UserError: there are photos of a class that the model doesn't know.
     """
-    from slimline.stages.models.opened import open_model
-
     opened = open_model(model, BATCH_SIZE)
     places = _places(ingest, opened.labels)
     scores, columns = _run(opened.score, _records(ingest, splits), opened.at_once)

@@ -12,7 +12,7 @@ from slimline.pipeline.errors import UserError
 from slimline.stages.evaluation.predictions import SAVED_MODEL
 from slimline.stages.exporting.parity import Parity, encoded_photos, measure, prepared_photos
 from slimline.stages.images.batches import AT_ONCE, padded
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.models.formats import EIGHT_BITS, Format
 from slimline.stages.models.runtimes import open_runtime
 from slimline.stages.models.saved_model import open_saved_model

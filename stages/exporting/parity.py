@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from slimline.stages.images.batches import prepared_batches, without_autotune
 from slimline.stages.images.parallel import in_parallel
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 
 WARM_UP = 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,10 +13,11 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from filelock import FileLock
-from rich.console import Console
-from rich.progress import DownloadColumn, Progress
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.progress import BYTES, progress
 from slimline.stages.fetching.checksums import digest_like, stated_digest
 from slimline.stages.fetching.partial import (
     beside,
@@ -30,8 +30,14 @@ from slimline.stages.fetching.partial import (
 )
 
 log = logging.getLogger(__name__)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else it warns of each lost connection
 
 CHUNK_BYTES = 1 << 20
+
+# Asks again where a connection can't be made, or is lost before the answer's headers. Not after that: a cut body is
+# kept, and the next run asks for the rest (Range, If-Range). And not for an HTTP error: to wait out a server's
+# Retry-After would take longer than `reach_seconds`.
+LOST_CONNECTION = Retry(connect=2, read=2, redirect=0, status=0, other=0, backoff_factor=0.1)
 
 
 class Unreachable(Exception):
@@ -156,8 +162,11 @@ def _open(url: str, headers: dict[str, str], reach_seconds: float, stall_seconds
 
     def ask() -> None:
         try:
-            timeout = (reach_seconds, stall_seconds)
-            answer.set_result(requests.get(url, headers=headers, stream=True, timeout=timeout))
+            with requests.Session() as session:
+                for scheme in ("http://", "https://"):
+                    session.mount(scheme, HTTPAdapter(max_retries=LOST_CONNECTION))
+                timeout = (reach_seconds, stall_seconds)
+                answer.set_result(session.get(url, headers=headers, stream=True, timeout=timeout))
         except BaseException as error:  # whatever it is, it is raised below
             answer.set_exception(error)
 
@@ -191,16 +200,18 @@ def _write_body(url: str, response: requests.Response, part: Path, kept_bytes: i
     total_bytes = size_bytes if remaining_bytes is None else kept_bytes + remaining_bytes
     written_bytes = kept_bytes
     try:
-        with part.open("ab" if kept_bytes else "wb") as sink, _progress() as progress:
+        with (
+            part.open("ab" if kept_bytes else "wb") as sink,
+            progress(part.stem, total_bytes, BYTES, done=kept_bytes) as advance,
+        ):
             if not kept_bytes:
                 # Only now that the part is empty: old bytes must not go under the new version's name.
                 note_version(part, response)
-            task = progress.add_task(part.stem, total=total_bytes, completed=kept_bytes)
             # read1 gives what has arrived: a cut or stall loses nothing that came before it.
             while chunk := response.raw.read1(CHUNK_BYTES, decode_content=False):
                 sink.write(chunk)
                 written_bytes += len(chunk)
-                progress.update(task, completed=written_bytes)
+                advance(len(chunk))
                 if size_bytes is not None and written_bytes > size_bytes:
                     break
     except urllib3.exceptions.HTTPError as error:
@@ -208,11 +219,6 @@ def _write_body(url: str, response: requests.Response, part: Path, kept_bytes: i
             f"The download of {url} stopped after {written_bytes} bytes: {_root_cause(error)}.",
             "What arrived is kept: run again to go on where it stopped.",
         ) from error
-
-
-def _progress() -> Progress:
-    columns = (*Progress.get_default_columns(), DownloadColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
 
 
 def _check(url: str, path: Path, part: Path, digest: str | None, size_bytes: int | None) -> None:

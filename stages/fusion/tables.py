@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from slimline.pipeline.artifact import write_json
+from slimline.pipeline.text_table import text_table
+from slimline.stages.fusion.graph import Graphs, Operation
+from slimline.stages.fusion.timing import Timing
 from slimline.stages.training.config import Switch
-
-if TYPE_CHECKING:
-    from slimline.stages.fusion.graph import Graphs, Operation
-    from slimline.stages.fusion.timing import Timing
 
 SHOWN = (
     "Conv2d",
@@ -30,7 +32,8 @@ SHOWN = (
 """Parts of the names of the operations that are printed, in this order; the files have all."""
 AGREES = 1.05
 """By less than this factor a measurement doesn't contradict what `auto` chooses."""
-WIDTH, WIDTHS = 72, (11, 11, 15, 11, 14)
+STATES = ("written", "optimised", "run")
+"""What of a graph is counted: as written, as optimised by Grappler, and as run."""
 
 
 class Comparison(NamedTuple):
@@ -121,24 +124,24 @@ def operation_rows(graphs: Graphs) -> list[dict[str, str | int]]:
 def print_operations(rows: list[dict[str, str | int]], chosen: str) -> None:
     """Print how often the operations that fusing is about stand in each graph of the step that was `chosen`."""
     print(f"\nOperations of a training step, {chosen}: as written, as optimised by Grappler, and as run")
-    print(f"{'operation':<{WIDTH}}{'written':>9}{'optimised':>11}{'run':>9}")
+    lines = []
     for place, part in enumerate(SHOWN):
         for row in rows:
             name = str(row["operation"])
             if part in name and not any(earlier in name for earlier in SHOWN[:place]):
                 fused = f"[{row['fused']}] " if row["fused"] else ""
-                label = f"{row['operation']} {fused}{row['type']}"
-                print(f"{label:<{WIDTH}}{row['written']:>9}{row['optimised']:>11}{row['run']:>9}")
-    totals = [sum(int(row[name]) for row in rows) for name in ("written", "optimised", "run")]
-    print(f"{'all, with those not shown':<{WIDTH}}{totals[0]:>9,}{totals[1]:>11,}{totals[2]:>9,}")
+                lines.append([f"{name} {fused}{row['type']}", *(f"{row[state]}" for state in STATES)])
+    totals = [sum(int(row[state]) for row in rows) for state in STATES]
+    lines.append(["all, with those not shown", *(f"{total:,}" for total in totals)])
+    print(text_table(["operation", *STATES], lines, texts=(0,)))
 
 
 def print_comparisons(rows: list[Comparison], repetitions: int, notes: list[str]) -> None:
     """Print a line a switch, then the notes; `by processor` is times as fast by the processor's time."""
     print(f"\nMilliseconds with each fusion and without: medians of {repetitions}, taken in turns.")
     print("By processor: times as fast by processor time, which other programs on this machine hardly disturb.")
-    titles = ("switch", "with", "without", "times as fast", "faster in", "by processor")
-    print(_line(*titles), " auto    of")
+    titles = ("switch", "with", "without", "times as fast", "faster in", "by processor", "auto", "of")
+    lines = []
     for row in rows:
         numbers = ["-"] * 5
         if row.faster is not None:
@@ -150,12 +153,9 @@ def print_comparisons(rows: list[Comparison], repetitions: int, notes: list[str]
                 wins,
                 f"{row.processor_speedup:.2f}",
             ]
-        print(_line(row.switch, *numbers), f" {row.auto:<8}{row.measured}")
+        lines.append([row.switch, *numbers, row.auto, row.measured])
+    print(text_table(titles, lines, texts=(0, 6, 7)))
     print("\n".join(["", *notes, ""]))
-
-
-def _line(switch: str, *numbers: str) -> str:
-    return f"{switch:<16}" + "".join(f"{number:>{width}}" for number, width in zip(numbers, WIDTHS, strict=True))
 
 
 def write_fusions(
@@ -166,9 +166,6 @@ def write_fusions(
     notes: list[str],
 ) -> None:
     """Write both tables as Parquet, and all of it as JSON."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     switches = [row._asdict() for row in rows]
     fields = [(name, pa.string() if name in ("switch", "measured", "auto") else pa.float64()) for name in switches[0]]
     pq.write_table(pa.Table.from_pylist(switches, pa.schema(fields)), out / "switches.parquet")

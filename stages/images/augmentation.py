@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from slimline.stages.backend.tensorflow import tf
 from slimline.stages.images.augmentation_config import (
     AugmentationConfig,
     CropConfig,
@@ -16,7 +17,8 @@ from slimline.stages.images.augmentation_config import (
     ViewConfig,
 )
 from slimline.stages.images.decoding import Box, decode_part
-from slimline.stages.images.preprocessing import Preprocessing, preprocess
+from slimline.stages.images.preprocessing import preprocess
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.images.randaugment import rand_augment
 
 LUMA = (0.299, 0.587, 0.114)
@@ -46,8 +48,6 @@ def augment(encoded: Any, wanted: Preprocessing, config: AugmentationConfig, see
     Raises:
         TypeError: the config is none of those that `AUGMENTATIONS` lists.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     if type(config) is AugmentationConfig:
         return preprocess(encoded, wanted)
     seeds = tf.unstack(tf.random.split(seed, 3))
@@ -71,8 +71,6 @@ def image_seed(seed: int, image: Any, epoch: Any) -> Any:
 
     All 64 bits are mixed at each step: from 32, two of 80,000 images would be likely to share their draws.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     words = tf.bitcast(tf.constant((seed + 2**63) % 2**64 - 2**63, tf.int64), tf.int32)
     for number in (image, epoch):
         mixed = tf.random.split(words, 1)[0]
@@ -88,8 +86,6 @@ def draw_box(
     The aspect (width over height) is uniform in its range, then the height in what the area's range allows. The box
     is the whole image where none fits in 100 attempts: where the image itself is far longer than wide, or wider.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
         tf.concat([size, [3]], 0),
         tf.constant([0.0, 0.0, 1.0, 1.0], shape=[1, 1, 4]),
@@ -108,8 +104,6 @@ def colour_matrix(saturation: Any, hue: Any) -> Any:
     `saturation` is a factor of the distance from the pixel's grey; `hue` an angle in turns about the grey axis, in
     YIQ. Greys stay as they are, and so does every pixel's luma.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     to_yiq = tf.constant(YIQ)
     cosine, sine = saturation * tf.cos(2 * math.pi * hue), saturation * tf.sin(2 * math.pi * hue)
     turn = tf.reshape(tf.stack([1.0, 0.0, 0.0, 0.0, cosine, -sine, 0.0, sine, cosine]), [3, 3])
@@ -118,7 +112,6 @@ def colour_matrix(saturation: Any, hue: Any) -> Any:
 
 def _view(encoded: Any, wanted: Preprocessing, config: ViewConfig, seeds: list[Any]) -> Any:
     """Return a random box, resized and perhaps mirrored: [input_px, input_px, 3] float32, about 0 to 255."""
-    from slimline.stages.backend.tensorflow import tf
 
     def box(size: Any) -> Box:
         return draw_box(size, seeds[0], (config.min_area, config.max_area), (config.aspect_min, config.aspect_max))
@@ -134,8 +127,6 @@ def _view(encoded: Any, wanted: Preprocessing, config: ViewConfig, seeds: list[A
 
 def _mirror(image: Any, draw: Any) -> Any:
     """Mirror an image left to right where a draw from [0, 1) is below a half."""
-    from slimline.stages.backend.tensorflow import tf
-
     return tf.raw_ops.Reverse(tensor=image, dims=tf.stack([False, draw < 0.5, False]))
 
 
@@ -149,8 +140,6 @@ def _recolour(image: Any, config: CropConfig, seed: Any) -> Any:
     Until then all are linear, so their order changes nothing, and saturation and hue are one multiplication: a fifth
     of what TensorFlow's own, by way of HSV, takes.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     if not (config.brightness or config.contrast or config.saturation or config.hue):
         return image
     contrast, saturation, hue, brightness = tf.unstack(tf.random.stateless_uniform([4], seed))
@@ -173,7 +162,6 @@ def _inception(encoded: Any, wanted: Preprocessing, config: InceptionConfig, see
 
     Since 2017 its fast mode draws no order of the colour changes, and takes the first.
     """
-    from slimline.stages.backend.tensorflow import tf
 
     def box(size: Any) -> Box:
         return draw_box(size, seeds[0], (0.05, 1.0), (0.75, 1.33), least_covered=0.1)
@@ -194,15 +182,11 @@ def _inception(encoded: Any, wanted: Preprocessing, config: InceptionConfig, see
 
 def _choice(draw: Any, count: int) -> Any:
     """Turn a draw from [0, 1) into one of `count` numbers from 0, a scalar int32."""
-    from slimline.stages.backend.tensorflow import tf
-
     return tf.cast(draw * count, tf.int32)
 
 
 def _distort_colours(image: Any, order: tuple[str, ...], draws: list[Any]) -> Any:
     """Change the colours of an image in [0, 1] as the zoo does, in this order."""
-    from slimline.stages.backend.tensorflow import tf
-
     brightness, saturation, hue, contrast = draws
     changes = {
         "brightness": lambda image: image + _between(brightness, -32 / 255, 32 / 255),
@@ -220,8 +204,6 @@ def _retrain(encoded: Any, wanted: Preprocessing, config: RetrainConfig, seeds: 
 
     As there, a brighter image isn't clipped: values go up to 255 + 2.55 `random_brightness`.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     image, _ = decode_part(encoded, lambda size: (0, 0, size[0], size[1]), exif=wanted.orientation == "exif")
     flip, scale, top, left, brightness = tf.unstack(tf.random.stateless_uniform([5], seeds[1]))
     scale = (1 + config.random_crop / 100) * _between(scale, 1, 1 + config.random_scale / 100)

@@ -11,7 +11,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from slimline.stages.backend.tensorflow import tf
-from slimline.stages.images.preprocessing import Preprocessing, preprocess
+from slimline.stages.images.preprocessing import preprocess
+from slimline.stages.images.preprocessing_config import Preprocessing
 
 AT_ONCE, BATCH_SIZE = 2, 16
 """Batches under way, and photos in each, where a network isn't trained and no config says otherwise."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from slimline.stages.backend.tensorflow import tf
 from slimline.stages.images.orientation import may_hold_exif, read_orientation, upright
 
 CHROMA_MARGIN_PX = 2
@@ -20,8 +21,6 @@ def decode_part(encoded: Any, box: Callable[[Any], Box], *, exif: bool) -> tuple
     size (height, width), upright if `exif` has a JPEG's header heeded. JPEGs that are upright are decoded and cropped
     in one operation.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     is_jpeg = tf.io.is_jpeg(encoded)
 
     def cropped_jpeg() -> tuple[Any, Any]:
@@ -47,8 +46,6 @@ def decode_part(encoded: Any, box: Callable[[Any], Box], *, exif: bool) -> tuple
 
 
 def _decode_box(encoded: Any, size: Any, box: Box) -> Any:
-    from slimline.stages.backend.tensorflow import tf
-
     top, left, height, width = box
     # Where colour has fewer columns than brightness, its outermost pixels want a neighbour on either side: without,
     # they are up to 30 of 255 off.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from slimline.stages.backend.tensorflow import tf
+
 EXIF_WORDS = (0xFFE1, 0x4578, 0x6966, 0x0000)
 """The marker APP1, and "Exif" with its two zeros, as big-endian numbers of two bytes."""
 START_OF_IMAGE = b"\xff\xd8"
@@ -19,8 +21,6 @@ def may_hold_exif(encoded: Any) -> Any:
     Going from segment to segment takes 10% of what decoding and resizing take, this 4% (flower photos, two cores),
     and nine photos in ten need no more. APP1 can't be met by chance among pixels: there 0xFF precedes 0 or a restart.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     values = tf.io.decode_raw(encoded, tf.uint8)
     return tf.reduce_any((values[:-1] == 0xFF) & (values[1:] == 0xE1))
 
@@ -31,8 +31,6 @@ def read_orientation(encoded: Any) -> Any:
     It is 1, upright, unless a JPEG's first Exif segment says otherwise in a well-formed way; damage is no error.
     Source: JPEG (ITU T.81), annex B; Exif 2.3 (JEITA CP-3451C), 4.5.4 and 4.6.4; TIFF 6.0, section 2.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     exif = _find_exif(encoded)
     return tf.cond(tf.strings.length(exif) > 0, lambda: _read_tiff(exif), lambda: tf.constant(1))
 
@@ -42,8 +40,6 @@ def upright(image: Any, orientation: Any) -> Any:
 
     From 5 on, height and width change places.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     image = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
     upside_down = tf.reduce_any(orientation == [3, 4, 7, 8])
     mirrored = tf.reduce_any(orientation == [2, 3, 6, 7])
@@ -52,8 +48,6 @@ def upright(image: Any, orientation: Any) -> Any:
 
 def _find_exif(encoded: Any) -> Any:
     """Go from segment to segment of a JPEG's header and return what the first Exif segment holds, else nothing."""
-    from slimline.stages.backend.tensorflow import tf
-
     length = tf.strings.length(encoded)
     start = tf.where(tf.strings.substr(encoded, 0, 2) == START_OF_IMAGE, len(START_OF_IMAGE), length)
 
@@ -77,8 +71,6 @@ def _find_exif(encoded: Any) -> Any:
 
 def _read_tiff(tiff: Any) -> Any:
     """Return the orientation that the first directory of a TIFF structure holds, a scalar int32; 1 if damaged."""
-    from slimline.stages.backend.tensorflow import tf
-
     length = tf.strings.length(tiff)
     order = tf.strings.substr(tiff, 0, 4)
     ordered = (order == LITTLE_ENDIAN) | (order == BIG_ENDIAN)

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from slimline.stages.backend.tensorflow import tf
+
 MOST_MAGNITUDE = 30
 FILL = 128.0
 MOST_DEGREES, MOST_SHEAR, MOST_TRANSLATION, MOST_ENHANCEMENT = 30, 0.3, 0.45, 0.9
@@ -26,8 +28,6 @@ def rand_augment(image: Any, layers: int, magnitude: float, seed: Any) -> Any:
 
     `magnitude`, 0 to 30, is the strength of all. `seed`, [2] int32, decides every draw.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     image = _whole(tf.round(image))
     level = magnitude / MOST_MAGNITUDE
     draws = tf.random.stateless_uniform([layers, 2], seed)
@@ -46,8 +46,6 @@ def identity(image: Any, level: float, sign: Any) -> Any:
 
 def autocontrast(image: Any, level: float, sign: Any) -> Any:
     """Stretch each channel's values over 0 to 255; a channel of one value stays."""
-    from slimline.stages.backend.tensorflow import tf
-
     low, high = (_channels(reduce(reduce(image, 0), 0), image) for reduce in (tf.reduce_min, tf.reduce_max))
     varied = high > low
     scale = tf.where(varied, high - low, 255.0)
@@ -56,8 +54,6 @@ def autocontrast(image: Any, level: float, sign: Any) -> Any:
 
 def equalize(image: Any, level: float, sign: Any) -> Any:
     """Spread each channel's values so that equal ranges of them have about equally many pixels."""
-    from slimline.stages.backend.tensorflow import tf
-
     index = tf.cast(image, tf.int32) + _channels(tf.constant([0, 256, 512]), image)
     counts = tf.reshape(tf.math.bincount(tf.reshape(index, [-1]), minlength=768, maxlength=768), [3, 256])
     last = tf.reduce_max(tf.where(counts > 0, tf.range(256), 0), 1)
@@ -70,15 +66,11 @@ def equalize(image: Any, level: float, sign: Any) -> Any:
 
 def solarize(image: Any, level: float, sign: Any) -> Any:
     """Invert what is at least as bright as a threshold, 256 down to 0."""
-    from slimline.stages.backend.tensorflow import tf
-
     return tf.where(image < 256 - int(256 * level), image, 255 - image)
 
 
 def posterize(image: Any, level: float, sign: Any) -> Any:
     """Keep the highest 8 to 4 bits."""
-    from slimline.stages.backend.tensorflow import tf
-
     step = 2 ** round(4 * level)
     return tf.floor(image * (1 / step)) * step
 
@@ -90,8 +82,6 @@ def color(image: Any, level: float, sign: Any) -> Any:
 
 def contrast(image: Any, level: float, sign: Any) -> Any:
     """Move all pixels from the image's mean grey, or to it."""
-    from slimline.stages.backend.tensorflow import tf
-
     grey = tf.cast(_grey(image), tf.int64)  # whole numbers: their sum is the same in any order
     mean = tf.cast(tf.reduce_sum(grey), tf.float32) / tf.cast(tf.size(grey), tf.float32)
     return _blend(tf.floor(mean + 0.5), image, level, sign)
@@ -104,8 +94,6 @@ def brightness(image: Any, level: float, sign: Any) -> Any:
 
 def sharpness(image: Any, level: float, sign: Any) -> Any:
     """Move each pixel from the mean of its neighbourhood, itself counted five times, or to it; not at the edges."""
-    from slimline.stages.backend.tensorflow import tf
-
     padded = tf.pad(image, [[1, 1], [1, 1], [0, 0]])  # so that a row or column of an image of any size is there
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     neighbours = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
@@ -117,8 +105,6 @@ def sharpness(image: Any, level: float, sign: Any) -> Any:
 
 def rotate(image: Any, level: float, sign: Any) -> Any:
     """Rotate about the middle, by up to 30 degrees."""
-    from slimline.stages.backend.tensorflow import tf
-
     height, width, _ = image.shape
     angle = sign * (math.radians(MOST_DEGREES) * level)
     cosine, sine = tf.cos(angle), tf.sin(angle)
@@ -169,22 +155,16 @@ OPERATIONS = {
 
 def _whole(image: Any) -> Any:
     """Cut values down to whole numbers, 0 to 255, as Pillow does."""
-    from slimline.stages.backend.tensorflow import tf
-
     return tf.floor(tf.raw_ops.ClipByValue(t=image, clip_value_min=0.0, clip_value_max=255.0))
 
 
 def _channels(values: Any, image: Any) -> Any:
     """Repeat one value a channel along an image's row: [width, 3], which is added to an image six times as fast."""
-    from slimline.stages.backend.tensorflow import tf
-
     return tf.tile(values[None], [image.shape[1], 1])
 
 
 def _grey(image: Any) -> Any:
     """Return an image's grey [height, width, 1]."""
-    from slimline.stages.backend.tensorflow import tf
-
     weights = tf.constant(LUMA_65536THS, tf.float32, [3, 1]) / 65536
     return tf.reshape(tf.floor(tf.reshape(image, [-1, 3]) @ weights + 0.5), [*image.shape[:2], 1])
 
@@ -199,8 +179,6 @@ def _transform(image: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> An
 
     Places are those of pixels' middles, at halves, as Pillow has them; TensorFlow's are whole.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     c, f = c + ((a - 1) + b) / 2, f + (d + (e - 1)) / 2
     moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=image[None],

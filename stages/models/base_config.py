@@ -9,7 +9,7 @@ from omegaconf import II, MISSING
 from slimline.pipeline.config import require_range
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import external, untracked
-from slimline.stages.images.preprocessing import Crop, Orientation, Preprocessing, Resize
+from slimline.stages.images.preprocessing_config import Crop, Orientation, Preprocessing, Resize
 from slimline.stages.networks import table
 from slimline.stages.networks.weights.user_weights import IMAGENET
 
@@ -59,6 +59,10 @@ class BaseConfig:
         native = table.NETWORKS[self.network].preprocessing
         return replace(native, input_px=self.size or native.input_px, orientation=self.orientation.value)
 
+    def width(self) -> float:
+        """Return the width of the network's layers, 1 where there is but one."""
+        return 1.0
+
 
 @dataclass
 class MobilenetConfig(BaseConfig):
@@ -74,6 +78,10 @@ class MobilenetConfig(BaseConfig):
                 f"base.multiplier={self.multiplier:g} is no width of {self.network}.",
                 f"It has: {', '.join(f'{one:g}' for one in allowed)}.",
             )
+
+    def width(self) -> float:
+        """Return the width of the network's layers."""
+        return self.multiplier
 
 
 @dataclass

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from slimline.pipeline.artifact import write_text
 from slimline.pipeline.errors import UserError
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.models.card import Card
+from slimline.stages.models.formats import DESCRIPTION
 from slimline.stages.networks.weights.user_weights import RANDOM
 from slimline.stages.scoring.calibration import Calibration
 
-FILE = "model.json"
 VERSION = 1
 
 
@@ -53,7 +53,7 @@ def description_json(one: Description) -> str:
 
 def write_description(folder: Path, one: Description) -> None:
     """Write `model.json` into a folder."""
-    write_text(folder / FILE, description_json(one))
+    write_text(folder / DESCRIPTION, description_json(one))
 
 
 def parse_description(text: str, origin: Path) -> Description:
@@ -85,10 +85,10 @@ def read_description(model: Path) -> Description:
     Raises:
         UserError: there is none, or it can't be read.
     """
-    path = model.parent / FILE
+    path = model.parent / DESCRIPTION
     if not path.is_file():
         raise UserError(
-            f"{model} has no {FILE} beside it, which holds its classes' names and how it wants its images.",
-            f"Copy {FILE} from where the model was exported to {path}.",
+            f"{model} has no {DESCRIPTION} beside it, which holds its classes' names and how it wants its images.",
+            f"Copy {DESCRIPTION} from where the model was exported to {path}.",
         )
     return parse_description(path.read_text(encoding="utf-8"), path)

@@ -36,6 +36,9 @@ FILES = {
 }
 """What each format is called inside the export's folder; the first is a folder."""
 
+DESCRIPTION = "model.json"
+"""What describes a model that is a file, next to it: see `slimline.stages.models.description`."""
+
 SUFFIXES = {".pb": Format.frozen_graph, ".tflite": Format.litert, ".onnx": Format.onnx}
 
 
@@ -57,7 +60,7 @@ def find_model(model: str, key: str) -> Path:
     raise UserError(
         f"{key}={model} holds no exported model.",
         "Give a run that exported one, such as runs/flowers/latest, a SavedModel's folder, or a file beside its"
-        f" model.json that ends in {', '.join(SUFFIXES)}.",
+        f" {DESCRIPTION} that ends in {', '.join(SUFFIXES)}.",
     )
 
 

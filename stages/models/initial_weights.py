@@ -6,9 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from slimline.stages.models.saved_model import read_saved_weights
 from slimline.stages.networks.graphs.module import Network, Outline, outline
+from slimline.stages.networks.weights.checkpoint import read_checkpoint
+from slimline.stages.networks.weights.keras_file import class_count, map_keras_weights, read_keras_file
 from slimline.stages.networks.weights.published import Published
+from slimline.stages.networks.weights.read_published import read_published
 from slimline.stages.networks.weights.user_weights import Given
+from slimline.stages.networks.weights.zoo import with_averages
 
 IMAGENET_CLASSES = (1000, 1001)
 
@@ -40,14 +45,10 @@ def read_source(
         UserError: the file is damaged, or is of another network.
     """
     if source.published:
-        from slimline.stages.networks.weights.read_published import read_published
-
         published, path = source.published
         made = outline(make_network(published.classes), input_shape)
         return SourceWeights(made, read_published(published, path, _shapes(made)), published.classes)
     if source.given and source.given.kind == "keras":
-        from slimline.stages.networks.weights.keras_file import class_count, map_keras_weights, read_keras_file
-
         layers = read_keras_file(source.given.path)
         classes = _imagenet(class_count(layers))
         made = outline(make_network(classes), input_shape)
@@ -59,12 +60,7 @@ def read_source(
 
 def _read_by_name(given: Given) -> dict[str, Any]:
     if given.kind == "saved_model":
-        from slimline.stages.models.saved_model import read_saved_weights
-
         return read_saved_weights(given.path)
-    from slimline.stages.networks.weights.checkpoint import read_checkpoint
-    from slimline.stages.networks.weights.zoo import with_averages
-
     return with_averages(read_checkpoint(given.path))
 
 

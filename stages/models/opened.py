@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.images.batches import AT_ONCE, padded
+from slimline.stages.images.preprocessing import preprocess_batch
+from slimline.stages.images.preprocessing_config import Preprocessing
+from slimline.stages.models.assemble import freeze_classifier
+from slimline.stages.models.card import read_card
+from slimline.stages.models.description import parse_description, read_description
 from slimline.stages.models.formats import Format, format_of
+from slimline.stages.models.runtimes import onnx_description, open_runtime
+from slimline.stages.models.saved_model import open_saved_model
+from slimline.stages.scoring.probabilities import probabilities
 
 
 class OpenedModel(NamedTuple):
@@ -34,12 +44,6 @@ def open_model(path: Path, batch_size: int) -> OpenedModel:
     Raises:
         UserError: it can't be told what it is, its description is missing, or its runtime isn't installed.
     """
-    from slimline.stages.images.batches import AT_ONCE, padded
-    from slimline.stages.models.description import parse_description, read_description
-    from slimline.stages.models.runtimes import onnx_description, open_runtime
-    from slimline.stages.models.saved_model import open_saved_model
-    from slimline.stages.scoring.probabilities import probabilities
-
     kind = format_of(path)
     if kind is Format.saved_model:
         loaded = open_saved_model(path)
@@ -73,11 +77,6 @@ def open_base(base: Path, batch_size: int) -> OpenedModel:
     Raises:
         UserError: it has none.
     """
-    from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.images.batches import AT_ONCE, padded
-    from slimline.stages.models.card import freeze_classifier, read_card
-    from slimline.stages.scoring.probabilities import probabilities
-
     card = read_card(base)
     if not card.labels:
         raise UserError(
@@ -94,11 +93,8 @@ def open_base(base: Path, batch_size: int) -> OpenedModel:
     return OpenedModel(card.labels, 0.0, card.trained, score, AT_ONCE, card.weights)
 
 
-def _preparer(wanted: Any) -> Callable[[Sequence[bytes]], NDArray[np.float32]]:
+def _preparer(wanted: Preprocessing) -> Callable[[Sequence[bytes]], NDArray[np.float32]]:
     """Return what makes encoded photos ready: [batch, side, side, 3] float32."""
-    from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.images.preprocessing import preprocess_batch
-
     prepare = tf.function(lambda encoded: preprocess_batch(encoded, wanted), autograph=False)
     specification = tf.TensorSpec([None], tf.string)
     prepare = prepare.get_concrete_function(specification)

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.imagenet.class_names import class_names
-from slimline.stages.models.card import Card, base_network, input_shape
+from slimline.stages.models.assemble import base_network
+from slimline.stages.models.card import Card, input_shape
 from slimline.stages.models.initial_weights import IMAGENET_CLASSES, Source, read_source
 from slimline.stages.networks.graphs.cost import multiply_adds
 from slimline.stages.networks.graphs.file import read_graph

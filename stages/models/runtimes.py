@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
+from slimline.stages.backend.tensorflow import quiet_stderr, tf
 from slimline.stages.models.formats import LITERT, Format
+from slimline.stages.networks.graphs.folding import read_frozen
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From images [batch, side, side, 3] float32, prepared as the model wants them, to logits [batch, classes]."""
@@ -32,28 +34,21 @@ def open_runtime(one: Format, path: Path) -> Run:
 
 
 def _saved_model(path: Path) -> Run:
-    from slimline.stages.backend.tensorflow import tf
-
     loaded = tf.saved_model.load(str(path))
     signature = loaded.signatures["image"]
     return lambda images: signature(image=tf.constant(images))["logits"].numpy()
 
 
 def _frozen_graph(path: Path) -> Run:
-    from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.networks.graphs.folding import read_frozen
-
     function = read_frozen(path)
     return lambda images: function(tf.constant(images)).numpy()
 
 
 def _litert(path: Path) -> Run:
     try:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter  # for no other format
     except ImportError as error:
         raise UserError(f"{path.name} runs by LiteRT, which isn't installed.", "pip install ai-edge-litert") from error
-    from slimline.stages.backend.tensorflow import quiet_stderr
-
     with quiet_stderr():
         interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
         interpreter.allocate_tensors()
@@ -87,7 +82,7 @@ def _dequantized(values: NDArray[Any], tensor: dict[str, Any]) -> NDArray[np.flo
 
 def _onnx(path: Path) -> Run:
     try:
-        import onnxruntime
+        import onnxruntime  # optional
     except ImportError as error:
         raise UserError(
             f"{path.name} runs by ONNX Runtime, which isn't installed.", "pip install -e '.[onnx]'"
@@ -101,7 +96,7 @@ def _onnx(path: Path) -> Run:
 
 def onnx_description(path: Path) -> str | None:
     """Return what an ONNX file says of itself in its metadata, as JSON; None where it says nothing of ours."""
-    import onnxruntime
+    import onnxruntime  # optional
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     found: str | None = session.get_modelmeta().custom_metadata_map.get("slimline")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 POINTS = 201
@@ -17,9 +19,6 @@ def write_curves(targets: NDArray[Any], scores: NDArray[Any], labels: list[str],
 
     x and y are the false and the true positive rate, or recall and precision. A class without photos has no curve.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     names, kinds, points = [], [], []
     for number, label in enumerate(labels):
         for kind, found in class_curves(targets == number, scores[:, number]).items():
@@ -34,7 +33,7 @@ def write_curves(targets: NDArray[Any], scores: NDArray[Any], labels: list[str],
 
 def class_curves(positive: NDArray[np.bool_], score: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     """Return the curves of one class, [points, 3] each: x, y, threshold; none where it has no photos, or all."""
-    from sklearn import metrics
+    from sklearn import metrics  # here for the same reason as in metrics
 
     if positive.all() or not positive.any():
         return {}

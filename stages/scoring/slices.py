@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
@@ -33,8 +34,6 @@ def sliced_metrics(
     Raises:
         UserError: the index has no such column.
     """
-    import pyarrow.parquet as pq
-
     if not columns:
         return {}
     rows = pq.read_table(index, columns=["sha256", "outcome", "details", *OF_INDEX]).to_pylist()

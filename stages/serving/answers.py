@@ -6,21 +6,17 @@ import csv
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from enum import Enum
 from pathlib import Path
 from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from slimline.stages.serving.classify_config import Kind
 
 COLUMNS = ("path", "rank", "name", "score", "rejected")
 FAILURES = "failures.jsonl"
 ROWS_AT_ONCE = 5_000
-
-
-class Kind(Enum):
-    """What answers are written as."""
-
-    parquet = "parquet"
-    csv = "csv"
-    jsonl = "jsonl"
 
 
 class Answers:
@@ -36,8 +32,6 @@ class Answers:
         opened = {one: self._folder / f"predictions.{one.value}" for one in self._kinds}
         self._parquet = self._csv = self._jsonl = None
         if Kind.parquet in opened:
-            import pyarrow.parquet as pq
-
             self._parquet = self._stack.enter_context(pq.ParquetWriter(opened[Kind.parquet], _schema()))
         if Kind.csv in opened:
             file = self._stack.enter_context(opened[Kind.csv].open("w", encoding="utf-8", newline=""))
@@ -69,8 +63,6 @@ class Answers:
 
     def _flush(self) -> None:
         if self._parquet and self._rows:
-            import pyarrow as pa
-
             self._parquet.write_table(pa.Table.from_pylist(self._rows, _schema()))
         if self._csv:
             self._csv.writerows(self._rows)
@@ -80,8 +72,6 @@ class Answers:
 
 
 def _schema() -> Any:
-    import pyarrow as pa
-
     types = (pa.string(), pa.int64(), pa.string(), pa.float64(), pa.bool_())
     return pa.schema(list(zip(COLUMNS, types, strict=True)))
 

@@ -21,7 +21,7 @@ from slimline.stages.data.storing.photos import Photos
 from slimline.stages.images.augmentation import augment, image_seed
 from slimline.stages.images.augmentation_config import AugmentationConfig
 from slimline.stages.images.batches import run_prepared
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.networks.graphs.symbolic import Symbolic
 from slimline.stages.training.config import CacheConfig, Switch
 from slimline.stages.training.progress import views_progress

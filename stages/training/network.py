@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.models.card import Card, base_network, input_shape, upper_scopes
+from slimline.stages.models.assemble import base_network, upper_scopes
+from slimline.stages.models.card import Card, input_shape
 from slimline.stages.networks.architectures.heads import make_head
 from slimline.stages.networks.graphs.batch_norms import Statistics, fuse_frozen, use_batch_statistics
 from slimline.stages.networks.graphs.module import call_network

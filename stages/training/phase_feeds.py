@@ -10,7 +10,8 @@ import numpy as np
 
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.images.augmentation_config import AugmentationConfig
-from slimline.stages.images.preprocessing import Preprocessing, preprocess
+from slimline.stages.images.preprocessing import preprocess
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.training.config import PhaseConfig
 from slimline.stages.training.cut_cache import cached_views, view_of
 from slimline.stages.training.feeds import FeaturesFeed, Feed, PhotosFeed, ViewsFeed

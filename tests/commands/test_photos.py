@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slimline.stages.base import BaseConfig, base, settle_weights
-from slimline.stages.classify import ClassifyConfig, classify, settle_images
+from slimline.stages.base import base
+from slimline.stages.classify import classify
+from slimline.stages.models.base_config import BaseConfig
+from slimline.stages.models.base_settle import settle_weights
+from slimline.stages.serving.classify_config import ClassifyConfig
+from slimline.stages.serving.classify_settle import settle_images
 
 
 def test_all_ten_imagenet_photos_are_named_right(imagenet_photos, tmp_path):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from slimline.stages.backend.tensorflow import tf
-from slimline.stages.images.preprocessing import Preprocessing, preprocess
+from slimline.stages.images.preprocessing import preprocess
+from slimline.stages.images.preprocessing_config import Preprocessing
 from tests.browser import accessibility_faults, needs_browser, opened
 
 PAGE = Path(__file__).parents[2] / "docs/browser/index.html"

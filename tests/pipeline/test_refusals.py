@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from slimline.pipeline.config import config_keys, register_schemas
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
@@ -200,6 +201,25 @@ def test_a_key_before_any_experiment_is_answered_with_what_to_choose() -> None:
         "train.epochs doesn't belong to this experiment's choices.",
         "Choose the experiment (+experiment=...) or the option that has it.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("train.epochs=${run.name}", "train.epochs=flowers has the wrong type."),
+        ("run.seed=${run.sead}", "run.seed: Interpolation key 'run.sead' not found"),
+    ],
+)
+def test_a_reference_that_does_not_resolve_is_answered_and_no_traceback(override: str, line: str) -> None:
+    config = compose("config", overrides=["+experiment=flowers", override])
+    with pytest.raises(REFUSALS) as caught:
+        OmegaConf.to_object(config)
+    assert str(explain(caught.value, [])).splitlines()[0] == line
+
+
+def test_an_error_of_our_own_is_not_taken_for_a_refusal() -> None:
+    with pytest.raises(ValueError, match="ours"):
+        explain(ValueError("ours"), [])
 
 
 def test_a_word_without_a_value_is_answered_with_how_to_write_one() -> None:

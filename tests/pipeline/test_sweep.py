@@ -89,11 +89,11 @@ def test_a_metric_that_the_target_does_not_give_is_a_users_mistake(folder: Path,
 def test_the_table_of_a_sweep(folder: Path) -> None:
     points = sweep_points(folder, "s1", "fit", "top1", maximize=True)
     assert sweep_table(points, "top1").splitlines() == [
-        "rank             top1  seconds  point         run",
-        "   1           0.7500      2.5  fit.rate=0.2  v003",
-        "   2           0.5000      2.5  fit.rate=0.1  v001",
-        "   3           0.2500     61.0  fit.rate=0.3  v004",
-        "   4           failed      2.5  fit.rate=9    v002",
+        "rank    top1  seconds  point         run",
+        "   1  0.7500      2.5  fit.rate=0.2  v003",
+        "   2  0.5000      2.5  fit.rate=0.1  v001",
+        "   3  0.2500     61.0  fit.rate=0.3  v004",
+        "   4  failed      2.5  fit.rate=9    v002",
     ]
 
 
@@ -113,10 +113,10 @@ def test_a_metric_and_columns_may_be_other_stages_facts(tmp_path: Path) -> None:
     columns = ["base.parameters", "fit.rate", "export.size_mb"]
     points = sweep_points(tmp_path, "s1", "export", "fit.top1", True, columns)
     assert sweep_table(points, "fit.top1").splitlines() == [
-        "rank             top1  parameters   rate  size_mb  seconds  point      run",
-        "   1           0.5000         812  1,234      4.5      2.5  base=v002  v002",
-        "   2           0.2500        3.4M  1,234      4.5      2.5  base=v001  v001",
-        "   3           failed                                  2.5  base=v003  v003",
+        "rank    top1  parameters   rate  size_mb  seconds  point      run",
+        "   1  0.5000         812  1,234      4.5      2.5  base=v002  v002",
+        "   2  0.2500        3.4M  1,234      4.5      2.5  base=v001  v001",
+        "   3  failed                                  2.5  base=v003  v003",
     ]
     assert sweep_rows(points, "fit.top1")[1]["base.parameters"] == 3_413_024
     with pytest.raises(
@@ -134,8 +134,8 @@ def test_facts_of_one_name_are_told_apart_by_their_stage() -> None:
 
 def test_a_single_point_is_shown_with_all_its_overrides() -> None:
     assert sweep_table([Point(["+experiment=toy", "a=1"], 0.5, Path("v001"), 1.0)], "top1").splitlines() == [
-        "rank             top1  seconds  point                run",
-        "   1           0.5000      1.0  +experiment=toy a=1  v001",
+        "rank    top1  seconds  point                run",
+        "   1  0.5000      1.0  +experiment=toy a=1  v001",
     ]
 
 

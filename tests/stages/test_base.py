@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.base import base, find_graph, find_labels, settle_weights
-from slimline.stages.images.preprocessing import Crop, Resize
+from slimline.stages.base import base
+from slimline.stages.images.preprocessing_config import Crop, Resize
 from slimline.stages.models.base_config import BaseConfig, FrozenGraphConfig, MobilenetConfig
+from slimline.stages.models.base_settle import find_graph, find_labels, settle_weights
 
 SMALL = {"network": "mobilenet_v1", "multiplier": 0.25, "size": 64}
 
@@ -105,7 +106,8 @@ def test_weights_of_another_network_are_refused(small, tmp_path):
 
 def test_a_checkpoint_of_tensorflow_2_is_read_by_its_variables_names(small, tmp_path):
     from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.models.card import base_network, build, read_card
+    from slimline.stages.models.assemble import base_network, build
+    from slimline.stages.models.card import read_card
     from slimline.stages.networks.weights.checkpoint import read_checkpoint
 
     card, values = read_card(small), read_checkpoint(small / "model.ckpt")
@@ -125,7 +127,8 @@ def test_a_checkpoint_of_tensorflow_2_is_read_by_its_variables_names(small, tmp_
     ],
 )
 def test_a_saved_model_of_ours_gives_its_weights_back(network, options, tmp_path):
-    from slimline.stages.models.card import Card, classifier_network, freeze_classifier, read_weights
+    from slimline.stages.models.assemble import classifier_network, freeze_classifier, read_weights
+    from slimline.stages.models.card import Card
     from slimline.stages.models.saved_model import SavedModel, write_saved_model
     from slimline.stages.networks.graphs.folding import write_frozen
     from slimline.stages.networks.graphs.module import outline
@@ -163,16 +166,13 @@ def test_a_saved_model_of_ours_gives_its_weights_back(network, options, tmp_path
 
 
 def test_the_size_is_the_users_and_weights_of_the_nearest_size_serve(monkeypatch):
-    from slimline.stages import base as stage
-
     asked = []
     monkeypatch.setattr(
         "slimline.stages.networks.weights.cache.locate",
         lambda published, **_: asked.append(published) or (published[0], Path(__file__)),
     )
-    settle = stage.settle_weights
     for size, file in ((None, "224"), (300, "224"), (170, "160"), (64, "128")):
-        settle(MobilenetConfig("mobilenet_v1", size=size), False)
+        settle_weights(MobilenetConfig("mobilenet_v1", size=size), False)
         assert f"mobilenet_1_0_{file}_tf.h5" in asked[-1][0].file
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.errors import UserError
-from slimline.stages.classify import ClassifyConfig, classify, settle_images
+from slimline.stages.classify import classify
 from slimline.stages.data.checking.usable_photos import Looked, count_photos, usable_photos
 from slimline.stages.evaluate import evaluate
 from slimline.stages.evaluation.config import EvaluateConfig
@@ -22,7 +22,9 @@ from slimline.stages.export import export
 from slimline.stages.exporting.config import ExportConfig
 from slimline.stages.models.formats import FILES, Format
 from slimline.stages.models.opened import OpenedModel
-from slimline.stages.serving.answers import COLUMNS, Kind
+from slimline.stages.serving.answers import COLUMNS
+from slimline.stages.serving.classify_config import ClassifyConfig, Kind
+from slimline.stages.serving.classify_settle import settle_images
 from slimline.stages.serving.scored_photos import scored_photos
 from tests.stages.toy_training import CLASSES, config, draw_photos, phase
 

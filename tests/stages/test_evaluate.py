@@ -16,11 +16,13 @@ from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.config import ColumnsConfig, IngestConfig
 from slimline.stages.data.settle import settle_source
 from slimline.stages.data.storing.photos import Photos
-from slimline.stages.evaluate import evaluate, settle_model
+from slimline.stages.evaluate import evaluate
 from slimline.stages.evaluation.config import AtLeast, EvaluateConfig, Split
+from slimline.stages.evaluation.settle import settle_model
 from slimline.stages.images.preprocessing import preprocess
 from slimline.stages.ingest import ingest as ingest_stage
-from slimline.stages.models.card import freeze_classifier, read_card
+from slimline.stages.models.assemble import freeze_classifier
+from slimline.stages.models.card import read_card
 from slimline.stages.scoring.calibration import read_calibration
 from slimline.stages.scoring.logits_file import read_logits
 from slimline.stages.scoring.metrics import proper_scores

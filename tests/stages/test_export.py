@@ -27,8 +27,8 @@ from slimline.stages.exporting.card_facts import read_card_facts
 from slimline.stages.exporting.config import ExportConfig
 from slimline.stages.exporting.measurements import read_formats
 from slimline.stages.exporting.writers import Material, write_format
-from slimline.stages.models.description import FILE, parse_description, read_description
-from slimline.stages.models.formats import FILES, Format, format_of
+from slimline.stages.models.description import parse_description, read_description
+from slimline.stages.models.formats import DESCRIPTION, FILES, Format, format_of
 from slimline.stages.models.runtimes import onnx_description, open_runtime
 from slimline.stages.models.saved_model import SavedModel, open_saved_model
 from slimline.stages.pages.model_card import model_card
@@ -135,7 +135,7 @@ def spoil(material: Material, values: dict, folder: Path) -> Material:
 
 @pytest.mark.parametrize("one", list(Format))
 def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
-    from slimline.stages.models.card import read_weights
+    from slimline.stages.models.assemble import read_weights
 
     values = read_weights(trained["train"].path / "best.ckpt")
 
@@ -178,10 +178,10 @@ def test_a_model_without_its_description_says_what_to_copy(exported, tmp_path):
     alone.write_bytes((exported / FILES[Format.litert]).read_bytes())
     with pytest.raises(UserError, match=r"has no model\.json beside it"):
         read_description(alone)
-    (tmp_path / FILE).write_text('{"version": 2}', encoding="utf-8")
+    (tmp_path / DESCRIPTION).write_text('{"version": 2}', encoding="utf-8")
     with pytest.raises(UserError, match="version 2, and 1 is known"):
         read_description(alone)
-    (tmp_path / FILE).write_text("[]", encoding="utf-8")
+    (tmp_path / DESCRIPTION).write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match="doesn't describe a model"):
         read_description(alone)
 
@@ -233,7 +233,8 @@ def test_the_cards_facts_are_kept_and_no_text(trained, exported):
 def test_the_saved_model_gives_features_too(toys, kind):
     """Of a model that averages mirror images, those of both, averaged."""
     from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.models.card import base_network, freeze_network, read_card
+    from slimline.stages.models.assemble import base_network, freeze_network
+    from slimline.stages.models.card import read_card
 
     made = {"ingest": toys.ingest}
     out = toys.out()

@@ -13,19 +13,20 @@ from PIL import Image
 
 from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.memo import Memo
-from slimline.stages import features as module
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.base import base as base_stage
-from slimline.stages.base import settle_weights
+from slimline.stages.data import bottlenecks as module
 from slimline.stages.data.config import IngestConfig
+from slimline.stages.data.features_config import FeaturesConfig, Precision
 from slimline.stages.data.settle import settle_source
 from slimline.stages.data.splitting.config import SPLITS, SplitConfig
 from slimline.stages.data.storing.features import FeaturePhotos, missing_photos, read_features
 from slimline.stages.data.storing.photo_cache import PhotoCache
-from slimline.stages.features import FeaturesConfig, Precision, features
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.features import features
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.ingest import ingest
 from slimline.stages.models.base_config import MobilenetConfig
+from slimline.stages.models.base_settle import settle_weights
 from slimline.stages.models.card import Card, write_card
 
 SIDE = 16

@@ -18,7 +18,8 @@ from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.images.augmentation_config import CropConfig
 from slimline.stages.images.preprocessing import preprocess
-from slimline.stages.models.card import freeze_classifier, read_card
+from slimline.stages.models.assemble import freeze_classifier
+from slimline.stages.models.card import read_card
 from slimline.stages.networks.weights.checkpoint import read_checkpoint, write_checkpoint
 from slimline.stages.training import cut_cache, loop
 from slimline.stages.training import state as train_state

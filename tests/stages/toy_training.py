@@ -15,12 +15,15 @@ from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.memo import Memo
 from slimline.stages.backend.slim import slim
 from slimline.stages.data.config import IngestConfig
+from slimline.stages.data.features_config import FeaturesConfig, Precision
 from slimline.stages.data.settle import settle_source
-from slimline.stages.features import FeaturesConfig, Precision, features
-from slimline.stages.head import HeadConfig, MlpConfig, head
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.features import features
+from slimline.stages.head import head
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.ingest import ingest
-from slimline.stages.models.card import Card, base_network, build, write_card
+from slimline.stages.models.assemble import base_network, build
+from slimline.stages.models.card import Card, write_card
+from slimline.stages.models.head_config import HeadConfig, MlpConfig
 from slimline.stages.networks.architectures.blocks import mobile_scope
 from slimline.stages.networks.architectures.top import add_top
 from slimline.stages.networks.table import NETWORKS

@@ -18,7 +18,7 @@ from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.storing.photo_cache import PhotoCache
 from slimline.stages.data.storing.records import read_batches
 from slimline.stages.images.batches import run_prepared, without_autotune
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 
 SPREAD = 13.0
 """What a head trains on features of: EfficientNet-Lite0's spread on flowers, for which the default settings are."""

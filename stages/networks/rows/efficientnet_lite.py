@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.networks.rows.row import SECOND_1X1, NetworkRow
 
 ARCHITECTURE = "slimline.stages.networks.architectures.efficientnet_lite"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 
 SECOND_1X1 = "Logits/Conv2d_1c_1x1"
 """Where most of the zoo's networks have their last layer."""

@@ -77,7 +77,7 @@ def _on_this_machine(source: Published, faults: list[str]) -> Path | None:
 
 
 def _inspector(source: Published) -> Callable[[Path], object]:
-    """Return what tells whether a file is of its kind, and whole."""
+    """Return what tells whether a file is of its kind, and whole; NumPy comes in here, which a plan does without."""
     if source.kind == "keras":
         from slimline.stages.networks.weights.keras_file import read_keras_file
 

@@ -35,7 +35,7 @@ def read_layers(path: Path) -> list[Layer]:
     Raises:
         UserError: the file is of another layout, or refers to other files.
     """
-    import h5py
+    import h5py  # in the child alone: the parent imports this module for its names
 
     with h5py.File(path, "r") as file:
         root = _root(path, file)
@@ -68,7 +68,7 @@ def _names(group: Any, attribute: str) -> list[str]:
 
 def _group(path: Path, parent: Any, name: str) -> Any:
     """Open what lies below `parent`, one step at a time: a link could lead to any other file of the machine."""
-    import h5py
+    import h5py  # see `read_layers`
 
     for step in name.split("/"):
         link = parent.get(step, getlink=True)

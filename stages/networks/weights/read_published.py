@@ -9,7 +9,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
+from slimline.stages.networks.weights.checkpoint import read_checkpoint
+from slimline.stages.networks.weights.keras_file import map_keras_weights, read_keras_file
 from slimline.stages.networks.weights.published import Published
+from slimline.stages.networks.weights.torch_file import read_torch_file
+from slimline.stages.networks.weights.torch_names import map_torch_weights
+from slimline.stages.networks.weights.zoo import pick_averages, unpacked
 
 
 def read_published(published: Published, path: Path, names: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
@@ -21,20 +26,12 @@ def read_published(published: Published, path: Path, names: Mapping[str, tuple[i
     if published.kind == "package":
         return _read_package(path, names)
     if published.kind == "keras":
-        from slimline.stages.networks.weights.keras_file import map_keras_weights, read_keras_file
-
         return map_keras_weights(read_keras_file(path), names)
-    from slimline.stages.networks.weights.checkpoint import read_checkpoint
-    from slimline.stages.networks.weights.zoo import pick_averages, unpacked
-
     with unpacked(path, published.checkpoint or "") as prefix:
         return pick_averages(read_checkpoint(prefix), names)
 
 
 def _read_package(path: Path, names: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-    from slimline.stages.networks.weights.torch_file import read_torch_file
-    from slimline.stages.networks.weights.torch_names import map_torch_weights
-
     try:
         mapped = map_torch_weights(read_torch_file(path), list(names))
         wrong = [name for name, shape in names.items() if mapped[name].shape != tuple(shape)]

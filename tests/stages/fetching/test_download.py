@@ -421,6 +421,34 @@ def test_black_hole(server: LoopbackServer, path: Path, deadline: None) -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_connection_that_is_lost_before_the_answer_is_made_again(
+    server: LoopbackServer, path: Path, lost: int
+) -> None:
+    server.content, server.lost_requests = CONTENT, lost
+    fetch(server, path)
+    assert path.read_bytes() == CONTENT
+    assert len(server.requests) == lost + 1
+
+
+def test_connections_that_are_always_lost_are_unreachable(
+    server: LoopbackServer, path: Path, deadline: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.lost_requests = 9
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1 could not be reached: .*closed connection"):
+        fetch(server, path)
+    assert len(server.requests) == 3
+    assert caplog.records == []
+
+
+def test_a_lost_connection_asks_for_the_rest_again(cut: LoopbackServer, path: Path) -> None:
+    cut.lost_requests = 2
+    fetch(cut, path)
+    assert path.read_bytes() == CONTENT
+    assert cut.headers("Range") == [None, f"bytes={CUT}-", f"bytes={CUT}-"]
+    assert cut.headers("If-Range") == [None, '"one"', '"one"']
+
+
 def test_unreachable_keeps_the_part(cut: LoopbackServer, path: Path) -> None:
     cut.answers = False
     with pytest.raises(Unreachable):

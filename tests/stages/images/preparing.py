@@ -7,7 +7,8 @@ import functools
 import numpy as np
 
 from slimline.stages.backend.tensorflow import tf
-from slimline.stages.images.preprocessing import Preprocessing, preprocess
+from slimline.stages.images.preprocessing import preprocess
+from slimline.stages.images.preprocessing_config import Preprocessing
 
 
 @functools.cache

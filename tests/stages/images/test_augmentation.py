@@ -21,7 +21,7 @@ from slimline.stages.images.augmentation_config import (
     RetrainConfig,
 )
 from slimline.stages.images.batches import without_autotune
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 from tests.stages.images.preparing import prepare
 
 SIDE = 24

@@ -28,8 +28,9 @@ def test_every_file_has_its_schema():
     assert files == set(AUGMENTATIONS)
 
 
-def test_configs_import_no_tensorflow():
-    code = "import sys, slimline.stages.images.augmentation as _; sys.exit('tensorflow' in sys.modules)"
+@pytest.mark.parametrize("module", ["augmentation_config", "preprocessing_config"])
+def test_configs_import_no_tensorflow(module):
+    code = f"import sys, slimline.stages.images.{module} as _; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

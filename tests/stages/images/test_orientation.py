@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.images.batches import prepared_batches
 from slimline.stages.images.orientation import may_hold_exif, read_orientation, upright
-from slimline.stages.images.preprocessing import Preprocessing, preprocess_batch
+from slimline.stages.images.preprocessing import preprocess_batch
+from slimline.stages.images.preprocessing_config import Preprocessing
 from tests.stages.images.preparing import prepare
 
 ORIENTATIONS = range(1, 9)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.images.batches import prepared_batches
-from slimline.stages.images.preprocessing import Preprocessing, preprocess_batch
+from slimline.stages.images.preprocessing import preprocess_batch
+from slimline.stages.images.preprocessing_config import Preprocessing
 from tests.stages.images.preparing import prepare
 
 WANTED = Preprocessing(input_px=32, crop_fraction=0.875, offset=127.0, scale=128.0)

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from slimline.stages.models.card import Card, base_network, classifier_network
+from slimline.stages.models.assemble import base_network, classifier_network
+from slimline.stages.models.card import Card
 from slimline.stages.networks.table import NETWORKS
 
 CARD = Card("mobilenet_v1", NETWORKS["mobilenet_v1"].preprocessing, ["a", "b"], {"dropout": 0.1}, "imagenet", "0")

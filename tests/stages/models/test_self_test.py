@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.base import base, settle_weights
+from slimline.stages.base import base
+from slimline.stages.models.assemble import read_weights
 from slimline.stages.models.base_config import BaseConfig, MobilenetConfig
-from slimline.stages.models.card import Card, read_card, read_weights, write_card
+from slimline.stages.models.base_settle import settle_weights
+from slimline.stages.models.card import Card, read_card, write_card
 from slimline.stages.models.self_test import self_test
 from slimline.stages.networks.weights.checkpoint import write_checkpoint
 from tests.conftest import shared

@@ -14,8 +14,9 @@ from PIL import Image
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.checking.checks import Limits
 from slimline.stages.models.opened import OpenedModel
-from slimline.stages.serve import ServeConfig, settle_model
 from slimline.stages.serving.app import listening_socket, make_app
+from slimline.stages.serving.serve_config import ServeConfig
+from slimline.stages.serving.serve_settle import settle_model
 
 LABELS = ["dark", "bright <b>"]
 LIMITS = Limits(pixels=1_000_000, frames=10, file_bytes=500_000)

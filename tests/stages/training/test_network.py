@@ -7,7 +7,8 @@ import pytest
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.backend.tensorflow import tf
-from slimline.stages.models.card import Card, base_network, input_shape, read_card
+from slimline.stages.models.assemble import base_network
+from slimline.stages.models.card import Card, input_shape, read_card
 from slimline.stages.networks.graphs.symbolic import trace
 from slimline.stages.networks.weights.checkpoint import read_checkpoint
 from slimline.stages.training.network import phase_network, trainable_names

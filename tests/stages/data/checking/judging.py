@@ -13,7 +13,7 @@ from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.checking.checks import Checked, Limits, check_photos
 from slimline.stages.data.sources.photo import Photo
 from slimline.stages.images.orientation import read_orientation, upright
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 from tests.stages.data.checking.hostile import MOST_FILE_BYTES, MOST_FRAMES, MOST_PIXELS
 
 LIMITS = Limits(MOST_PIXELS, MOST_FRAMES, MOST_FILE_BYTES)

@@ -8,7 +8,7 @@ import pytest
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.storing.features import SPREAD, feature_scale
 from slimline.stages.images.batches import run_prepared
-from slimline.stages.images.preprocessing import Preprocessing
+from slimline.stages.images.preprocessing_config import Preprocessing
 
 WANTED = Preprocessing(input_px=4, crop="whole", offset=0.0, scale=1.0)
 

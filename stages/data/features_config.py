@@ -1,0 +1,27 @@
+"""How the features are computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from slimline.pipeline.config import require_range
+
+
+class Precision(Enum):
+    """What the base computes in; `auto` is bfloat16 where the processor multiplies it faster."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+@dataclass
+class FeaturesConfig:
+    """How to compute the features; `precision` is settled before the key is made."""
+
+    precision: Precision = Precision.auto
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        require_range("features.batch_size", self.batch_size, 1, 4096)

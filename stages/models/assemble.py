@@ -1,0 +1,100 @@
+"""Models assembled from their cards: the base and the head as one network, built or frozen with its variables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.models.card import Card, input_shape
+from slimline.stages.networks.architectures.heads import make_head
+from slimline.stages.networks.graphs.frozen_graph import frozen_network
+from slimline.stages.networks.graphs.module import SlimModule, freeze, outline
+from slimline.stages.networks.table import NETWORKS
+from slimline.stages.networks.weights.checkpoint import read_checkpoint
+
+
+def base_network(card: Card, classes: int | None = None) -> Callable[..., Any]:
+    """Return the base as a network function; its end point `pooled` is the bottleneck, [batch, width].
+
+    Its output is the logits of its own layer of that many classes, or without `classes` the bottleneck.
+    """
+    if card.graph is not None:
+        return frozen_network(card.graph, classes is not None)
+    return _slim_network(card.network, card.multiplier, classes)
+
+
+@cache
+def _slim_network(name: str, multiplier: float, classes: int | None) -> Callable[..., Any]:
+    """Return the same function for the same network, so that `outline` knows it again."""
+    row = NETWORKS[name]
+    options = {"multiplier": multiplier} if len(row.multipliers) > 1 else {}
+    build = row.load()
+    return lambda images, *, is_training=False: build(images, is_training=is_training, num_classes=classes, **options)
+
+
+def upper_scopes(card: Card) -> str:
+    """Return the scope from which on the base's upper blocks are, with a `+` behind it; a frozen graph has none."""
+    row = NETWORKS.get(card.network)
+    return f"{row.scope}/{row.upper}+" if row else ""
+
+
+def classifier_network(card: Card) -> Callable[..., Any]:
+    """Return the whole model as a network function from images to logits."""
+    if card.head is None:
+        return base_network(card, len(card.labels))
+    return _with_head(base_network(card), len(card.labels), json.dumps(card.head), card.flips)
+
+
+@lru_cache(maxsize=2)
+def _with_head(base: Callable[..., Any], classes: int, options: str, flips: bool) -> Callable[..., Any]:
+    """Put a head, whose `options` are JSON, on a base; the same function for the same ones, as `_slim_network`."""
+    head = make_head(classes, **json.loads(options))
+
+    def network(images: Any, *, is_training: bool = False, dropout_seed: Any = None) -> tuple[Any, dict[str, Any]]:
+        features, end_points = base(images, is_training=is_training)
+        logits, more = head(features, is_training=is_training, dropout_seed=dropout_seed)
+        return logits, {**end_points, **more}
+
+    return _with_flips(network) if flips else network
+
+
+def _with_flips(network: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a network whose output is the mean over each image and its mirror image: twice the work."""
+
+    def averaged(images: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+        both = tf.concat([images, tf.reverse(images, [2])], 0)
+        output, end_points = network(both, **options)
+        return sum(tf.split(output, 2)) / 2, end_points
+
+    return averaged
+
+
+def freeze_network(card: Card, network: Callable[..., Any], checkpoint: Path) -> Any:
+    """Return a network for inference: images [batch, side, side, 3] float32 to its output, in float32."""
+    return freeze(network, read_weights(checkpoint), input_shape(card))
+
+
+def freeze_classifier(card: Card, checkpoint: Path) -> Any:
+    """Return the whole model for inference: images to logits [batch, classes]."""
+    return freeze_network(card, classifier_network(card), checkpoint)
+
+
+def build(
+    card: Card, network: Callable[..., Any], values: Mapping[str, Any] | None = None, seed: int = 0
+) -> SlimModule:
+    """Build a network as a module, its variables restored by name from `values` where these have them."""
+    return SlimModule(network, input_shape(card), values, seed)
+
+
+def initial_values(card: Card, network: Callable[..., Any], values: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
+    """Return what `build` has its variables begin with, by name, in order of construction."""
+    return outline(network, input_shape(card)).initial_values(values, seed)
+
+
+def read_weights(checkpoint: Path) -> dict[str, Any]:
+    """Read a model's variables by name; a frozen base alone has none, and no checkpoint."""
+    return read_checkpoint(checkpoint) if checkpoint.with_name(f"{checkpoint.name}.index").exists() else {}

@@ -1,0 +1,49 @@
+"""What is asked of classify."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from slimline.pipeline.config import require_range
+from slimline.pipeline.errors import UserError
+
+
+class Kind(Enum):
+    """What answers are written as."""
+
+    parquet = "parquet"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+@dataclass
+class ClassifyConfig:
+    """Photos, folders, globs and Parquet files; without any, one bundled photo.
+
+    `model` is a run or an exported model. A photo whose best score is below `threshold` (by default the model's own) is
+    unknown. Of so many as `shown` photos the names are printed; those of all are written, as each kind of `write`.
+    """
+
+    images: Any = field(default_factory=list)
+    model: str | None = None
+    top: int = 5
+    full_names: bool = False
+    threshold: float | None = None
+    shown: int = 100
+    write: list[Kind] = field(default_factory=lambda: [Kind.parquet, Kind.jsonl])
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        require_range("classify.top", self.top, 1, 100_000)
+        require_range("classify.shown", self.shown, 0, 10_000_000)
+        require_range("classify.batch_size", self.batch_size, 1, 4096)
+        if self.threshold is not None:
+            require_range("classify.threshold", self.threshold, 0.0, 1.0)
+        self.images = [self.images] if isinstance(self.images, str) else self.images
+        if not isinstance(self.images, list) or not all(isinstance(path, str) for path in self.images):
+            raise UserError(
+                f"classify.images={self.images} is no list of paths.",
+                "Give photos, folders or globs: classify.images=[photo.jpg,folder/]",
+            )

@@ -1,0 +1,25 @@
+"""What is imported when: composing a config costs little, and an evaluation imports scikit-learn beside the network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("table", {"tensorflow", "tf_slim", "numpy", "scipy", "sklearn", "pyarrow", "PIL", "cv2", "requests", "rich"}),
+        ("evaluation.measures", {"sklearn", "scipy.optimize"}),
+        ("models.opened", {"onnxruntime", "ai_edge_litert", "sklearn"}),
+    ],
+)
+def test_what_takes_long_is_not_imported_along(module: str, absent: set[str]) -> None:
+    code = f"import sys, slimline.stages.{module}; print(*sorted({absent!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
