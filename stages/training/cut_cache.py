@@ -54,15 +54,7 @@ def cached_views(
     """
     run = lower_function(lower, values, wanted.input_px)
     shape = tuple(run.structured_outputs.shape[1:])
-    megabytes = len(photos) * views * prod(shape) * BYTES / 1e6
-    if megabytes > config.budget_mb:
-        log.info(
-            "train     %s photos x %d views at the cut would take %s MB of train.cache.budget_mb=%s: not kept",
-            f"{len(photos):,}",
-            views,
-            f"{megabytes:,.0f}",
-            f"{config.budget_mb:,}",
-        )
+    if not _is_within_budget(len(photos), views, shape, config.budget_mb):
         return None
     folder = memo.folder(
         lower=_digest(lower, values),
@@ -92,6 +84,20 @@ def cached_views(
             if number := signal():
                 raise stopped(number, "while it computed what lies below the cut. What is computed is kept.")
     return cache, keys
+
+
+def _is_within_budget(photos: int, views: int, shape: tuple[int, ...], budget_mb: int) -> bool:
+    """Say whether the disk may take so many photos' views of a shape; a line in the log says so where not."""
+    megabytes = photos * views * prod(shape) * BYTES / 1e6
+    if megabytes > budget_mb:
+        log.info(
+            "train     %s photos x %d views at the cut would take %s MB of train.cache.budget_mb=%s: not kept",
+            f"{photos:,}",
+            views,
+            f"{megabytes:,.0f}",
+            f"{budget_mb:,}",
+        )
+    return megabytes <= budget_mb
 
 
 def view_of(wanted: Preprocessing, augmentation: AugmentationConfig, seed: int) -> Any:
