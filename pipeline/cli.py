@@ -26,7 +26,7 @@ from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.runner import execute
 from slimline.pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
 from slimline.pipeline.usage import usage
-from slimline.stages.table import STAGES
+from slimline.stages.table import DISPLAY_ONLY, STAGES
 
 CONF = Path(__file__).parent.parent / "conf"
 VERSION_BASE = "1.3"
@@ -61,9 +61,10 @@ def _execute(config: DictConfig) -> None:
     overrides = list(job.overrides.task)
     if job.mode is RunMode.MULTIRUN:
         log.info("\npoint %d: %s", job.job.num + 1, job.job.override_dirname.replace(",", " ") or "as it is")
-        execute(config, STAGES, overrides, targets=[config.run.sweep.target], sweep=os.environ[TOKEN])
+        target = config.run.sweep.target
+        execute(config, STAGES, overrides, targets=[target], display_only=DISPLAY_ONLY, sweep=os.environ[TOKEN])
     else:
-        execute(config, STAGES, overrides)
+        execute(config, STAGES, overrides, display_only=DISPLAY_ONLY)
 
 
 def finish_sweep(token: str, overrides: list[str]) -> None:
@@ -89,6 +90,7 @@ def finish_sweep(token: str, overrides: list[str]) -> None:
             compose("config", overrides=best.overrides),
             STAGES,
             best.overrides,
+            display_only=DISPLAY_ONLY,
             winner_of=sweep_rows(points, sweep.metric),
         )
 

@@ -1,4 +1,4 @@
-"""The stages there are, by name. Importing this imports no TensorFlow."""
+"""The stages by name, and the modules that only show. Importing this imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,6 +17,19 @@ from slimline.stages.report import report
 from slimline.stages.review import review
 from slimline.stages.serve import serve
 from slimline.stages.train import train
+
+DISPLAY_ONLY = (
+    "slimline.stages.backend.captions",
+    "slimline.stages.training.display",
+    "slimline.stages.training.fonts",
+    "slimline.stages.training.progress",
+    "slimline.stages.training.tensorboard",
+    "slimline.stages.training.tensorboard_images",
+)
+"""Modules that only show: progress bars, their texts, TensorBoard. They count in no store key.
+
+None of them may return a value that reaches an artifact: a test replaces each by a stub and finds the same content.
+"""
 
 STAGES: dict[str, Stage] = {
     stage.name: stage

@@ -1,13 +1,12 @@
-"""Captions: the texts of progress bars. They are for the eye alone, and count in no store key."""
+"""Captions: the texts of progress bars. They are display only: they count in no store key."""
 
 CHECKING_PHOTOS = "checking photos"
 CLASSIFYING = "classifying"
-COMPUTING_BELOW_CUT = "computing what lies below the cut"
+COMPUTING_BELOW_CUT = "computing the outputs at the cut"
 COMPUTING_FEATURES = "computing features"
 COPYING = "copying"
 LOOKING_FOR_KNOWN_PHOTOS = "looking for known photos"
 TIMING = "timing"
-TRAINING = "training"
 WRITING_RECORDS = "writing records"
 
 CALLS = "calls"

@@ -15,6 +15,7 @@ from slimline.pipeline.artifact import Facts, empty_folder, write_text
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.progress import progress
+from slimline.stages.backend.captions import CHECKING_PHOTOS, PHOTOS, WRITING_RECORDS
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.checking.checks import Limits
 from slimline.stages.data.checking.known_photos import KnownPhotos
@@ -57,7 +58,7 @@ def _ingest(config: IngestConfig, out: Path, memo: Memo | None) -> Facts:
     _refuse_too_many(survey, config.max_bad_fraction)
     selection = select_photos(survey, config.split, config.twin_bits, len(SPLITS))
     shards = plan_shards(survey, selection, config.seed, config.shard_mb, config.min_shards)
-    with progress("writing records", sum(len(shard.rows) for shard in shards), "photos") as advance:
+    with progress(WRITING_RECORDS, sum(len(shard.rows) for shard in shards), PHOTOS) as advance:
         places = write_shards(survey, selection, shards, out, config.threads, advance)
     seconds = time.perf_counter() - started
     write_index(survey, selection, places, out / "index.parquet")
@@ -79,7 +80,7 @@ def _survey(config: IngestConfig, scratch: Path, passed_over: Counter[str], memo
     spool = Spool(scratch / "spool.bin")
     try:
         listing = Listing(root, config.columns, spool, limits.file_bytes, lambda what: passed_over.update([what]))
-        with progress("checking photos", _count(config, root), "photos") as advance:
+        with progress(CHECKING_PHOTOS, _count(config, root), PHOTOS) as advance:
             survey = survey_photos(_photos(config, listing), root, scratch, limits, config.threads, advance, find)
     finally:
         spool.close()

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.pipeline.artifact import LOGS
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.storing.records import read_records
 from slimline.stages.images.batches import AT_ONCE, BATCH_SIZE, padded, without_autotune
 from slimline.stages.images.parallel import in_parallel
 from slimline.stages.models.assemble import classifier_network, read_weights
 from slimline.stages.models.card import input_shape, read_card
+from slimline.stages.models.formats import EVALUATED_GRAPH, EVALUATED_MODEL
 from slimline.stages.models.opened import open_model
 from slimline.stages.models.saved_model import open_saved_model, write_saved_model
 from slimline.stages.networks.graphs.folding import write_frozen
@@ -27,10 +27,6 @@ from slimline.stages.scoring.calibration import Calibration, calibrate
 from slimline.stages.scoring.logits_file import read_logits
 from slimline.stages.scoring.metrics import proper_scores
 from slimline.stages.scoring.probabilities import probabilities
-
-FROZEN = "frozen.pb"
-SAVED_MODEL = f"{LOGS}/saved_model"
-"""No two are of the same bytes (functions are numbered, a fingerprint is drawn), so it lies where no digest looks."""
 
 MOST_NAMED = 10
 
@@ -55,13 +51,13 @@ class Evaluated(NamedTuple):
 def by_checkpoint(
     train: Path, ingest: Path, splits: Sequence[str], reject_precision: float | None, out: Path
 ) -> Evaluated:
-    """Write a training's best weights, in float32, as `FROZEN` and `SAVED_MODEL` into `out`, and run the latter."""
+    """Write a training's best weights, in float32, as a frozen graph and a SavedModel into `out`, and run the latter."""
     card = read_card(train)
     calibration = calibrate(*read_logits(train / "validation.parquet", card.labels), reject_precision)
     values = read_weights(train / "best.ckpt")
-    write_frozen(out / FROZEN, freeze(classifier_network(card), values, input_shape(card)))
-    write_saved_model(out / SAVED_MODEL, card, out / FROZEN, values, calibration)
-    run = padded(open_saved_model(out / SAVED_MODEL).logits, BATCH_SIZE)
+    write_frozen(out / EVALUATED_GRAPH, freeze(classifier_network(card), values, input_shape(card)))
+    write_saved_model(out / EVALUATED_MODEL, card, out / EVALUATED_GRAPH, values, calibration)
+    run = padded(open_saved_model(out / EVALUATED_MODEL).logits, BATCH_SIZE)
     logits, columns = _run(run, _records(ingest, splits), AT_ONCE)
     targets = np.asarray(columns["label"], np.int64)
     return Evaluated(

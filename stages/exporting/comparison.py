@@ -9,11 +9,10 @@ import pyarrow.parquet as pq
 
 from slimline.pipeline.artifact import Artifact, content_digest
 from slimline.pipeline.errors import UserError
-from slimline.stages.evaluation.predictions import SAVED_MODEL
 from slimline.stages.exporting.parity import Parity, encoded_photos, measure, prepared_photos
 from slimline.stages.images.batches import AT_ONCE, padded
 from slimline.stages.images.preprocessing_config import Preprocessing
-from slimline.stages.models.formats import EIGHT_BITS, Format
+from slimline.stages.models.formats import EIGHT_BITS, EVALUATED_MODEL, Format
 from slimline.stages.models.runtimes import open_runtime
 from slimline.stages.models.saved_model import open_saved_model
 
@@ -37,7 +36,7 @@ def parity_from_bytes(
 
     Of the one that was evaluated, to the byte, some photos are enough to know that it answers.
     """
-    same = content_digest(path, {}) == content_digest(evaluate.path / SAVED_MODEL, {})
+    same = content_digest(path, {}) == content_digest(evaluate.path / EVALUATED_MODEL, {})
     asked = records.take(ASKED_PHOTOS) if same else records
     singles = [given for given, *_ in encoded_photos(records.take(TIMED_PHOTOS), 1)]
     run = padded(open_saved_model(path), batch_size)

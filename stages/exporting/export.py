@@ -12,7 +12,6 @@ import numpy as np
 from slimline.pipeline.artifact import Artifact, Facts, write_text
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.data.storing.records import read_records
-from slimline.stages.evaluation.predictions import FROZEN, SAVED_MODEL
 from slimline.stages.exporting.card_facts import card_facts, write_card_facts
 from slimline.stages.exporting.comparison import parity_from_bytes, parity_from_images, read_named, require_parity
 from slimline.stages.exporting.config import ExportConfig
@@ -21,7 +20,7 @@ from slimline.stages.exporting.writers import Material, write_format
 from slimline.stages.images.batches import prepared_batches
 from slimline.stages.models.card import Card, read_card
 from slimline.stages.models.description import describe, write_description
-from slimline.stages.models.formats import FILES, Format
+from slimline.stages.models.formats import EVALUATED_GRAPH, EVALUATED_MODEL, FILES, Format
 from slimline.stages.scoring.calibration import read_calibration
 
 
@@ -38,8 +37,8 @@ def export_model(config: ExportConfig, out: Path, ingest: Artifact, train: Artif
     material = Material(
         card,
         description,
-        evaluate.path / SAVED_MODEL,
-        evaluate.path / FROZEN,
+        evaluate.path / EVALUATED_MODEL,
+        evaluate.path / EVALUATED_GRAPH,
         lambda: _samples(card, ingest.path, config.calibration_photos),
     )
     named = read_named(evaluate.path, card.labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 
+from slimline.pipeline.artifact import LOGS
 from slimline.pipeline.errors import UserError
 
 
@@ -38,6 +39,13 @@ FILES = {
 
 DESCRIPTION = "model.json"
 """What describes a model that is a file, next to it: see `slimline.stages.models.description`."""
+
+EVALUATED_MODEL, EVALUATED_GRAPH = f"{LOGS}/saved_model", "frozen.pb"
+"""In the artifact of evaluation: the SavedModel that was measured, and its frozen network. Exports start from these.
+
+No two SavedModels have the same bytes (functions are numbered, a fingerprint is random), so it is in the folder that
+no digest covers.
+"""
 
 SUFFIXES = {".pb": Format.frozen_graph, ".tflite": Format.litert, ".onnx": Format.onnx}
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slimline.pipeline.progress import Advance, progress
+from slimline.stages.backend.captions import COMPUTING_BELOW_CUT, VIEWS
 
 if TYPE_CHECKING:  # rich takes 0.1 s to import, and only a terminal wants it
     from rich.progress import Progress
@@ -168,7 +169,7 @@ def training_progress(
 
 def views_progress(total: int) -> AbstractContextManager[Advance]:
     """Show how many views of photos have gone through what lies below the cut; see `progress`."""
-    return progress("computing what lies below the cut", total, "views")
+    return progress(COMPUTING_BELOW_CUT, total, VIEWS)
 
 
 def duration(seconds: float) -> str:

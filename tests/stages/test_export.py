@@ -20,7 +20,6 @@ from slimline.pipeline.errors import UserError
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.evaluate import evaluate
 from slimline.stages.evaluation.config import EvaluateConfig
-from slimline.stages.evaluation.predictions import SAVED_MODEL
 from slimline.stages.export import export
 from slimline.stages.exporting import export as exporting
 from slimline.stages.exporting.card_facts import read_card_facts
@@ -28,7 +27,7 @@ from slimline.stages.exporting.config import ExportConfig
 from slimline.stages.exporting.measurements import read_formats
 from slimline.stages.exporting.writers import Material, write_format
 from slimline.stages.models.description import parse_description, read_description
-from slimline.stages.models.formats import DESCRIPTION, FILES, Format, format_of
+from slimline.stages.models.formats import DESCRIPTION, EVALUATED_MODEL, FILES, Format, format_of
 from slimline.stages.models.runtimes import onnx_description, open_runtime
 from slimline.stages.models.saved_model import SavedModel, open_saved_model
 from slimline.stages.pages.model_card import model_card
@@ -112,7 +111,7 @@ def test_the_saved_models_probabilities_are_the_evaluated_ones(trained, exported
 
 def test_a_saved_model_of_the_same_bytes_is_loaded_once(exported, trained, tmp_path):
     first = open_saved_model(exported / FILES[Format.saved_model])
-    assert open_saved_model(trained["evaluate"].path / SAVED_MODEL) is first
+    assert open_saved_model(trained["evaluate"].path / EVALUATED_MODEL) is first
     changed = tmp_path / "changed"
     shutil.copytree(exported / FILES[Format.saved_model], changed)
     (changed / "fingerprint.pb").unlink()
@@ -151,7 +150,7 @@ def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
 
 
 def test_the_saved_model_is_the_evaluated_one_and_is_asked_again(toys, trained, exported):
-    evaluated = trained["evaluate"].path / SAVED_MODEL
+    evaluated = trained["evaluate"].path / EVALUATED_MODEL
     assert content_digest(exported / FILES[Format.saved_model], {}) == content_digest(evaluated, {})
     out = toys.out()
     shutil.copytree(trained["evaluate"].path, out, dirs_exist_ok=True)

@@ -14,6 +14,7 @@ from filelock import FileLock
 from slimline.pipeline.artifact import write_json
 from slimline.pipeline.errors import Unavailable, Undecided, UserError
 from slimline.pipeline.progress import progress
+from slimline.stages.backend.captions import COPYING, FILES
 from slimline.stages.fetching.cache_directory import cache_directory
 from slimline.stages.fetching.checksums import digest_like
 from slimline.stages.fetching.download import Unreachable, download, fault_of
@@ -124,7 +125,7 @@ class _Mirror(NamedTuple):
         done = {name: states[name] for name in states.keys() - set(stale)}
         write_json(memory, done)  # a copy that is half replaced is of no state that is known
         try:
-            with progress("copying", len(stale), "files") as advance:
+            with progress(COPYING, len(stale), FILES) as advance:
                 for name in stale:
                     self.copy(name, places[name])
                     done[name] = states[name]
