@@ -51,7 +51,7 @@ class Evaluated(NamedTuple):
 def by_checkpoint(
     train: Path, ingest: Path, splits: Sequence[str], reject_precision: float | None, out: Path
 ) -> Evaluated:
-    """Write a training's best weights, in float32, as a frozen graph and a SavedModel into `out`, and run the latter."""
+    """Write a training's best weights, in float32, as a frozen graph and a SavedModel in `out`, and run the latter."""
     card = read_card(train)
     calibration = calibrate(*read_logits(train / "validation.parquet", card.labels), reject_precision)
     values = read_weights(train / "best.ckpt")
