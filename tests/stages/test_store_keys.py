@@ -1,0 +1,111 @@
+"""What counts in the stages' keys: a copy of the tree is edited, and the code of each cached stage is read again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import slimline
+from slimline.pipeline.code import Code, CodeReader
+from slimline.stages.data.config import IngestConfig, chosen_source
+from slimline.stages.data.sources.kinds import SourceKind
+from slimline.stages.models.base_config import BaseConfig, chosen_network
+from slimline.stages.table import DISPLAY_ONLY, STAGES
+
+ROOT = Path(__file__).parents[2]
+CACHED = [name for name, stage in STAGES.items() if stage.cache]
+BUILDING = {"base", "features", "head", "train", "evaluate"}
+"""The stages that build the network; export starts from the graph that evaluation froze, and counts its content."""
+
+Edit = tuple[str, str, str]
+"""A file below stages/, a text that is in it once, and what replaces it."""
+
+
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Code]]:
+    """Give a function that edits a copy of the tree and reads the code of each cached stage from it."""
+    shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(slimline, "__path__", [str(tmp_path)])
+    network = chosen_network(BaseConfig("efficientnet_lite0"))
+    choices = {**network, **chosen_source(IngestConfig(images="photos", source=SourceKind.folder))}
+
+    def read_code(edit: Edit | None = None) -> dict[str, Code]:
+        if edit:
+            path, old, new = tmp_path / "stages" / edit[0], *edit[1:]
+            text = path.read_text(encoding="utf-8")
+            assert text.count(old) == 1, edit
+            path.write_text(text.replace(old, new), encoding="utf-8")
+        reader = CodeReader(tmp_path / "memory.json", DISPLAY_ONLY)
+        return {name: reader.read(STAGES[name], choices) for name in CACHED}
+
+    return read_code
+
+
+def changed(before: dict[str, Code], after: dict[str, Code]) -> set[str]:
+    return {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ("pages/templates/style.css", "62rem", "63rem"),
+        ("pages/templates/layout.html", "<main>", '<main class="wide">'),
+        ("pages/report.py", 'PAGE = "report.html"', 'PAGE = "index.html"'),
+        ("pages/charts.py", "from __future__ import annotations", "from __future__ import annotations\n\nimport yaml"),
+        ("backend/captions.py", "checking photos", "looking at photos"),
+        ("training/progress.py", '{left} left"', '{left} to go"'),
+        ("training/display.py", "EXAMPLES = 8", "EXAMPLES = 9"),
+        ("training/tensorboard.py", "from __future__ import annotations", "from __future__ import annotations\nA = 1"),
+        ("training/tensorboard_images.py", "FONT_PX = 14", "FONT_PX = 15"),
+        ("networks/architectures/inception_v4.py", 'Layer("Conv2d_0a_1x1", 96)', 'Layer("Conv2d_0a_1x1", 97)'),
+        ("networks/architectures/mobilenet_v1.py", "STEM_FILTERS = 32", "STEM_FILTERS = 24"),
+        ("networks/rows/inception.py", "78.0", "78.1"),
+        ("networks/table.py", '"resnet_v2_50":', '"resnet_v3_50": f"{ROWS}.resnet:V3",\n        "resnet_v2_50":'),
+        ("data/sources/archive.py", "DOS = 0", "DOS = 1"),
+        ("data/sources/tfrecord.py", "from __future__ import annotations", "from __future__ import annotations\nA = 1"),
+        ("data/sources/table.py", "SourceKind.tfds:", "SourceKind.auto: '',\n        SourceKind.tfds:"),
+        ("data/drawing/bloom.py", "from __future__ import annotations", "from __future__ import annotations\nA = 1"),
+        ("data/settle.py", "from __future__ import annotations", "from __future__ import annotations\nA = 1"),
+        ("training/settle.py", "from __future__ import annotations", "from __future__ import annotations\nA = 1"),
+        ("networks/weights/cache.py", "REACH_SECONDS = 5.0", "REACH_SECONDS = 6.0"),
+        ("table.py", "DISPLAY_ONLY = (", 'DISPLAY_ONLY = (\n    "slimline.stages.pages",'),
+        ("networks/architectures/efficientnet_lite.py", '"""EfficientNet-Lite in', '"""EfficientNet-Lite by'),
+        ("training/loop.py", '"""How a training runs', '"""How training runs'),
+    ],
+    ids=lambda edit: edit[0],
+)
+def test_what_shows_and_what_was_not_chosen_changes_no_key(read: Callable[..., dict[str, Code]], edit: Edit) -> None:
+    before = read()
+    assert changed(before, read(edit)) == set()
+
+
+@pytest.mark.parametrize(
+    ("edit", "stages"),
+    [
+        (("networks/architectures/efficientnet_lite.py", "Blocks(1, 3, 1, 1, 16)", "Blocks(1, 3, 1, 1, 24)"), BUILDING),
+        (("networks/rows/efficientnet_lite.py", "expanded_conv_5", "expanded_conv_6"), BUILDING),
+        (("networks/architectures/blocks.py", "stddev=0.09", "stddev=0.1"), BUILDING),
+        (("networks/architectures/heads.py", "dropout: float = 0.0", "dropout: float = 0.1"), {*BUILDING, "export"}),
+        (
+            ("images/preprocessing_config.py", "crop_fraction: float = 0.875", "crop_fraction: float = 0.9"),
+            {*BUILDING, "review", "export"},
+        ),
+        (("training/optimizers.py", "1 < config.accumulate_steps", "2 < config.accumulate_steps"), {"train"}),
+        (("training/schedules.py", "math.pi", "3.1"), {"train"}),
+        (("training/loop.py", "DIVERGED, HOPELESS = 20.0", "DIVERGED, HOPELESS = 21.0"), {"train"}),
+        (("data/splitting/splits.py", "FREE = -1", "FREE = -2"), {"ingest"}),
+        (("data/sources/folder.py", "path, 0, MAGIC_BYTES", "path, 1, MAGIC_BYTES"), {"ingest"}),
+        (("data/label_errors.py", "SURE = 0.9", "SURE = 0.8"), {"review"}),
+        (("scoring/curves.py", "POINTS = 201", "POINTS = 101"), {"evaluate"}),
+        (("exporting/writers.py", "OPSET = 17", "OPSET = 18"), {"export"}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_decides_a_result_changes_the_keys_of_the_stages_that_reach_it(
+    read: Callable[..., dict[str, Code]], edit: Edit, stages: set[str]
+) -> None:
+    before = read()
+    assert changed(before, read(edit)) == stages
