@@ -18,9 +18,11 @@ OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY
 SMALL = ["ingest.drawn_per_class=14", "train.epochs=6"]
 
 
-def pipeline(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def pipeline(
+    folder: Path, *arguments: str, program: tuple[str, ...] = ("-m", "pipeline")
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **OFFLINE, "PYTHONPATH": str(ROOT), "NO_PROXY": "", "no_proxy": ""}
-    command = [sys.executable, "-m", "pipeline", *arguments]
+    command = [sys.executable, *program, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False)
 
 
@@ -161,3 +163,27 @@ def test_without_a_fallback_no_network_is_an_error(tmp_path):
     assert "can't be reached" in done.stderr
     assert "ingest.fallback=drawn" in done.stderr
     assert len(done.stderr.splitlines()) <= 3
+
+
+STUBBED = """
+import sys
+from unittest.mock import MagicMock
+from slimline.stages.table import DISPLAY_ONLY
+for name in DISPLAY_ONLY:
+    assert name not in sys.modules, name
+    sys.modules[name] = MagicMock(name=name)
+from slimline.pipeline.cli import main
+main()
+"""
+
+
+def test_stubs_in_place_of_what_only_shows_change_no_content(garden):
+    folder, _ = garden
+    asked = ["+experiment=flowers", *SMALL, "run.targets=[evaluate,review]", "run.directory=stubbed"]
+    done = pipeline(folder, *asked, program=("-c", STUBBED))
+    assert done.returncode == 0, done.stderr + done.stdout
+    plain, stubbed = (manifest(folder / name / "flowers/v001")["stages"] for name in ("runs", "stubbed"))
+    names = ["ingest", "base", "head", "features", "train", "evaluate", "review"]
+    assert {name: stubbed[name]["cached"] for name in names} == dict.fromkeys(names, False)
+    for part in ("key", "digest"):
+        assert {name: stubbed[name][part] for name in names} == {name: plain[name][part] for name in names}
