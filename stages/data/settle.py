@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from slimline.pipeline.artifact import digest_file
 from slimline.pipeline.config import require_path
 from slimline.pipeline.errors import Undecided, UserError
 from slimline.stages.data.config import Fallback, FlowersConfig, IngestConfig, Origin, TfdsConfig
@@ -14,6 +15,7 @@ from slimline.stages.data.sources.detection import kind_at
 from slimline.stages.data.sources.kinds import SourceKind, lists_quickly
 from slimline.stages.data.sources.photo import Listing
 from slimline.stages.data.sources.table import SOURCES
+from slimline.stages.data.sources.tfds import prepare
 from slimline.stages.data.splitting.classes import check_classes
 from slimline.stages.data.splitting.config import SPLITS
 
@@ -27,8 +29,6 @@ def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
         if config.is_drawn:
             return config
     if isinstance(config, TfdsConfig) and config.images is None:
-        from slimline.stages.data.sources.tfds import prepare
-
         config = replace(config, images=str(prepare(config.dataset, config.data_dir, plan)), source=SourceKind.tfds)
     if config.images is None:
         raise UserError(
@@ -36,7 +36,7 @@ def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
             "Give the folder that holds a folder of photos for each class: ingest.images=path",
         )
     if "://" in config.images:
-        from slimline.stages.data.sources.remote import fetch
+        from slimline.stages.data.sources.remote import fetch  # here: it imports requests, slowly
 
         path = fetch(config.images, config.sha256, plan)
     else:
@@ -49,8 +49,6 @@ def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
 
 
 def _require_digest(path: Path, sha256: str | None) -> None:
-    from slimline.pipeline.artifact import digest_file
-
     if sha256 is not None and (not path.is_file() or digest_file(path) != sha256):
         raise UserError(f"{path} doesn't have ingest.sha256={sha256}.", "Correct the checksum, or give another file.")
 
@@ -69,6 +67,7 @@ def _look_over(config: IngestConfig, path: Path, kind: SourceKind) -> None:
 
 def _settle_flowers(config: FlowersConfig, plan: bool) -> FlowersConfig:
     """Take `data/flower_photos`, else download it, else draw; the network gets five seconds to answer."""
+    # here: both import requests, slowly
     from slimline.stages.data.sources.flower_photos import SIZE_BYTES, URL, fetch_flower_photos
     from slimline.stages.fetching.download import Unreachable
 
