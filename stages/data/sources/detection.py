@@ -8,11 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.data.sources.kinds import SourceKind
+from slimline.stages.data.sources.kinds import SourceKind, is_record_name
 from slimline.stages.data.sources.parquet import holds_images
 from slimline.stages.data.sources.photo import Columns
 from slimline.stages.data.sources.tfds import is_prepared
-from slimline.stages.data.sources.tfrecord import is_record_name
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")

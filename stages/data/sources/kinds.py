@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from pathlib import Path
 
 GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"
 """How a compressed file begins."""
+
+RECORDS = re.compile(r"\.(tfrecords?|tfrec|record)(\.gz)?$|-\d{5}-of-\d{5}(\.gz)?$")
 
 
 class SourceKind(Enum):
@@ -19,6 +22,11 @@ class SourceKind(Enum):
     archive = "archive"
     tfrecord = "tfrecord"
     tfds = "tfds"
+
+
+def is_record_name(name: str) -> bool:
+    """Say whether a file is named as TFRecords are."""
+    return RECORDS.search(name.lower()) is not None
 
 
 def compression(path: Path) -> bytes | None:

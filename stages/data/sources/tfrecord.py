@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from slimline.pipeline.content import files_below
 from slimline.pipeline.errors import UserError
+from slimline.stages.backend.tensorflow import tf
+from slimline.stages.data.sources.kinds import GZIP, is_record_name
 from slimline.stages.data.sources.layout import splits_of_files
 from slimline.stages.data.sources.photo import Listing, Photo
 
-NAMED = re.compile(r"\.(tfrecords?|tfrec|record)(\.gz)?$|-\d{5}-of-\d{5}(\.gz)?$")
 HEADER_BYTES, FOOTER_BYTES = 12, 4
-GZIP = b"\x1f\x8b"
 
 
 class Labels(NamedTuple):
@@ -27,11 +29,6 @@ class Labels(NamedTuple):
     names: dict[int, str]
     numbered: bool
     found: dict[str, int]
-
-
-def is_record_name(name: str) -> bool:
-    """Say whether a file is named as TFRecords are."""
-    return NAMED.search(name.lower()) is not None
 
 
 def record_files(root: Path) -> list[Path]:
@@ -57,8 +54,6 @@ def list_tfrecords(asked: Listing) -> Iterator[Photo]:
 
 
 def _list_file(asked: Listing, path: Path, place: Photo, labels: Labels) -> Iterator[Photo]:
-    from slimline.stages.backend.tensorflow import tf
-
     is_packed = _is_packed(path)
     records = iter(tf.data.TFRecordDataset(os.fsencode(path), "GZIP" if is_packed else ""))
     start = 0
@@ -84,8 +79,6 @@ def _is_packed(path: Path) -> bool:
 
     A plain file begins with its first record's length, and a record of 559,903 bytes begins as gzip's do.
     """
-    from slimline.stages.backend.tensorflow import tf
-
     with path.open("rb") as file:
         if file.read(len(GZIP)) != GZIP:
             return False
@@ -98,10 +91,6 @@ def _is_packed(path: Path) -> bool:
 
 def _photo(record: bytes, place: Photo, labels: Labels) -> tuple[Photo, bytes]:
     """Return a record's photo, its offset inside the record, and its bytes."""
-    from google.protobuf.message import DecodeError
-
-    from slimline.stages.backend.tensorflow import tf
-
     try:
         features = tf.train.Example.FromString(record).features.feature
     except DecodeError as error:
