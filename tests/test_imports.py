@@ -1,0 +1,26 @@
+"""What import-linter has no contract for: circles among single modules, and what is at the top of stages."""
+
+from __future__ import annotations
+
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import grimp
+import pytest
+
+from slimline.stages.table import STAGES
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = grimp.build_graph("slimline")
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imports) > 200
+    TopologicalSorter(imports).prepare()  # raises a CycleError that names the circle
+    with pytest.raises(CycleError):
+        TopologicalSorter({**imports, "slimline.stages.backend.tensorflow": {"slimline.stages.train"}}).prepare()
+
+
+def test_the_top_of_stages_holds_the_stages_and_their_table() -> None:
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == {"__init__", "table", *STAGES}
