@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,16 +69,18 @@ def files_in(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def content_digest(folder: Path, facts: Facts) -> str:
+def content_digest(folder: Path, facts: Facts, undigested: Collection[str] = ()) -> str:
     """Return the digest of what an artifact holds: its files and facts, less logs, timings and the headline.
 
     The files in the top folder `logs` (TensorBoard's carry times) and facts named after a timing unit stay outside,
-    so that the same result has the same digest; so does the headline, which is only shown.
+    so that the same result has the same digest; so do the headline and the files in `undigested`, by their relative
+    paths, which are only shown.
     """
     paths = [path for path in files_in(folder) if LOGS not in path.relative_to(folder).parts[:-1][:1]]
     with ThreadPoolExecutor() as executor:
         digests = list(executor.map(digest_file, paths))
     files = {_name(path, folder): digest for path, digest in zip(paths, digests, strict=True)}
+    files = {name: digest for name, digest in files.items() if name not in undigested}
     lasting = {name: value for name, value in facts.items() if name != HEADLINE and not name.endswith(TIMINGS)}
     return digest_text(canonical_json({"files": files, "facts": lasting}))
 
@@ -95,17 +97,16 @@ def seal(
     seconds: float,
     facts: Facts,
     parts: dict[str, Any],
-    choices: dict[str, list[str]] | None = None,
+    undigested: Collection[str] = (),
 ) -> None:
     """Write the record that makes a finished directory an artifact, and put everything on the disk."""
     record = {
         "stage": stage,
         "key": key,
-        "digest": content_digest(folder, facts),
+        "digest": content_digest(folder, facts, undigested),
         "seconds": seconds,
         "facts": facts,
         "parts": parts,
-        "choices": choices or {},
     }
     write_json(folder / RECORD, record)
     for path in (*files_in(folder), folder / RECORD):

@@ -41,7 +41,7 @@ class CodeReader:
         """Remember what was parsed in the JSON file `memory`; leave modules and packages in `display_only` out."""
         self._parsed = ParsedModules(memory)
         self._left_out = (FRAMEWORK, *display_only)
-        self._read: dict[tuple[str, str], Code] = {}
+        self._read: dict[tuple[str, str, str], Code] = {}
 
     def read(self, stage: Stage, choices: Choices | None = None) -> Code:
         """Return the stage's code: what its own module reaches, and what was chosen from the tables among it.
@@ -50,14 +50,14 @@ class CodeReader:
             TypeError: the stage has no source file.
         """
         chosen = {table: tuple(modules) for table, modules in (choices or {}).items()}
-        asked = (stage.function.__module__, repr(sorted(chosen.items())))
+        asked = (stage.name, stage.function.__module__, repr(sorted(chosen.items())))
         if asked not in self._read:
             reached, outside = self._reach(stage, chosen)
             if stage.function.__module__ not in reached:
                 raise TypeError(f"stage {stage.name} has no source file that its key could hold")
             self._parsed.keep()
             digests = {name: _with_data(module) for name, module in sorted(reached.items())}
-            tables = {name: digest_text(canonical_json(sorted(chosen[name]))) for name in digests if name in chosen}
+            tables = {name: _as_chosen(reached[name], chosen[name]) for name in digests if name in chosen}
             self._read[asked] = Code({**digests, **tables}, _versions(outside))
         return self._read[asked]
 
@@ -72,7 +72,7 @@ class CodeReader:
             if name in reached or self._is_left_out(name) or (source := _source(name)) is None:
                 continue
             reached[name] = module = self._parsed.read(name, source)
-            imports = _less_settling(stage, module.imports) if name == start else module.imports
+            imports = _less_settling(stage, module) if name == start else module.imports
             outside.update(_top(imported) for imported in imports if _top(imported) not in followed)
             inside = [imported for imported in imports if _top(imported) in followed]
             waiting.extend(part for one in (*inside, *modules.get(name, ())) for part in _with_packages(one))
@@ -88,20 +88,26 @@ def code_reader(memory: Path, display_only: frozenset[str]) -> CodeReader:
     return CodeReader(memory, display_only)
 
 
-def _less_settling(stage: Stage, imports: Iterable[str]) -> list[str]:
+def _less_settling(stage: Stage, start: Parsed) -> list[str]:
     """Leave out the module of a stage's `resolve`, whose outcome is in the config, where that is all it is used for.
 
-    A module that also declares the stage's config, or from which the stage's file imports more, counts.
+    A module that also declares the stage's config counts, and one from which the stage's file imports more, or whose
+    `resolve` a function in that file calls.
     """
-    resolve, found = stage.resolve, list(imports)
+    resolve, found = stage.resolve, list(start.imports)
     if resolve is None:
         return found
     module = resolve.__module__
     declared = {config.__module__ for config in (stage.config_type, *stage.schemas.values())}
-    used = {name for name in found if name.startswith(f"{module}.")}
-    if module in declared or used != {f"{module}.{resolve.__name__}"}:
+    taken = {name for name in found if name.startswith(f"{module}.")}
+    if module in declared or taken != {f"{module}.{resolve.__name__}"} or resolve.__name__ in start.used:
         return found
-    return [name for name in found if name != module and name not in used]
+    return [name for name in found if name != module and name not in taken]
+
+
+def _as_chosen(table: Parsed, chosen: Iterable[str]) -> str:
+    """Digest a table's module by what was chosen from it, and by what else the module says."""
+    return digest_text(canonical_json([table.rest, sorted(chosen)]))
 
 
 def _with_packages(module: str) -> Iterator[str]:

@@ -30,7 +30,8 @@ def key_parts(
         "stage": stage.name,
         "config": tracked(config, contents),
         "code": dict(code.digests),
-        "inputs": {name: artifact.digest for name, artifact in inputs.items()},
+        "inputs": {name: artifact.digest for name, artifact in inputs.items()}
+        | {f"{name}, by key": inputs[name].key for name in stage.by_key if name in inputs},
         "versions": dict(code.versions),
     }
 

@@ -12,17 +12,23 @@ from typing import Any, NamedTuple
 
 from slimline.pipeline.artifact import canonical_json, digest_text
 
-MEMORY_FORMAT = 1
+MEMORY_FORMAT = 2
 MOST_REMEMBERED = 4096
 """Entries of the memory, each of some hundred bytes; beyond this number it starts again empty."""
 
 
 class Parsed(NamedTuple):
-    """A module: its source file, a digest of its syntax tree without docstrings, the names it imports, sorted."""
+    """A module: its source file, a digest of its syntax tree without docstrings, the names it imports, sorted.
+
+    `rest` is the digest without what its tables list: the arguments of `Table(...)`. `used` are the names that its
+    functions use.
+    """
 
     source: Path
     digest: str
+    rest: str
     imports: tuple[str, ...]
+    used: frozenset[str]
 
 
 class ParsedModules:
@@ -49,10 +55,10 @@ class ParsedModules:
         key = digest_text(canonical_json(parts))
         if key not in self._entries:
             tree = _tree(text)
-            digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-            self._add(key, [digest, sorted(_imports(tree, module, is_package))])
-        digest, imports = self._entries[key]
-        return Parsed(source, digest, tuple(imports))
+            imports, used, digest = sorted(_imports(tree, module, is_package)), sorted(_used(tree)), _digest(tree)
+            self._add(key, [digest, _digest(_without_tables(tree)), imports, used])
+        digest, rest, imports, used = self._entries[key]
+        return Parsed(source, digest, rest, tuple(imports), frozenset(used))
 
     def _add(self, key: str, entry: list[Any]) -> None:
         if len(self._entries) >= MOST_REMEMBERED:
@@ -85,6 +91,25 @@ def _is_docstring(statement: ast.stmt) -> bool:
         and isinstance(statement.value, ast.Constant)
         and isinstance(statement.value.value, str)
     )
+
+
+def _digest(tree: ast.Module) -> str:
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _without_tables(tree: ast.Module) -> ast.Module:
+    """Remove the arguments of each call of `Table`, in place."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Table":
+            node.args, node.keywords = [], []
+    return tree
+
+
+def _used(tree: ast.Module) -> set[str]:
+    """Name what the bodies of functions use; what decorates them does not count."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    inside = [part for function in functions for statement in function.body for part in ast.walk(statement)]
+    return {part.id for part in inside if isinstance(part, ast.Name)}
 
 
 def _imports(tree: ast.Module, module: str, is_package: bool) -> set[str]:

@@ -32,7 +32,7 @@ class Step:
 def order_stages(stages: Mapping[str, Stage], configs: Mapping[str, Any], targets: Iterable[str]) -> list[Stage]:
     """List the stages that the targets need, inputs first; those that are never cached come last.
 
-    A stage that follows others stands behind each of them, and so more than once.
+    A stage that follows others comes after each of them, and so more than once.
     """
     ordered: dict[str, Stage] = {}
 

@@ -13,9 +13,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from slimline.pipeline.artifact import HEADLINE, Artifact, Facts, empty_folder
+from slimline.pipeline.code import Choices
 from slimline.pipeline.config import RunConfig, check_names, typed_configs
 from slimline.pipeline.errors import Stopped, UserError
 from slimline.pipeline.keys import key_parts, make_key, settled_choices
+from slimline.pipeline.memo import Memo
 from slimline.pipeline.plan import make_plan, order_stages
 from slimline.pipeline.run import Run
 from slimline.pipeline.stage import RunRecord, Stage
@@ -93,7 +95,7 @@ def _run_stages(
         started = time.perf_counter()
         present = {name: artifact for name, artifact in inputs.items() if artifact}
         choices = settled_choices(stage, config, present)
-        memo = store.memo(stage.name, store.code.read(stage, choices), fresh=force) if stage.wants_memo else None
+        memo = _memo(stage, choices, store, force)
         given: dict[str, Any]
         given, notes = ({"memo": memo}, memo.notes) if memo else ({}, {})
         if stage.wants_record:
@@ -110,6 +112,14 @@ def _run_stages(
         seconds = time.perf_counter() - started
         run.record(stage.name, cached=cached, seconds=seconds, facts=facts, artifact=artifact)
         log.info(_line(stage.name, "cached" if cached else "ran", artifact.key, seconds, facts))
+
+
+def _memo(stage: Stage, choices: Choices, store: Store, force: bool) -> Memo | None:
+    """Return the memo of a stage that takes one; forced, the stage computes all of it again."""
+    if not stage.wants_memo:
+        return None
+    mattering = {table: () if table in stage.memo_without else chosen for table, chosen in choices.items()}
+    return store.memo(stage.name, store.code.read(stage, mattering), fresh=force)
 
 
 def _obtain(
@@ -135,7 +145,7 @@ def _obtain(
             )
         return facts
 
-    return store.obtain(stage, key, parts, make, choices, force)
+    return store.obtain(stage, key, parts, make, force)
 
 
 def _line(name: str, state: str, key: str, seconds: float, facts: Facts) -> str:

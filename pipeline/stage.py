@@ -34,9 +34,9 @@ GIVEN = {"run": RunRecord, "memo": Memo}
 class Stage:
     """A stage's declaration, read from its function; call it as the function itself.
 
-    `optional` maps an input to the predicate on config that says whether it is needed. `wants_record`
-    and `wants_memo` are true for a stage that takes the run's record, or a memo. `follows` names the
-    stages after each of which this one runs, and `required` the inputs without which it can't.
+    `optional` maps an input to the predicate on config that says whether it is needed, and `required` holds the others.
+    `wants_record` and `wants_memo` are true for a stage that takes the run's record, or a memo. The rest is described
+    in `stage`.
     """
 
     name: str
@@ -50,9 +50,12 @@ class Stage:
     resolve: Callable[..., Any] | None = None
     wants_record: bool = False
     wants_memo: bool = False
+    required: frozenset[str] = frozenset()
     choices: Callable[[Any], Mapping[str, Sequence[str]]] | None = None
     follows: tuple[str, ...] = ()
-    required: frozenset[str] = frozenset()
+    by_key: tuple[str, ...] = ()
+    memo_without: tuple[str, ...] = ()
+    undigested: tuple[str, ...] = ()
 
     def __call__(self, config: Any, out: Path, **inputs: Any) -> Facts:
         return self.function(config, out, **inputs)
@@ -71,6 +74,9 @@ def stage(
     schemas: Mapping[str, type] | None = None,
     choices: Callable[[Any], Mapping[str, Sequence[str]]] | None = None,
     follows: tuple[str, ...] = (),
+    by_key: tuple[str, ...] = (),
+    memo_without: tuple[str, ...] = (),
+    undigested: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Facts]], Stage]:
     """Declare a function `(config, out, *, input: Artifact, other: Artifact | None) -> Facts` a stage.
 
@@ -90,27 +96,35 @@ def stage(
             then holds the chosen references and all that their modules import, and not what else the table lists.
         follows: stages that this one joins without being a target: it runs right after each of them, with the
             artifacts made so far; an input `Artifact | None` that isn't made yet is None.
+        by_key: inputs that count by their key too and not by their content alone, as the stage reads files of theirs
+            that no digest covers.
+        memo_without: tables, by module, whose choice does not matter to what the memo holds.
+        undigested: files of the output that only pages show: they stay outside its content digest.
 
     Raises:
         TypeError: the signature isn't that of a stage.
     """
 
     def declare(function: Callable[..., Facts]) -> Stage:
-        declared = _declaration(function, cache, resume, resolve, dict(optional or {}), dict(schemas or {}), follows)
-        return replace(declared, choices=choices)
+        return replace(
+            _declaration(function, cache, dict(optional or {}), follows),
+            resume=resume,
+            resolve=resolve,
+            schemas=dict(schemas or {}),
+            choices=choices,
+            follows=follows,
+            by_key=by_key,
+            memo_without=memo_without,
+            undigested=undigested,
+        )
 
     return declare
 
 
 def _declaration(
-    function: Callable[..., Facts],
-    cache: bool,
-    resume: bool,
-    resolve: Callable[..., Any] | None,
-    optional: dict[str, Predicate],
-    schemas: dict[str, type],
-    follows: tuple[str, ...],
+    function: Callable[..., Facts], cache: bool, optional: dict[str, Predicate], follows: tuple[str, ...]
 ) -> Stage:
+    """Read a stage's name, config and inputs from its function."""
     name = function.__name__
     hints = typing.get_type_hints(function)
     parameters = list(inspect.signature(function).parameters.values())
@@ -145,13 +159,10 @@ def _declaration(
         typing.cast(type, hints["config"]),
         tuple(inputs),
         optional,
-        schemas,
+        {},
         cache,
-        resume,
-        resolve,
         wants_record="run" in given,
         wants_memo="memo" in given,
-        follows=follows,
         required=frozenset(required),
     )
 

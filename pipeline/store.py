@@ -59,7 +59,6 @@ class Store:
         key: str,
         parts: dict[str, Any],
         make: Callable[[Path], Facts],
-        choices: dict[str, list[str]] | None = None,
         force: bool = False,
     ) -> tuple[Artifact, bool]:
         """Return the artifact under `key` and whether it was there; else have `make(out)` make it.
@@ -83,7 +82,7 @@ class Store:
                 path.unlink(missing_ok=True)  # what a crash left half-written
             started = time.perf_counter()
             facts = make(partial)
-            seal(partial, stage.name, key, round(time.perf_counter() - started, 3), facts, parts, choices)
+            seal(partial, stage.name, key, round(time.perf_counter() - started, 3), facts, parts, stage.undigested)
             generation = max(self._generations(stage.name, key), default=0) + 1
             os.rename(partial, folder / str(generation))
             for path in (folder, folder.parent, self.root):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.stage import stage
-from slimline.stages.evaluation.config import EvaluateConfig
+from slimline.stages.evaluation.config import EvaluateConfig, chosen_network
 from slimline.stages.evaluation.settle import settle_model
 
 
 @stage(
     resolve=settle_model,
+    choices=chosen_network,
     optional={
         "ingest": lambda config: config.model is None or config.images is not None,
         "train": lambda config: config.model is None,

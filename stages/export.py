@@ -9,7 +9,7 @@ from slimline.pipeline.stage import stage
 from slimline.stages.exporting.config import ExportConfig
 
 
-@stage()
+@stage(by_key=("evaluate",))  # it copies the SavedModel that evaluation ran, which no digest covers
 def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact, evaluate: Artifact) -> Facts:
     """Write each of `formats`, `model.json`, `labels.txt`, and what was measured: see `read_formats`.
 

@@ -10,6 +10,7 @@ from slimline.pipeline.memo import Memo
 from slimline.pipeline.stage import stage
 from slimline.stages.data.config import FlowersConfig, IngestConfig, PhotosConfig, TfdsConfig, chosen_source
 from slimline.stages.data.settle import settle_source
+from slimline.stages.data.sources import table
 
 NO_MEMO = cast(Memo, None)
 """The runner gives a memo; called by hand, ingest does without."""
@@ -19,6 +20,8 @@ NO_MEMO = cast(Memo, None)
     resume=True,
     resolve=settle_source,
     choices=chosen_source,
+    memo_without=(table.__name__,),  # a photo is as usable from one source as from another
+    undigested=("pictures.arrow",),
     schemas={"photos": PhotosConfig, "flowers": FlowersConfig, "tfds": TfdsConfig},
 )
 def ingest(config: IngestConfig, out: Path, *, memo: Memo = NO_MEMO) -> Facts:

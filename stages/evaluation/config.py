@@ -15,6 +15,7 @@ from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import external, untracked
 from slimline.stages.data.splitting.config import SPLITS
 from slimline.stages.models.formats import DESCRIPTION
+from slimline.stages.networks import table
 
 
 class Split(Enum):
@@ -95,3 +96,8 @@ class EvaluateConfig:
         if self.reject_precision is not None:
             require_range("evaluate.reject_precision", self.reject_precision, 0.0, 1.0)
         require_range("evaluate.resamples", self.resamples, 100, 1_000_000)
+
+
+def chosen_network(config: EvaluateConfig) -> dict[str, list[str]]:
+    """Return what the config chooses from the table of networks: nothing for a given model, which holds its own."""
+    return {} if config.model is None else {table.__name__: []}

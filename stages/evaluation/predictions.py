@@ -19,7 +19,7 @@ from slimline.stages.images.parallel import in_parallel
 from slimline.stages.models.assemble import classifier_network, read_weights
 from slimline.stages.models.card import input_shape, read_card
 from slimline.stages.models.formats import EVALUATED_GRAPH, EVALUATED_MODEL
-from slimline.stages.models.opened import open_model
+from slimline.stages.models.opened_export import open_model
 from slimline.stages.models.saved_model import open_saved_model, write_saved_model
 from slimline.stages.networks.graphs.folding import write_frozen
 from slimline.stages.networks.graphs.module import freeze

@@ -1,4 +1,4 @@
-"""A trained model, whatever it was exported as, ready to say what encoded photos show."""
+"""A model that is ready to classify encoded photos: a base by its own ImageNet layer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ from slimline.stages.images.preprocessing import preprocess_batch
 from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.models.assemble import freeze_classifier
 from slimline.stages.models.card import read_card
-from slimline.stages.models.description import parse_description, read_description
-from slimline.stages.models.formats import Format, format_of
-from slimline.stages.models.runtimes import onnx_description, open_runtime
-from slimline.stages.models.saved_model import open_saved_model
 from slimline.stages.scoring.probabilities import probabilities
 
 
@@ -38,39 +34,6 @@ class OpenedModel(NamedTuple):
     base_weights: str = ""
 
 
-def open_model(path: Path, batch_size: int) -> OpenedModel:
-    """Open an exported model with the runtime that is made for its format.
-
-    Raises:
-        UserError: it can't be told what it is, its description is missing, or its runtime isn't installed.
-    """
-    kind = format_of(path)
-    if kind is Format.saved_model:
-        loaded = open_saved_model(path)
-        return OpenedModel(
-            loaded.labels,
-            loaded.reject_threshold,
-            loaded.trained,
-            padded(loaded, batch_size),
-            AT_ONCE,
-            loaded.base_weights,
-        )
-    inside = onnx_description(path) if kind is Format.onnx else None
-    about = parse_description(inside, path) if inside else read_description(path)
-    run = open_runtime(kind, path)
-    if kind is Format.frozen_graph:
-        run = padded(run, batch_size)
-    prepare = _preparer(about.preprocessing)
-
-    def score(encoded: Sequence[bytes]) -> NDArray[Any]:
-        return probabilities(run(prepare(encoded)) / about.calibration.temperature)
-
-    at_once = AT_ONCE if kind is Format.frozen_graph else 1
-    return OpenedModel(
-        about.labels, about.calibration.threshold or 0.0, about.trained, score, at_once, about.base_weights
-    )
-
-
 def open_base(base: Path, batch_size: int) -> OpenedModel:
     """Open a base by its own ImageNet layer, from its artifact's folder.
 
@@ -85,7 +48,7 @@ def open_base(base: Path, batch_size: int) -> OpenedModel:
         )
     frozen = freeze_classifier(card, base / "model.ckpt")
     run = padded(lambda images: frozen(tf.constant(images)).numpy(), batch_size)
-    prepare = _preparer(card.preprocessing)
+    prepare = preparer(card.preprocessing)
 
     def score(encoded: Sequence[bytes]) -> NDArray[Any]:
         return probabilities(run(prepare(encoded)))
@@ -93,7 +56,7 @@ def open_base(base: Path, batch_size: int) -> OpenedModel:
     return OpenedModel(card.labels, 0.0, card.trained, score, AT_ONCE, card.weights)
 
 
-def _preparer(wanted: Preprocessing) -> Callable[[Sequence[bytes]], NDArray[np.float32]]:
+def preparer(wanted: Preprocessing) -> Callable[[Sequence[bytes]], NDArray[np.float32]]:
     """Return what makes encoded photos ready: [batch, side, side, 3] float32."""
     prepare = tf.function(lambda encoded: preprocess_batch(encoded, wanted), autograph=False)
     specification = tf.TensorSpec([None], tf.string)

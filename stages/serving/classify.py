@@ -12,7 +12,8 @@ from slimline.stages.backend.captions import CLASSIFYING, PHOTOS
 from slimline.stages.data.checking.usable_photos import count_photos, usable_photos
 from slimline.stages.imagenet.class_names import full_names
 from slimline.stages.models.formats import find_model
-from slimline.stages.models.opened import open_base, open_model
+from slimline.stages.models.opened import open_base
+from slimline.stages.models.opened_export import open_model
 from slimline.stages.serving.answers import FAILURES, Answers
 from slimline.stages.serving.classify_config import ClassifyConfig
 from slimline.stages.serving.scored_photos import scored_photos

@@ -14,7 +14,8 @@ from slimline.pipeline.signals import heeding_signals
 from slimline.stages.data.checking.checks import Limits
 from slimline.stages.data.checking.usable_photos import LIMITS
 from slimline.stages.models.formats import find_model
-from slimline.stages.models.opened import open_base, open_model
+from slimline.stages.models.opened import open_base
+from slimline.stages.models.opened_export import open_model
 from slimline.stages.serving.app import listening_socket, make_app
 from slimline.stages.serving.serve_config import ServeConfig
 

@@ -81,7 +81,7 @@ def train_phases(job: Job, state: TrainState, display: TrainingDisplay) -> Train
     best = {**job.initial, **(state.best_values() if position.best_state else {})}
     last: dict[str, Any] = {}
     if state.resumed:
-        log.info("train     goes on in phase %d, epoch %d", position.phase + 1, position.epoch + 1)
+        log.info("train     resumes in phase %d, epoch %d", position.phase + 1, position.epoch + 1)
     with bfloat16_rewriting(job.config.fused.bfloat16 is Switch.always):
         for number in range(position.phase, len(job.config.phases)):
             phase = make_phase(job, number, best)
@@ -120,7 +120,7 @@ def train_phase(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) 
 
 
 def train_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) -> None:
-    """Take the steps that are left of an epoch; between them, checkpoints are written and signals are heeded."""
+    """Take the steps that are left of an epoch; between them, checkpoints are written and signals are checked."""
     position = state.position
     began = time.perf_counter()
     shown.begin_epoch()

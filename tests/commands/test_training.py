@@ -133,7 +133,7 @@ def test_killed_and_stopped_again_and_again_it_ends_on_the_same_bits(garden, tmp
     check_stopped(tmp_path, code, error, signal.SIGINT)
     code, out, error = pipeline(tmp_path, *INTERRUPTED)
     assert code == 0, error
-    assert re.search(r"^train +goes on in phase 2, epoch \d+$", out, re.M)
+    assert re.search(r"^train +resumes in phase 2, epoch \d+$", out, re.M)
     [undisturbed] = [
         run for run in (garden[0] / "runs/flowers").glob("v*") if "train.mixup=0.2" in manifest(run)["overrides"]
     ]

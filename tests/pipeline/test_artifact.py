@@ -99,6 +99,15 @@ def test_every_other_fact_is_in_the_digest(folder: Path, facts: dict[str, float]
     assert content_digest(folder, facts) != DIGEST
 
 
+def test_files_that_are_only_shown_stay_outside_the_digest_by_their_path(folder: Path) -> None:
+    (folder / "pictures.arrow").write_bytes(b"small")
+    shown = content_digest(folder, FACTS, ["pictures.arrow"])
+    assert shown == DIGEST != content_digest(folder, FACTS)
+    (folder / "more").mkdir()
+    (folder / "more" / "pictures.arrow").write_bytes(b"small")
+    assert content_digest(folder, FACTS, ["pictures.arrow"]) != DIGEST
+
+
 def edit(folder: Path) -> None:
     (folder / "labels.txt").write_text("daisy\nRose\n")
 

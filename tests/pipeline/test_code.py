@@ -350,26 +350,40 @@ def test_a_display_only_name_leaves_out_no_longer_name(toybox: Toybox) -> None:
 CHOSEN = {"toybox.nouns.table": ["toybox.chosen:ROW"]}
 
 
+def lists(toybox: Toybox, *names: str) -> None:
+    """Have the table list these names."""
+    entries = ", ".join(f"'{name}': 'toybox.{name}:ROW'" for name in names)
+    toybox.write(
+        "toybox/nouns/table.py", f"from ..cousin import five\nTable = dict\nWIDE = 1\nTABLE = Table({{{entries}}})\n"
+    )
+
+
 def test_a_chosen_module_counts_with_what_it_imports_where_its_table_is_reached(toybox: Toybox) -> None:
+    lists(toybox, "chosen")
     toybox.write("toybox/chosen.py", "from toybox.shapes import round\n")
     toybox.write("toybox/shapes.py", "round = 1\n")
     toybox.write("toybox/other.py", "square = 1\n")
     found = toybox.code(CHOSEN).digests
     assert sorted(found) == sorted([*REACHED, "toybox.chosen", "toybox.shapes"])
     toybox.replace("toybox/other.py", "1", "2")
-    toybox.replace("toybox/nouns/table.py", "TABLE = {}", "TABLE = {'other': 'toybox.other:ROW'}")
+    lists(toybox, "chosen", "other")
     assert toybox.code(CHOSEN).digests == found
     other = toybox.code({"toybox.nouns.table": ["toybox.chosen:OTHER"]}).digests
     assert changed_from(other, found) == ["toybox.nouns.table"]
-    assert changed_from(toybox.code({"toybox.nouns.table": []}).digests, found) == [
-        "toybox.chosen",
-        "toybox.nouns.table",
-        "toybox.shapes",
-    ]
+    none = toybox.code({"toybox.nouns.table": []}).digests
+    assert changed_from(none, found) == ["toybox.chosen", "toybox.nouns.table", "toybox.shapes"]
     toybox.replace("toybox/shapes.py", "1", "2")
     assert changed_from(toybox.code(CHOSEN).digests, found) == ["toybox.shapes"]
     assert sorted(toybox.digests()) == REACHED
-    assert sorted(toybox.code({"toybox.unrelated": ["toybox.chosen:ROW"]}).digests) == REACHED
+    assert sorted(toybox.code({"toybox.unrelated": ["toybox.chosen"]}).digests) == REACHED
+
+
+def test_what_a_tables_module_holds_beside_the_table_counts(toybox: Toybox) -> None:
+    lists(toybox, "chosen")
+    toybox.write("toybox/chosen.py", "ROW = 1\n")
+    found = toybox.code(CHOSEN).digests
+    toybox.replace("toybox/nouns/table.py", "WIDE = 1", "WIDE = 2")
+    assert changed_from(toybox.code(CHOSEN).digests, found) == ["toybox.nouns.table"]
 
 
 def test_a_chosen_module_of_another_package_counts_without_being_imported(toybox: Toybox, tmp_path: Path) -> None:
@@ -425,3 +439,22 @@ def test_the_module_of_resolve_counts_where_it_declares_the_config(toybox: Toybo
     text = fit[:start] + "from toybox.settling import settle, FitConfig\n@stage(resolve=settle)" + fit[end + 8 :]
     toybox.write("toybox/fit.py", text)
     assert "toybox.settling" in toybox.digests()
+
+
+def test_the_module_of_resolve_counts_where_the_stage_itself_calls_it(toybox: Toybox) -> None:
+    settle_elsewhere(toybox)
+    toybox.replace("toybox/fit.py", '"size": config.size', '"size": settle(config, False).size')
+    assert "toybox.settling" in toybox.digests()
+
+
+def test_two_stages_in_one_file_have_each_their_own_code(toybox: Toybox) -> None:
+    settle_elsewhere(toybox)
+    text = (toybox.root / "toybox/fit.py").read_text()
+    toybox.write(
+        "toybox/fit.py", text + "\n@stage()\ndef other(config: FitConfig, out: Path) -> Facts:\n    return {}\n"
+    )
+    fit = toybox.stage()
+    other = sys.modules["toybox.fit"].other
+    reader = CodeReader(toybox.memory)
+    assert "toybox.settling" not in reader.read(fit).digests
+    assert "toybox.settling" in reader.read(other).digests

@@ -248,3 +248,10 @@ def test_choices_are_the_configs_own_and_those_of_the_inputs() -> None:
         "toys.table": ["toys.abrasive", "toys.cosine"],
     }
     assert settled_choices(fit, Config(), {}) == {}
+
+
+def test_an_input_counts_by_its_key_too_where_the_stage_says_so(key: Callable[..., str]) -> None:
+    by_key = replace(fit, by_key=("gather",))
+    again = make_artifact(key="k2")
+    assert key(stage=by_key, gather=again) != key(stage=by_key)
+    assert key(gather=again) == key()

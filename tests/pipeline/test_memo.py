@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +201,22 @@ def test_a_stage_that_is_never_cached_has_its_memo_too(toys: Any, tmp_path: Path
     toys.stages["tell"] = Stage(**{**vars(toys.stages["tell"]), **changed})
     facts = [read_manifest(toys.execute().path)["stages"]["tell"]["facts"] for _ in range(2)]
     assert facts == [{"title": "toy", "told": 0}, {"title": "toy", "told": 1}]
+
+
+def test_a_choice_that_does_not_matter_to_the_memo_leaves_it_as_it_is(remembering: Any) -> None:
+    polish = remembering.stages["polish"]
+
+    def choose(name: str, *without: str) -> None:
+        remembering.stages["polish"] = replace(
+            polish, choices=lambda config: {"toys.table": [name]}, memo_without=without
+        )
+
+    choose("toys.coarse:ROW")
+    assert entry(remembering, 3)["facts"]["computed"] == 3
+    choose("toys.fine:ROW")
+    assert entry(remembering, 3)["facts"]["computed"] == 3
+    choose("toys.fine:ROW", "toys.table")
+    assert entry(remembering, 3, force=("gather",))["cached"]
+    assert entry(remembering, 4)["facts"]["computed"] == 4
+    choose("toys.coarse:ROW", "toys.table")
+    assert entry(remembering, 5)["facts"]["computed"] == 1

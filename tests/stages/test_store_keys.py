@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,14 @@ def test_what_shows_and_what_was_not_chosen_changes_no_key(read: Callable[..., d
         (("data/splitting/splits.py", "FREE = -1", "FREE = -2"), {"ingest"}),
         (("data/sources/folder.py", "path, 0, MAGIC_BYTES", "path, 1, MAGIC_BYTES"), {"ingest"}),
         (("data/label_errors.py", "SURE = 0.9", "SURE = 0.8"), {"review"}),
+        (
+            (
+                "models/saved_model.py",
+                "from __future__ import annotations",
+                "from __future__ import annotations\n\nA = 1",
+            ),
+            {"base", "evaluate", "export"},
+        ),
         (("scoring/curves.py", "POINTS = 201", "POINTS = 101"), {"evaluate"}),
         (("exporting/writers.py", "OPSET = 17", "OPSET = 18"), {"export"}),
     ],
@@ -109,3 +118,16 @@ def test_what_decides_a_result_changes_the_keys_of_the_stages_that_reach_it(
 ) -> None:
     before = read()
     assert changed(before, read(edit)) == stages
+
+
+def test_export_counts_the_evaluation_that_wrote_the_model_it_copies() -> None:
+    # evaluate/logs/saved_model is in no digest: equal metrics do not mean an equal SavedModel
+    assert STAGES["export"].by_key == ("evaluate",)
+
+
+def test_every_cached_stage_is_kept_from_the_pages_by_a_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [sources] = [
+        one["source_modules"] for one in contracts if one.get("forbidden_modules") == ["slimline.stages.pages"]
+    ]
+    assert sources == [f"slimline.stages.{name}" for name in CACHED]
