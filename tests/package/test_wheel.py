@@ -157,3 +157,9 @@ def test_the_code_of_every_stage_counts_as_in_the_checkout(installed: Path, else
     found = json.loads(run("-c", CODE, str(tmp_path / "a.json"), path=installed, cwd=elsewhere))
     assert found == json.loads(run("-c", CODE, str(tmp_path / "b.json"), path=ROOT, cwd=elsewhere))
     assert {"ingest", "base", "train", "export"} <= set(found)
+
+
+def test_a_run_of_the_wheel_records_a_version_and_no_commit(installed: Path, elsewhere: Path) -> None:
+    code = "import json; from slimline.pipeline.environment import describe_environment as d; print(json.dumps(d()))"
+    found = json.loads(run("-c", code, path=installed, cwd=elsewhere))
+    assert (found["slimline"], found["git"]) == (slimline.__version__, None)
