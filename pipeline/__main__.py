@@ -1,5 +1,13 @@
 """`python -m pipeline`: the command line."""
 
-from slimline.pipeline.cli import main
+import sys
 
-main()
+try:
+    import slimline  # noqa: F401  # where the links in its folder are text files, this says what to do
+except ImportError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+else:
+    from slimline.pipeline.cli import main
+
+    main()

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from slimline.pipeline.artifact import Artifact, Facts, write_json, write_text
+from slimline.pipeline.environment import describe_environment
 
 METRICS = "metrics.json"
 VERSION = re.compile(r"v(\d{3,})$")
@@ -32,52 +29,6 @@ def claim_version(folder: Path) -> Path:
             return path
 
 
-def describe_environment() -> dict[str, Any]:
-    """Return what a run ran on: the command, git's state, Python, installed versions, the machine."""
-    gpus = _gpu_names()
-    return {
-        "command": [sys.executable, *sys.orig_argv[1:]],
-        "working_directory": os.getcwd(),
-        "git": _git_state(),
-        "python": sys.version,
-        "versions": dict(sorted({(found.name or "?"): found.version for found in distributions()}.items())),
-        "platform": platform.platform(),
-        "device": ", ".join(gpus) or "CPU",
-        "cpu": _cpu_name(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-    }
-
-
-def _git_state() -> dict[str, str] | None:
-    git = ["git", "-C", str(Path(__file__).parent.parent)]
-    commit, changes = _output([*git, "rev-parse", "HEAD"]), _output([*git, "diff", "HEAD"])
-    if commit is None or changes is None:
-        return None  # not a checkout, or no git on this machine
-    return {"commit": commit.strip(), "uncommitted_diff": changes}
-
-
-def _output(command: list[str]) -> str | None:
-    """Run a program and return what it prints, or None where it isn't there or fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout
-
-
-def _gpu_names() -> list[str]:
-    return (_output(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]) or "").splitlines()
-
-
-def _cpu_name() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 class Run:
     """One run's directory: what was asked, what ran, what came of it.
 
@@ -91,16 +42,18 @@ class Run:
         self.path = claim_version(folder)
         self._started = time.time()
         self._metrics: dict[str, Any] = {}
+        environment = describe_environment()
         self.manifest: dict[str, Any] = {
             "status": "running",
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._started)),
             "overrides": overrides,
             **about,
+            "plugins": environment["plugins"],
             "stages": {},
         }
         write_text(self.path / "config.yaml", config_yaml)
         write_json(self.path / "overrides.json", overrides)
-        write_json(self.path / "environment.json", describe_environment())
+        write_json(self.path / "environment.json", environment)
         self._write()
 
     def record(

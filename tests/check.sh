@@ -2,6 +2,7 @@
 # Everything that gates a commit, in the environment that is active.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+python --version
 ruff check .
 ruff format --check .
 mypy

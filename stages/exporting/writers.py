@@ -88,7 +88,8 @@ def _onnx(material: Material) -> bytes:
             from tf2onnx import convert
     except ImportError as error:
         raise UserError(
-            "export.formats names onnx, and tf2onnx isn't installed.", "pip install -e '.[onnx]'"
+            f"export.formats names onnx, which needs {error.name or 'tf2onnx'}, and that isn't installed.",
+            "pip install tf2onnx onnx onnxruntime",
         ) from error
     graph_def = tf.compat.v1.GraphDef.FromString(material.frozen.read_bytes())
     with _quiet():

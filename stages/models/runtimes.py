@@ -85,7 +85,7 @@ def _onnx(path: Path) -> Run:
         import onnxruntime  # optional
     except ImportError as error:
         raise UserError(
-            f"{path.name} runs by ONNX Runtime, which isn't installed.", "pip install -e '.[onnx]'"
+            f"{path.name} runs by ONNX Runtime, which isn't installed.", "pip install onnxruntime"
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = os.cpu_count() or 1

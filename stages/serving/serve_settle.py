@@ -15,7 +15,7 @@ def settle_model(config: ServeConfig, plan: bool) -> ServeConfig:
     """Find the model and the framework before anything runs."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"serve wants {' and '.join(missing)}, which aren't installed.", "pip install -e '.[serve]'")
+        raise UserError(f"serve needs {' and '.join(missing)}: not installed.", f"pip install {' '.join(missing)}")
     if config.model is not None:
         find_model(config.model, "serve.model")
     return config

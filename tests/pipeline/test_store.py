@@ -250,7 +250,7 @@ def check_nothing_is_half_made(root: Path, stage_name: str, whole: Artifact) -> 
 def test_a_crash_at_any_moment_leaves_nothing_half_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: bool
 ) -> None:
-    monkeypatch.setattr(run_module, "describe_environment", dict)
+    monkeypatch.setattr(run_module, "describe_environment", lambda: {"plugins": {}})
     (tmp_path / "whole").mkdir()
     (tmp_path / "whole" / "photo.jpg").write_text("a")
     whole = small_run(tmp_path / "whole", resume)

@@ -24,6 +24,9 @@ STATES = "states.json"
 VOLATILE = frozenset({"time", "atime", "accessTime", "last_accessed", "nlink"})
 """What file systems state of a file that is no part of its version; all else counts, whatever they call it."""
 MOST_NAME_LETTERS = 100
+FILE_SYSTEMS = {"gs": "gcsfs>=2025.3", "gcs": "gcsfs>=2025.3", "s3": "s3fs>=2025.3", "s3a": "s3fs>=2025.3"}
+"""The package that opens a scheme's addresses; it brings fsspec. pip may pick a version without what is used here."""
+OTHER_SCHEME = "Use https://, gs:// or s3://, or install fsspec and its package for this scheme."
 
 
 def fetch(address: str, sha256: str | None, plan: bool) -> Path:
@@ -76,7 +79,7 @@ def _mirror(address: str, target: Path, sha256: str | None, plan: bool) -> Path:
         scheme = urlsplit(address).scheme
         raise UserError(
             f"ingest.images={address}: {scheme}:// can't be opened: {error}.",
-            "gs:// and s3:// want the extra: pip install -e '.[cloud]'",
+            f"pip install '{FILE_SYSTEMS[scheme]}'" if scheme in FILE_SYSTEMS else OTHER_SCHEME,
         ) from error
     if plan and not target.exists():
         raise Undecided(f"{address} would be copied")

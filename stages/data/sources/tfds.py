@@ -1,4 +1,4 @@
-"""Data sets that tensorflow-datasets has prepared: `pip install -e '.[tfds]'`."""
+"""Data sets that tensorflow-datasets has prepared, by the package tensorflow-datasets."""
 
 from __future__ import annotations
 
@@ -108,5 +108,8 @@ def _imported() -> Any:
     try:
         import tensorflow_datasets
     except ImportError as error:
-        raise UserError("tensorflow-datasets isn't installed.", "pip install -e '.[tfds]'") from error
+        raise UserError(
+            f"ingest=tfds needs {(error.name or 'tensorflow_datasets').replace('_', '-')}, which isn't installed.",
+            "pip install tensorflow-datasets importlib-resources",
+        ) from error
     return tensorflow_datasets

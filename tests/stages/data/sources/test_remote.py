@@ -112,17 +112,20 @@ def test_nothing_elsewhere_is_refused(memory: Any, tmp_path: Path) -> None:
 
 
 def test_an_unknown_scheme_is_refused() -> None:
-    with pytest.raises(UserError, match=r"ingest.images=nosuch://x: nosuch:// can't be opened: .*\n.*\[cloud\]"):
+    with pytest.raises(UserError, match=r"ingest.images=nosuch://x: nosuch:// can't be opened: .*\nUse https://"):
         settle_source(IngestConfig(images="nosuch://x", seed=0), False)
 
 
-def test_a_scheme_whose_package_is_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("scheme", "package"), [("s3", "s3fs"), ("gs", "gcsfs")])
+def test_a_scheme_whose_package_is_missing_names_it(monkeypatch: pytest.MonkeyPatch, scheme: str, package: str) -> None:
     def missing(address: str) -> Any:
-        raise ImportError("Install s3fs to access S3")
+        raise ImportError("Install it to access the bucket")
 
     monkeypatch.setattr(fsspec, "url_to_fs", missing)
-    with pytest.raises(UserError, match=r"s3:// can't be opened: Install s3fs .*\n.*pip install -e '.\[cloud\]'"):
-        fetch("s3://bucket/photos", None, False)
+    with pytest.raises(
+        UserError, match=rf"{scheme}:// can't be opened: Install it .*\npip install '{package}>=2025.3'$"
+    ):
+        fetch(f"{scheme}://bucket/photos", None, False)
 
 
 def test_any_error_of_a_file_system_is_said(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,7 +195,7 @@ def test_one_that_cannot_be_had_is_unavailable(tmp_path: Path, monkeypatch: pyte
         prepare("tiny_sounds", str(tmp_path), False)
 
 
-def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def without(name: str, *others: Any, **more: Any) -> Any:
@@ -204,5 +204,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         return real(name, *others, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UserError, match=r"tensorflow-datasets isn't installed.\npip install -e '.\[tfds\]'"):
+    with pytest.raises(
+        UserError, match=r"tensorflow-datasets, which isn't installed.\npip install tensorflow-datasets"
+    ):
         prepare("mnist", None, True)

