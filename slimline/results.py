@@ -84,8 +84,10 @@ class Run:
             UserError: the run evaluated nothing.
 
         Example:
+            >>> import slimline
             >>> table = slimline.load("runs/flowers/latest").predictions()
-            >>> wrong = table[table["label"] != table["predicted"]]
+            >>> len(table)
+            10
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -125,6 +127,7 @@ class Run:
             UserError: nothing is there, or the run has no model.
 
         Example:
+            >>> import slimline
             >>> [photo] = slimline.load("runs/flowers/latest").classify("photo.jpg", top=2)
             >>> name, score = photo.guesses[0]
         """
