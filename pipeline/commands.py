@@ -11,6 +11,7 @@ from pathlib import Path
 from slimline.pipeline.config_folders import ConfigFolders
 from slimline.pipeline.copying import copy_option
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.listing import list_runs
 
 RUN = "run"
 """The command that is meant where none is named: Hydra composes a config, and its stages run."""
@@ -31,6 +32,7 @@ class Command:
 COMMANDS = {
     RUN: Command("run +experiment=...", "run an experiment; 'run' may be left out", None),
     "copy": Command("copy experiment/flowers", "write ./conf/experiment/flowers.yaml, for you to edit", copy_option),
+    "runs": Command("runs", "list the runs: what each tried, its test top-1, its size", list_runs),
 }
 
 
