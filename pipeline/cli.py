@@ -133,8 +133,11 @@ def run(typed: list[str]) -> None:
     for setting in settings:
         flags.remove(setting)
     sys.argv[1:] = [*settings, *flags]  # as Hydra takes no setting behind a flag that is behind another setting
-    if arguments.cfg or arguments.info:
+    if arguments.cfg:
         _log_to(sys.stderr)  # what is shown may go to a file, which is to hold no messages
+    elif arguments.info:  # Hydra logs what it is asked for, through a handler of its own
+        logging.basicConfig(handlers=[], force=True)
+        logging.getLogger("hydra").setLevel(logging.NOTSET)
     search_first(_folders(arguments))
     register_schemas(STAGES.values())
     if arguments.multirun:

@@ -51,6 +51,17 @@ def test_an_own_file_is_used_before_the_shipped_one_and_is_named(
     assert rates(tmp_path) == [0.75]
 
 
+def test_the_search_path_can_be_looked_at(run: Run, installed_program: tuple[str, ...], configs: Configs) -> None:
+    configs({"train/mine": ""}, "mine")
+    configs({"train/added": ""}, "plugged")
+    typed = ("+experiment=toy", "--config-dir", "mine", "--info", "searchpath")
+    code, output, errors, _ = run(*typed, program=installed_program)
+    assert (code, errors) == (0, [])
+    folders = [Path(line.split("|")[2].strip()).name for line in output if "://" in line]
+    assert folders[:4] == ["hydra.conf", "mine", "plugged", "shipped"]
+    assert not [line for line in output if line.count("Config search path") > 1]
+
+
 def test_only_what_a_config_uses_is_named(run: Run, installed_program: tuple[str, ...], configs: Configs) -> None:
     configs({"train/fast": "defaults:\n  - schema\n\nrate: 0.5\n", "train/mine": "defaults:\n  - fast\n"})
     _, output, _, _ = run("+experiment=toy", program=installed_program)
@@ -90,6 +101,15 @@ def test_a_sweep_ends_with_the_own_files(
     winner = json.loads((tmp_path / "runs" / "mine" / "v003" / "manifest.json").read_text())
     assert (list(winner["stages"]), winner["status"]) == (["train", "report"], "completed")
     assert rates(tmp_path) == [0.25, 0.875, 0.875]
+
+
+def test_a_sweep_ends_with_hydras_own_search_path(
+    run: Run, installed_program: tuple[str, ...], configs: Configs, tmp_path: Path
+) -> None:
+    where = configs({"train/mine": "defaults:\n  - schema\n\nrate: 0.875\n"}, "mine")
+    typed = ("-m", "+experiment=toy", f"hydra.searchpath=[file://{where}]", "train=slow,mine")
+    code, _, errors, _ = run(*typed, program=installed_program)
+    assert (code, errors, rates(tmp_path)) == (0, [], [0.25, 0.875, 0.875])
 
 
 def test_plug_ins_come_between_the_own_and_the_shipped(
