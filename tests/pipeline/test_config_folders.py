@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -311,3 +312,16 @@ def test_an_own_flowers_experiment_is_used_in_place_of_the_shipped_one(
     assert [line.split()[0] for line in output if " runs " in line][:2] == ["ingest", "dataset"]
     code, output, _, _ = run("+experiment=flowers", "--cfg", "job", "--package", "head")
     assert (code, "dropout: 0.3" in output) == (0, True)  # what head=mlp sets
+
+
+def test_the_files_of_the_documentation_compose(run: Run, configs: Configs, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    option, experiment = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    configs({"head/wide": option, "experiment/leaves": experiment})
+    for name in ("oak", "elm"):
+        (tmp_path / "leaves" / name).mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / "leaves" / name / f"{number}.jpg").write_bytes(b"")
+    code, output, errors, _ = run("+experiment=leaves", "ingest.images=leaves", "run.plan=true")
+    assert (code, errors) == (0, [])
+    assert [line.split()[0] for line in output[-3:]] == ["evaluate", "export", "report"]
