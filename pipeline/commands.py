@@ -55,4 +55,4 @@ def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
 def program_name() -> str:
     """Return how this program was started, as a user would type it: `slimline` or `python -m pipeline`."""
     called = Path(sys.argv[0])
-    return f"python -m {called.parent.name}" if called.name == "__main__.py" else called.name
+    return f"python -m {called.parent.name}" if called.name == "__main__.py" else called.name.removesuffix(".exe")

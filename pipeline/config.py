@@ -108,7 +108,7 @@ def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunC
     typed = {name: OmegaConf.to_object(node) for name, node in nodes.items()}
     for name, value in typed.items():
         if not isinstance(value, stages[name].config_type):
-            raise _without_schema(name)
+            raise _without_schema(name, stages[name].config_type)
     check_names("run.targets", run.targets, typed)
     check_names("run.force", run.force, typed)
     if run.force and run.plan:
@@ -119,11 +119,13 @@ def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunC
     return run, typed
 
 
-def _without_schema(stage: str) -> UserError:
-    """Name the file that sets a stage's values without saying what they may be: a shipped one never does."""
+def _without_schema(stage: str, wanted: type) -> Exception:
+    """Name the user's file that sets a stage's values without its schema; a shipped one that does is our mistake."""
     files = [shown(file) for name, file in used.items() if name.rpartition("/")[0] == stage]
+    if not files:
+        return TypeError(f"conf/{stage}/ gives no {wanted.__name__}: an option lacks `- schema` in its defaults")
     return UserError(
-        f"{' or '.join(files) or f'The config of {stage}'} does not include the schema of {stage}.",
+        f"{' or '.join(files)} does not include the schema of {stage}.",
         "Add to its defaults, as the first item: '  - schema' (below a line 'defaults:').",
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slimline import __version__
-from slimline.pipeline.commands import COMMANDS, split_command
+from slimline.pipeline.commands import COMMANDS, program_name, split_command
 from slimline.pipeline.errors import UserError
 
 Told = tuple[int, list[str], list[str], bool]
@@ -49,6 +49,20 @@ def test_a_word_near_to_a_command_is_answered_with_it() -> None:
         "coppy is not a command. Did you mean copy?",
         f"The commands are: {', '.join(COMMANDS)}.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("called", "name"),
+    [
+        ("/home/ada/slimline/pipeline/__main__.py", "python -m pipeline"),
+        ("/site-packages/slimline/__main__.py", "python -m slimline"),
+        ("/home/ada/.venv/bin/slimline", "slimline"),
+        ("slimline.exe", "slimline"),
+    ],
+)
+def test_commands_are_shown_as_they_were_typed(monkeypatch: pytest.MonkeyPatch, called: str, name: str) -> None:
+    monkeypatch.setattr("sys.argv", [called])
+    assert program_name() == name
 
 
 def test_help_lists_commands_and_marks_what_is_not_shipped(

@@ -102,6 +102,14 @@ def test_what_cannot_be_copied_is_answered_with_what_can(
     assert not (tmp_path / "conf").exists()
 
 
+def test_an_option_of_the_users_own_is_not_there_to_copy(
+    folders: ConfigFolders, tmp_path: Path, configs: Configs
+) -> None:
+    own = configs({"head/mine": "# mine\n"}, "mine")
+    with pytest.raises(UserError, match=r"^There is no option head/mine to copy\."):
+        copy_option(["head/mine"], ConfigFolders(own, folders.plugins, folders.shipped), "slimline")
+
+
 def test_a_copied_experiment_is_the_one_that_runs(run: Run, installed_program: tuple[str, ...], tmp_path: Path) -> None:
     code, output, errors, _ = run("copy", "experiment/toy", program=installed_program)
     assert (code, errors, output[1]) == (0, [], "  program.py +experiment=toy")
