@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
@@ -30,6 +30,7 @@ from slimline.pipeline.stage import Stage
 
 CONFIG_NAME = "config"
 MAIN = "main"
+HYDRAS_OWN = ("hydra", "_dummy_empty_config_.yaml")
 VERSION_BASE = "1.3"
 
 _lock = RLock()
@@ -95,13 +96,10 @@ def _hydra_of_our_own(stages: Iterable[Stage]) -> Iterator[None]:
     if not OmegaConf.has_resolver("hydra"):
         setup_globals()  # `${now:...}` and `${hydra:...}`, which Hydra registers when an application starts
     try:
-        store.repo = _copy(store.repo)  # as an application may keep a schema of its own as train/schema
+        # An application's own schemas are left out: Hydra checks any file by a schema of its name, such as `config`.
+        store.repo = {name: node for name, node in store.repo.items() if name in HYDRAS_OWN}
         setbase(VERSION_BASE)
         register_schemas(stages)
         yield
     finally:
         store.repo, job.cfg, base.version_base = before
-
-
-def _copy(tree: dict[str, Any]) -> dict[str, Any]:
-    return {name: _copy(node) if isinstance(node, dict) else node for name, node in tree.items()}

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
 from textwrap import dedent
 
@@ -36,6 +37,7 @@ FILES = {
     "run/default.yaml": "defaults: [schema, _self_]\n",
     "gather/few.yaml": "defaults: [schema, _self_]\nsize: 3\n",
     "gather/many.yaml": "defaults: [schema, _self_]\nsize: 30\n",
+    "gather/old.yaml": "defaults: [schema, {part: one, optional: true}]\n",
     "fit/plain.yaml": "defaults: [schema, _self_]\nepochs: ${run.seed}\n",
     "experiment/toy.yaml": "# @package _global_\n"
     "defaults: [override /gather: few]\nrun: {name: toy, targets: [gather]}\n",
@@ -56,9 +58,10 @@ def ours(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _hydra_as_new() -> Iterator[None]:
-    before = dict(Singleton._instances)
+    before, schemas = dict(Singleton._instances), deepcopy(ConfigStore.instance().repo)
     yield
     Singleton._instances = before
+    ConfigStore.instance().repo = schemas
 
 
 def composed(ours: Path, *overrides: str, folders: tuple[Path, ...] = ()) -> Composed:
@@ -111,21 +114,23 @@ def test_a_missing_value_is_left_for_the_stages_check(ours: Path) -> None:
 
 def test_an_application_around_keeps_its_own_hydra(ours: Path, tmp_path: Path) -> None:
     theirs = write_folder(tmp_path / "theirs", {"app.yaml": "defaults: [gather/schema, _self_]\ncolor: red\n"})
-    for name in ("schema", "few"):  # in Hydra 1.1's way, one named like a file is that file's schema
-        ConfigStore.instance().store(group="gather", name=name, node={"theirs": 1})
+    ConfigStore.instance().store(group="gather", name="schema", node={"theirs": 1})
     with pytest.warns(match="1.1"), initialize_config_dir(str(theirs), job_name="theirs", version_base="1.1"):
         HydraConfig.instance().set_config(compose("app", return_hydra_config=True))
         before = HydraConfig.get().job.name, VersionBase.instance().getbase(), GlobalHydra.instance().hydra
         assert composed(ours, "gather=few", "run.name='${hydra:job.config_name}'").config.run.name == "config"
-        with pytest.raises(HydraException):
-            composed(ours, "gather=nope")
+        with pytest.raises(ValueError, match="Too many keys"):  # which Hydra 1.1 admits
+            composed(ours, "gather=old")
         assert before == (HydraConfig.get().job.name, VersionBase.instance().getbase(), GlobalHydra.instance().hydra)
         assert compose("app") == {"gather": {"theirs": 1}, "color": "red"}
 
 
 def test_a_schema_of_an_application_around_is_not_ours(ours: Path) -> None:
-    ConfigStore.instance().store(group="fit", name="schema", node={"theirs": 1})
+    for group, name in ((None, "config"), ("fit", "schema"), ("fit", "plain"), ("gather", "another")):
+        ConfigStore.instance().store(group=group, name=name, node={"theirs": 1})
     config, _ = composed(ours, "fit=plain")
+    with pytest.raises(HydraException, match="gather/another"):
+        composed(ours, "gather=another")
     assert OmegaConf.get_type(config, "fit") is FitConfig
 
 
