@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import ClassVar
 
@@ -63,7 +64,7 @@ def list_options(folders: Iterable[Path]) -> Iterator[tuple[str, str, Path]]:
                 yield group, name, folder
 
 
-def find_config_folders(given: str | None, plugins: list[Path], shipped: Path) -> ConfigFolders:
+def find_config_folders(given: str | PathLike[str] | None, plugins: list[Path], shipped: Path) -> ConfigFolders:
     """Return where to look: in the `given` folder, else in `./conf` where that holds one of our groups.
 
     Raises:
