@@ -17,7 +17,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from slimline.pipeline.composing import Composed, compose_config
 from slimline.pipeline.config import config_keys
+from slimline.pipeline.config_files import EXPERIMENT
+from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, know_added_configs
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.plugins import plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.runner import execute
 from slimline.results import Run, load_run
@@ -28,6 +31,9 @@ log = logging.getLogger(__name__)
 
 CONF = Path(__file__).parent / "conf"
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)*")
+
+_composing = RLock()
+"""Which files of the added config folders are in use is noted in one place for the process."""
 
 _one_at_a_time = RLock()
 """Training sets TensorFlow's global seed and graph options, so that two runs in one process take turns."""
@@ -43,7 +49,8 @@ def run(experiment: str | None = None, *overrides: str, config_dir: str | PathLi
     Args:
         experiment: An experiment's name, such as `"flowers"`; None if the overrides choose everything.
         *overrides: Choices and settings as on the command line, such as `"head=mlp"` and `"train.epochs=3"`.
-        config_dir: A folder of configs of your own, searched before the others.
+        config_dir: A folder of configs of your own, searched before the shipped ones. Without it, `./conf` is, where
+            it holds a group of Slimline's. Each shipped file that one of yours replaces is named in a line.
 
     Returns:
         The run, with its metrics, facts, predictions and model.
@@ -60,13 +67,14 @@ def run(experiment: str | None = None, *overrides: str, config_dir: str | PathLi
     """
     arguments = [*_experiment(experiment), *(expand_home(one, str(Path.home())) for one in overrides)]
     folders = _config_folders(config_dir)
-    with _plain_refusals():
+    with _composing, _plain_refusals():
         _check_one_config(arguments)
-        composed = compose_config(arguments, folders, STAGES.values())
+        know_added_configs(folders)
+        composed = compose_config(arguments, folders.places, STAGES.values())
         _check_that_it_runs(composed, folders)
-        check_running_tensorflow()
-        with _turn():
-            made = execute(composed.config, STAGES, composed.overrides, display_only=DISPLAY_ONLY)
+    check_running_tensorflow()
+    with _turn(), _plain_refusals():
+        made = execute(composed.config, STAGES, composed.overrides, display_only=DISPLAY_ONLY)
     assert made is not None
     return Run(made.path)
 
@@ -104,8 +112,13 @@ def _experiment(name: str | None) -> list[str]:
     return [f"+experiment={name}"]
 
 
-def _config_folders(config_dir: str | PathLike[str] | None) -> list[Path]:
-    return [*([Path(config_dir)] if config_dir is not None else []), CONF]
+def _config_folders(config_dir: str | PathLike[str] | None) -> ConfigFolders:
+    if config_dir is not None and not Path(config_dir).expanduser().is_dir():
+        raise UserError(
+            f"config_dir={str(config_dir)!r} is not a folder (looked for {Path(config_dir).expanduser().absolute()}).",
+            "Give a folder that holds options of your own, such as experiment/mine.yaml.",
+        )
+    return find_config_folders(config_dir, plugin_config_folders(), CONF)
 
 
 def _check_one_config(overrides: Sequence[str]) -> None:
@@ -124,11 +137,11 @@ def _check_one_config(overrides: Sequence[str]) -> None:
             )
 
 
-def _check_that_it_runs(composed: Composed, folders: Sequence[Path]) -> None:
+def _check_that_it_runs(composed: Composed, folders: ConfigFolders) -> None:
     if composed.config.run.plan:
         raise UserError("run.plan=true runs nothing, so there is no run to return.", "Plan on the command line.")
     if not composed.config.run.targets:
-        names = sorted({path.stem for folder in folders for path in (folder / "experiment").glob("*.yaml")})
+        names = sorted(name for group, name, _ in folders.options() if group == EXPERIMENT)
         raise UserError(
             "No experiment is chosen, so there is nothing to run.",
             f'Name one, as in slimline.run("flowers"): {", ".join(names)}.',

@@ -73,6 +73,17 @@ def test_a_config_folder_of_ones_own_comes_first(tmp_path: Path) -> None:
     assert slimline.run("toy").config.gather.size == 3
 
 
+def test_a_folder_conf_is_searched_and_what_it_replaces_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_folder(tmp_path / "conf", {"experiment/toy.yaml": TOY["experiment/toy.yaml"].replace("few", "many")})
+    with caplog.at_level("INFO", logger="slimline"):
+        assert slimline.run("toy").config.gather.size == 30
+        assert slimline.run("toy").config.gather.size == 30
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("using conf/experiment/toy.yaml instead of the shipped one") == 2
+
+
 def test_home_is_expanded_as_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
@@ -106,7 +117,7 @@ def test_a_mistake_is_a_user_error_and_nothing_runs(arguments: tuple[Any, ...], 
 
 
 def test_a_config_folder_that_is_not_there_is_named() -> None:
-    with pytest.raises(slimline.UserError, match="nowhere"):
+    with pytest.raises(slimline.UserError, match="config_dir='nowhere' is not a folder"):
         slimline.run("toy", config_dir="nowhere")
 
 
