@@ -1,4 +1,4 @@
-"""The command line: `python -m pipeline +experiment=flowers`.
+"""The command line: `slimline +experiment=flowers`, or `python -m pipeline` from a checkout.
 
 The composition root: the one module of the framework that knows which stages there are.
 """
@@ -10,18 +10,29 @@ import os
 import signal
 import sys
 import tempfile
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's refusals reach us, to be said in plainer words
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from slimline import __version__
+from slimline.pipeline.commands import COMMANDS, RUN, program_name, split_command
+from slimline.pipeline.composing import VERSION_BASE, compose_config
 from slimline.pipeline.config import config_keys, register_schemas
+from slimline.pipeline.config_files import EXPERIMENT, searched
+from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, list_options, search_first
 from slimline.pipeline.errors import Stopped, Unavailable, UserError
+from slimline.pipeline.plugins import plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.runner import execute
 from slimline.pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
@@ -29,7 +40,6 @@ from slimline.pipeline.usage import usage
 from slimline.stages.table import DISPLAY_ONLY, STAGES
 
 CONF = Path(__file__).parent.parent / "conf"
-VERSION_BASE = "1.3"
 
 log = logging.getLogger(__name__)
 mistakes: list[UserError] = []
@@ -52,7 +62,8 @@ def compose_and_execute(config: DictConfig) -> None:
 def _execute(config: DictConfig) -> None:
     """Run to the targets; as a point of a sweep only to the sweep's target."""
     if not config.run.targets:
-        experiments = ", ".join(sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
+        options = list_options(searched or [CONF])
+        experiments = ", ".join(sorted(name for group, name, _ in options if group == EXPERIMENT))
         raise UserError(
             "No experiment is chosen, so there is nothing to run.",
             f"Add +experiment=..., one of: {experiments}.",
@@ -67,73 +78,95 @@ def _execute(config: DictConfig) -> None:
         execute(config, STAGES, overrides, display_only=DISPLAY_ONLY)
 
 
-def finish_sweep(token: str, overrides: list[str]) -> None:
+def finish_sweep(token: str, arguments: Namespace) -> None:
     """Print the sweep's points, best first, and run the best one to its end."""
-    from hydra import compose, initialize_config_dir
+    main = Path(arguments.config_path or CONF).absolute()  # the added folders come before it: see `search_first`
+    own = [argument for argument in arguments.overrides if _parsed(argument).is_hydra_override()]
+    plain = [argument for argument in arguments.overrides if not _parsed(argument).is_sweep_override()]
+    config = compose_config(plain, [main], STAGES.values()).config
+    if config.run.plan:
+        return
+    sweep = config.run.sweep
+    folder = Path(config.run.directory) / config.run.name
+    points = sweep_points(folder, token, sweep.target, sweep.metric, sweep.maximize, sweep.columns)
+    if not points:
+        return
+    log.info("\n%s\n", sweep_table(points, sweep.metric))
+    best = points[0]
+    if best.score is None:
+        raise UserError("Every point of the sweep failed, so none goes on.", "Their manifests hold the errors.")
+    log.info("the best point goes on: %s", " ".join(best.overrides))
+    execute(
+        compose_config([*best.overrides, *own], [main], STAGES.values()).config,
+        STAGES,
+        best.overrides,
+        display_only=DISPLAY_ONLY,
+        winner_of=sweep_rows(points, sweep.metric),
+    )
 
-    with initialize_config_dir(config_dir=str(CONF), version_base=VERSION_BASE):
-        plain = [argument for argument in overrides if not _is_swept(argument)]
-        config = compose("config", overrides=plain)
-        if config.run.plan:
-            return
-        sweep = config.run.sweep
-        folder = Path(config.run.directory) / config.run.name
-        points = sweep_points(folder, token, sweep.target, sweep.metric, sweep.maximize, sweep.columns)
-        if not points:
-            return
-        log.info("\n%s\n", sweep_table(points, sweep.metric))
-        best = points[0]
-        if best.score is None:
-            raise UserError("Every point of the sweep failed, so none goes on.", "Their manifests hold the errors.")
-        log.info("the best point goes on: %s", " ".join(best.overrides))
-        execute(
-            compose("config", overrides=best.overrides),
-            STAGES,
-            best.overrides,
-            display_only=DISPLAY_ONLY,
-            winner_of=sweep_rows(points, sweep.metric),
-        )
 
-
-def _is_swept(argument: str) -> bool:
-    """Say whether an argument is a flag, or gives its key several values."""
-    if argument.startswith("-"):
-        return True
+def _parsed(argument: str) -> Override:
     [override] = OverridesParser.create().parse_overrides([argument])
-    return override.is_sweep_override()
+    return override
 
 
-def run_sweep(arguments: list[str]) -> None:
+def run_sweep(arguments: Namespace) -> None:
     """Run a sweep's points, then the best of them to its end; a point that fails doesn't stop the others.
 
     Raises:
         UserError: a folder of runs is swept, or every point failed.
     """
-    for argument in arguments:
-        if argument.startswith(("run.name=", "run.directory=")) and _is_swept(argument):
+    for argument in arguments.overrides:
+        if argument.startswith(("run.name=", "run.directory=")) and _parsed(argument).is_sweep_override():
             raise UserError(f"{argument} can't be swept.", "The points of a sweep share one folder of runs.")
     token = begin_sweep()
     with tempfile.TemporaryDirectory() as folder:  # for what Hydra writes, which the manifests hold already
-        sys.argv.append(f"hydra.sweep.dir={folder}")
+        sys.argv.insert(1, f"hydra.sweep.dir={folder}")
         compose_and_execute()
     finish_sweep(token, arguments)
 
 
+def run(typed: list[str]) -> None:
+    """Compose what was typed and run it: once, or as a sweep."""
+    arguments = _parse(typed)
+    flags, settings = list(typed), list(arguments.overrides)
+    for setting in settings:
+        flags.remove(setting)
+    sys.argv[1:] = [*settings, *flags]  # as Hydra takes no setting behind a flag that is behind another setting
+    if arguments.cfg:
+        _log_to(sys.stderr)  # what is shown may go to a file, which is to hold no messages
+    elif arguments.info:  # Hydra logs what it is asked for, through a handler of its own
+        logging.basicConfig(handlers=[], force=True)
+        logging.getLogger("hydra").setLevel(logging.NOTSET)
+    search_first(_folders(arguments))
+    register_schemas(STAGES.values())
+    if arguments.multirun:
+        run_sweep(arguments)
+    else:
+        compose_and_execute()
+
+
+def _parse(typed: Sequence[str]) -> Namespace:
+    """Tell flags and their values from settings, as Hydra does."""
+    return get_args_parser().parse_intermixed_args(typed)
+
+
+def _folders(arguments: Namespace) -> ConfigFolders:
+    main = Path(arguments.config_path or CONF)
+    return find_config_folders(arguments.config_dir, plugin_config_folders(), main if main.is_dir() else CONF)
+
+
+def _log_to(stream: TextIO) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=stream, force=True)
+    logging.getLogger("hydra").setLevel(logging.WARNING)
+
+
 def main() -> None:
     """Run the command line; ends with 0, 2 for a mistake that the user can mend, or 128 + the signal that ended it."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("hydra").setLevel(logging.WARNING)
-    arguments = [expand_home(argument, str(Path.home())) for argument in sys.argv[1:]]
-    sys.argv[1:] = arguments
-    if {"-h", "--help"} & set(arguments):
-        print(usage(CONF), end="")
-        return
-    register_schemas(STAGES.values())
+    typed = [expand_home(argument, str(Path.home())) for argument in sys.argv[1:]]
+    _log_to(sys.stdout)
     try:
-        if {"-m", "--multirun"} & set(arguments):
-            run_sweep(arguments)
-        else:
-            compose_and_execute()
+        _do(typed)
     except UserError as error:
         mistakes.append(error)
     except REFUSALS as error:
@@ -148,6 +181,27 @@ def main() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _do(typed: list[str]) -> None:
+    """Do what a command line says: show the version or the help, or carry out a command."""
+    if "--version" in typed:
+        print(f"Slimline {__version__}")
+        return
+    own = ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--config-dir", "-cd")
+    own.add_argument("--config-path", "-cp")
+    if {"-h", "--help"} & set(typed):
+        commands = {name: (command.written, command.purpose) for name, command in COMMANDS.items()}
+        print(usage(_folders(own.parse_known_args(typed)[0]), commands, program_name()), end="")
+        return
+    name, rest = split_command(typed)
+    function = COMMANDS[name].function
+    if name == RUN or function is None:
+        run(rest)
+        return
+    arguments, others = own.parse_known_args(rest)
+    function(others, _folders(arguments), program_name())
 
 
 def _end_stopped(error: KeyboardInterrupt) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from slimline.pipeline.config_files import shown, used
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import Stage
 
@@ -107,9 +108,7 @@ def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunC
     typed = {name: OmegaConf.to_object(node) for name, node in nodes.items()}
     for name, value in typed.items():
         if not isinstance(value, stages[name].config_type):
-            raise TypeError(
-                f"conf/{name}/ gives no {stages[name].config_type.__name__}: an option lacks `- schema` in its defaults"
-            )
+            raise _without_schema(name, stages[name].config_type)
     check_names("run.targets", run.targets, typed)
     check_names("run.force", run.force, typed)
     if run.force and run.plan:
@@ -118,6 +117,17 @@ def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunC
             "A plan runs nothing, so there is nothing to force.",
         )
     return run, typed
+
+
+def _without_schema(stage: str, wanted: type) -> Exception:
+    """Name the user's file that sets a stage's values without its schema; a shipped one that does is our mistake."""
+    files = [shown(file) for name, file in used.items() if name.rpartition("/")[0] == stage]
+    if not files:
+        return TypeError(f"conf/{stage}/ gives no {wanted.__name__}: an option lacks `- schema` in its defaults")
+    return UserError(
+        f"{' or '.join(files)} does not include the schema of {stage}.",
+        "Add to its defaults, as the first item: '  - schema' (below a line 'defaults:').",
+    )
 
 
 def check_names(key: str, names: list[str], configured: Mapping[str, Any]) -> None:

@@ -8,16 +8,20 @@ import typing
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from enum import EnumMeta
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
 
+import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf.errors import OmegaConfBaseException, ValidationError
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from slimline.pipeline.config import SCHEMA
+from slimline.pipeline.config_files import chosen, explain_yaml, searched, shown, used
+from slimline.pipeline.config_folders import list_options
 from slimline.pipeline.errors import UserError
 
-REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
+REFUSALS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError)
 """Hydra also raises a bare ValueError, for a choice that is null."""
 
 NULL_CHOICE = "Config group override must be a string or a list"
@@ -26,6 +30,7 @@ NULL_CHOICE = "Config group override must be a string or a list"
 NOT_THERE = re.compile(r"Could not override '([^']+)'")
 THERE_ALREADY = re.compile(r"Could not append to config\. An item is already at '([^']+)'")
 NOT_MERGED = re.compile(r"Error merging override '?([^'\s=]+)")
+IN_FILE = re.compile(r"\s*In '?([^':]+)'?: ")
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
@@ -36,7 +41,14 @@ def expand_home(argument: str, home: str) -> str:
 
 
 def explain(error: BaseException, keys: Sequence[str]) -> UserError:
-    """Turn a refusal into plain lines: the value, what is allowed, what to do. `keys` are all config keys."""
+    """Turn a refusal into plain lines: the value, what is allowed, what to do. `keys` are all config keys.
+
+    What a config file says, not the command line, is said with the file's name.
+    """
+    if isinstance(error, yaml.YAMLError):
+        return explain_yaml(error)
+    if (found := IN_FILE.match(str(error))) and found.group(1) in used:
+        return _in_file(used[found.group(1)], error, keys)
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
         if NULL_CHOICE not in str(error):
             raise error
@@ -45,7 +57,10 @@ def explain(error: BaseException, keys: Sequence[str]) -> UserError:
             "Leave it away with a tilde, as in ~head, or name an option: head=linear.",
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        return _unknown_option(error.missing_cfg_file, error.options or ())
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        answer = _unknown_option(error.missing_cfg_file, error.options or (), keys)
+        named_in = chosen.get((group, option))
+        return UserError(f"{shown(named_in)}: {answer}") if named_in else answer
     if isinstance(error, OverrideParseException):
         return _ungrammatical(error.override)
     refused = _refused(error)
@@ -57,6 +72,34 @@ def explain(error: BaseException, keys: Sequence[str]) -> UserError:
     return _wrong_value(error, refused)
 
 
+def _in_file(file: Path, error: BaseException, keys: Sequence[str]) -> UserError:
+    """Answer what a file of the user's or a plug-in's says, in its settings or its list of defaults."""
+    refused = _refused(error)
+    if isinstance(refused, ConfigKeyError):
+        answer = _unknown_key(f"{refused.full_key}", keys)
+    elif found := NOT_THERE.search(str(error)):
+        answer = _unknown_group(found.group(1), keys)
+    elif isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        answer = _unknown_option(error.missing_cfg_file, error.options or (), keys)
+    elif refused is not None:
+        answer = _wrong_value(error, refused)
+    else:
+        said = IN_FILE.sub("", str(error), count=1)
+        answer = UserError(said.partition("\n")[0], "Correct the file's list of defaults.")
+    return UserError(f"{shown(file)}: {answer}")
+
+
+def _unknown_group(group: str, keys: Sequence[str]) -> UserError:
+    groups = _groups(keys)
+    near = _nearest(group, groups)
+    return UserError(f"there is no group {group} to override.{near}", f"The groups are: {', '.join(groups)}.")
+
+
+def _groups(keys: Sequence[str]) -> list[str]:
+    """List the groups in the folders that were searched, else the parts that the keys are of."""
+    return sorted({group for group, _, _ in list_options(searched)} or {key.partition(".")[0] for key in keys})
+
+
 def _refused(error: BaseException | None) -> OmegaConfBaseException | None:
     """Find the error of OmegaConf's that says which key was refused, at or behind what Hydra raised."""
     while error is not None:
@@ -66,10 +109,13 @@ def _refused(error: BaseException | None) -> OmegaConfBaseException | None:
     return None
 
 
-def _unknown_option(missing: str, options: Sequence[str]) -> UserError:
-    if not options:
-        return UserError(f"There is no config {missing!r}.", "Look into conf/ for those that there are.")
+def _unknown_option(missing: str, options: Sequence[str], keys: Sequence[str]) -> UserError:
     group, _, option = missing.rpartition("/")
+    if not options:
+        groups = _groups(keys)
+        near = _nearest(group, groups)
+        advice = f"The groups are: {', '.join(groups)}." if near else "Look into conf/ for those that there are."
+        return UserError(f"There is no config {missing!r}.{near}", advice)
     options = [name for name in options if not name.endswith(SCHEMA)]
     return UserError(
         f"{group}={option}: there is no such choice.",

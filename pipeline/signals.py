@@ -21,7 +21,8 @@ def stopped(number: int, where: str) -> Stopped:
 def heeding_signals() -> Iterator[Callable[[], int | None]]:
     """Hold back Ctrl-C and SIGTERM inside the block; hand out a function that tells the signal that came, or None.
 
-    A second Ctrl-C counts at once. Outside of the main thread, where Python allows no handlers, nothing is held back.
+    A second Ctrl-C counts at once. Outside of the main thread, where Python allows no handlers, nothing is held back;
+    nor is a signal whose handler was not set by Python, as it could not be put back.
     """
     came: list[int] = []
 
@@ -33,7 +34,7 @@ def heeding_signals() -> Iterator[Callable[[], int | None]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    before = {number: signal.signal(number, note) for number in HEEDED}
+    before = {number: signal.signal(number, note) for number in HEEDED if signal.getsignal(number) is not None}
     try:
         yield lambda: came[0] if came else None
     finally:

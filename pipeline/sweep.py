@@ -116,8 +116,13 @@ def _shown(value: Any) -> str:
 
 def own_overrides(points: list[Point]) -> list[list[str]]:
     """Return each point's overrides less those that all points share."""
-    shared = set.intersection(*(set(point.overrides) for point in points)) if len(points) > 1 else set()
-    return [[override for override in point.overrides if override not in shared] for point in points]
+    return less_shared([point.overrides for point in points])
+
+
+def less_shared(lists: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return each list less what all of them hold; a single one is returned whole."""
+    shared = set[str].intersection(*map(set, lists)) if len(lists) > 1 else set[str]()
+    return [[item for item in items if item not in shared] for items in lists]
 
 
 def sweep_rows(points: list[Point], metric: str) -> list[dict[str, Any]]:

@@ -2,38 +2,63 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from textwrap import indent
 
+from slimline.pipeline.config_files import shown
+from slimline.pipeline.config_folders import ConfigFolders
 from slimline.pipeline.text_table import text_table
 
 WIDTH = 110
 INDENT = "  "
+EXAMPLES = (
+    ("+experiment=flowers", "the whole job"),
+    ("+experiment=flowers ingest.images=~/photos", "yours: a folder for each class"),
+    ("+experiment=flowers ingest.images=leaves.csv", "or an archive, Parquet, TFRecords"),
+    ("+experiment=flowers head=mlp train.epochs=20", "other choices and settings"),
+    ("-m +experiment=flowers head=linear,mlp", "a sweep; its best point goes on"),
+    ("-m +experiment=bases", "every base that can be had, compared"),
+    ("+experiment=classify classify.images=[a.jpg]", "what does a photo show?"),
+    ("+experiment=serve", "a page to drop photos on"),
+    ("+experiment=flowers run.plan=true", "what would run, and why"),
+)
 USAGE = """\
 Slimline: photos in, a trained, measured and exported image classifier out.
 
-  python -m pipeline +experiment=flowers                           the whole job
-  python -m pipeline +experiment=flowers ingest.images=~/photos    yours: a folder for each class
-  python -m pipeline +experiment=flowers ingest.images=leaves.csv  or an archive, Parquet, TFRecords
-  python -m pipeline +experiment=flowers head=mlp train.epochs=20  other choices and settings
-  python -m pipeline -m +experiment=flowers head=linear,mlp        a sweep; its best point goes on
-  python -m pipeline -m +experiment=bases                          every base that can be had, compared
-  python -m pipeline +experiment=classify classify.images=[a.jpg]  what does a photo show?
-  python -m pipeline +experiment=serve                             a page to drop photos on
-  python -m pipeline +experiment=flowers run.plan=true             what would run, and why
+{examples}
 
-Choices (group=option):
+Commands:
+{commands}
+
+Choices (group=option){marks}:
 {choices}
 
-Settings, as they would be: python -m pipeline +experiment=flowers --cfg job
+Settings, as they would be: {program} +experiment=flowers --cfg job
+Your own options: files in ./conf, or in the folder of --config-dir DIR, which are searched first.
 """
+YOURS, PLUG_IN = " (yours)", " (plug-in)"
 
 
-def usage(conf: Path) -> str:
-    """Return the help text, its choices read from the folder of configs."""
+def usage(folders: ConfigFolders, commands: Mapping[str, tuple[str, str]], program: str) -> str:
+    """Return the help text: the choices in the folders of configs, and how each command is written and what for."""
     options: dict[str, list[str]] = {}
-    for path in sorted(conf.glob("*/**/*.yaml")):
-        options.setdefault(path.parent.relative_to(conf).as_posix(), []).append(path.stem)
-    rows = [(group, ", ".join(names)) for group, names in sorted(options.items()) if group != "run"]
-    choices = text_table((), rows, texts=(0, 1), width=WIDTH - len(INDENT))
-    return USAGE.format(choices=indent(choices, INDENT))
+    for group, name, folder in folders.options():
+        mark = YOURS if folder == folders.own else PLUG_IN if folder in folders.plugins else ""
+        options.setdefault(group, []).append(f"{name}{mark}")
+    rows = [(group, ", ".join(sorted(names))) for group, names in sorted(options.items()) if group != "run"]
+    return USAGE.format(
+        examples=_table([(f"{program} {arguments}", meaning) for arguments, meaning in EXAMPLES]),
+        commands=_table([(f"{program} {written}", purpose) for written, purpose in commands.values()]),
+        choices=_table(rows),
+        marks=_meaning([mark for mark in (YOURS, PLUG_IN) if any(mark in names for _, names in rows)], folders),
+        program=program,
+    )
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    return indent(text_table((), rows, texts=(0, 1), width=WIDTH - len(INDENT)), INDENT)
+
+
+def _meaning(marks: list[str], folders: ConfigFolders) -> str:
+    told = {YOURS: f"yours are in {shown(folders.own)}" if folders.own else "", PLUG_IN: "of an installed plug-in"}
+    return "".join(f"; {told[mark]}" for mark in marks)

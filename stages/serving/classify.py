@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.errors import UserError
-from slimline.pipeline.progress import progress
-from slimline.stages.backend.captions import CLASSIFYING, PHOTOS
-from slimline.stages.data.checking.usable_photos import count_photos, usable_photos
 from slimline.stages.imagenet.class_names import full_names
 from slimline.stages.models.formats import find_model
 from slimline.stages.models.opened import open_base
 from slimline.stages.models.opened_export import open_model
 from slimline.stages.serving.answers import FAILURES, Answers
+from slimline.stages.serving.classified import Classified, classified_photos
 from slimline.stages.serving.classify_config import ClassifyConfig
-from slimline.stages.serving.scored_photos import scored_photos
 
 log = logging.getLogger(__name__)
 
@@ -39,27 +37,19 @@ def classify_photos(config: ClassifyConfig, out: Path, base: Artifact | None) ->
     names = full_names(model.labels) if config.full_names and base else model.labels
     threshold = model.threshold if config.threshold is None else config.threshold
     paths = [Path(path) for path in config.images]
-    total, done, unknown = count_photos(paths), 0, 0
-    with progress(CLASSIFYING, total, PHOTOS) as advance, Answers(out, config.write) as answers:
-        for photo, scores in scored_photos(model, usable_photos(paths), config.batch_size):
-            show = done < config.shown
+    done, unknown = 0, 0
+    with Answers(out, config.write) as answers:
+        for photo in classified_photos(
+            model, paths, names, threshold=threshold, top=config.top, batch_size=config.batch_size
+        ):
+            if done < config.shown:
+                print("\n".join(_lines(photo, threshold)))
             done += 1
-            advance()
-            if scores is None:
-                answers.fail(photo.name, photo.reason)
-                if show:
-                    print(f"\n{photo.name}\nnot classified: {photo.reason}")
-                continue
-            best = (-scores).argsort(kind="stable")[: config.top]
-            guesses = [(names[number], float(scores[number])) for number in best]
-            rejected = guesses[0][1] < threshold
-            unknown += rejected
-            answers.add(photo.name, guesses, rejected)
-            if show:
-                print(f"\n{photo.name}")
-                if rejected:
-                    print(f"{UNKNOWN}: no score reaches {threshold:.5f}")
-                print("\n".join(f"{name} (score = {score:.5f})" for name, score in guesses))
+            unknown += photo.unknown
+            if photo.reason:
+                answers.fail(photo.path, photo.reason)
+            else:
+                answers.add(photo.path, photo.guesses, photo.unknown)
     print(f"\nand {done - config.shown:,} more" if done > config.shown else "")
     written = " and ".join(f"predictions.{one.value}" for one in config.write)
     if answers.failed:
@@ -70,7 +60,17 @@ def classify_photos(config: ClassifyConfig, out: Path, base: Artifact | None) ->
     first = config.write[0].value if config.write else "jsonl"
     return {
         "images": done,
-        "unknown": int(unknown),
+        "unknown": unknown,
         "threshold": threshold,
         **({"headline": f"scores    {{path}}/predictions.{first}"} if config.write else {}),
     }
+
+
+def _lines(photo: Classified, threshold: float) -> Iterator[str]:
+    """Say on the terminal what a photo shows."""
+    yield f"\n{photo.path}"
+    if photo.reason:
+        yield f"not classified: {photo.reason}"
+    if photo.unknown:
+        yield f"{UNKNOWN}: no score reaches {threshold:.5f}"
+    yield from (f"{name} (score = {score:.5f})" for name, score in photo.guesses)

@@ -1,7 +1,11 @@
-"""Toy stages, and what it takes to run them: no images, no TensorFlow, no Hydra."""
+"""Toy stages, and what it takes to run them, directly or by a command: no images, no TensorFlow."""
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +21,7 @@ from slimline.pipeline.errors import Undecided
 from slimline.pipeline.runner import execute
 from slimline.pipeline.stage import RunRecord, Stage, external, stage, untracked
 
+ROOT = Path(__file__).parents[2]
 CALLS: list[str] = []
 
 
@@ -151,3 +156,144 @@ def forget_code() -> Callable[[], None]:
                 value.cache_clear()
 
     return forget
+
+
+Told = tuple[int, list[str], list[str], bool]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Told]:
+    """Give a function that runs `python -m pipeline`; it returns the code, both outputs and if TensorFlow came in."""
+
+    def run_command(*arguments: str, program: tuple[str, ...] = ("-m", "pipeline")) -> Told:
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", *program, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}", "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        errors = done.stderr.splitlines()
+        imported = [line for line in errors if line.startswith("import time:")]
+        assert imported
+        told = [line for line in errors if not line.startswith("import time:")]
+        heavy = any(re.search(r"\|\s+(tensorflow|tf_slim)$", line) for line in imported)
+        return done.returncode, done.stdout.splitlines(), told, heavy
+
+    return run_command
+
+
+# The whole of a command with toy stages: `slimline.pipeline.cli` with another table and another conf/.
+
+TOYS = """
+from dataclasses import dataclass
+from pathlib import Path
+from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import stage
+
+@dataclass
+class TrainConfig:
+    rate: float = 0.5
+    note: str = "Straße"
+
+@stage()
+def train(config: TrainConfig, out: Path) -> Facts:
+    if config.rate > 1:
+        raise UserError("The loss is no longer a number.", "Lower train.rate.")
+    (out / "model.txt").write_text(config.note, encoding="utf-8")
+    return {"validation_top1": config.rate, "note": config.note}
+
+@dataclass
+class ReportConfig:
+    title: str = "toy"
+
+@stage(cache=False)
+def report(config: ReportConfig, out: Path, *, train: Artifact) -> Facts:
+    return {"top1": train.facts["validation_top1"]}
+
+STAGES = {"train": train, "report": report}
+"""
+PROGRAM = """
+import sys
+from pathlib import Path
+from slimline.pipeline import cli as command_line
+from toybox import STAGES
+command_line.STAGES, command_line.CONF = STAGES, Path("conf").absolute()
+sys.argv.insert(1, f"--config-path={Path('conf').absolute()}")
+command_line.main()
+"""
+ROOT_CONFIG = """
+defaults:
+  - run: schema
+  - train: schema
+  - report: schema
+  - _self_
+  - override hydra/job_logging: none
+  - override hydra/hydra_logging: none
+run: {name: toy, targets: [report]}
+hydra: {output_subdir: null, job: {chdir: false}, run: {dir: .}, sweep: {dir: ., subdir: .}}
+"""
+
+
+@pytest.fixture
+def toy_program(tmp_path: Path) -> tuple[str, ...]:
+    (tmp_path / "toybox").mkdir()
+    (tmp_path / "toybox" / "__init__.py").write_text(TOYS, encoding="utf-8")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text(ROOT_CONFIG)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return ("program.py",)
+
+
+# The same with a shipped folder of configs elsewhere, as an installed copy has it, and a plug-in's in `plugged`.
+
+INSTALLED = """
+import sys
+from pathlib import Path
+from slimline.pipeline import cli as command_line
+from toybox import STAGES
+shipped, plugged = Path(__file__).absolute().parent / "shipped", Path("plugged").absolute()
+command_line.STAGES, command_line.CONF = STAGES, shipped
+command_line.plugin_config_folders = lambda: [plugged] if plugged.exists() else []
+sys.argv.append(f"--config-path={shipped}")
+command_line.main()
+"""
+SHIPPED = {
+    "config": ROOT_CONFIG.replace("train: schema", "train: null")
+    .replace("report: schema", "report: null")
+    .replace("run: {name: toy, targets: [report]}\n", ""),
+    "train/slow": "defaults:\n  - schema\n\nrate: 0.25\n",
+    "train/fast": "defaults:\n  - schema\n\nrate: 0.75\n",
+    "report/text": "defaults:\n  - schema\n",
+    "experiment/toy": (
+        "# @package _global_\ndefaults:\n  - override /train: slow\n  - override /report: text\n\n"
+        "run:\n  name: toy\n  targets: [report]\n"
+    ),
+}
+
+
+def write_configs(folder: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Write config files, by their name in a config, into a folder."""
+    for name, text in files.items():
+        path = folder / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder
+
+
+@pytest.fixture
+def installed_program(tmp_path: Path) -> tuple[str, ...]:
+    folder = tmp_path / "installed"
+    (folder / "toybox").mkdir(parents=True)
+    (folder / "toybox" / "__init__.py").write_text(TOYS, encoding="utf-8")
+    (folder / "program.py").write_text(INSTALLED)
+    write_configs(folder / "shipped", SHIPPED)
+    return ("installed/program.py",)
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> Callable[..., Path]:
+    """Give a function that writes config files into a folder below the working directory: `conf` unless named."""
+    return lambda files, folder="conf": write_configs(tmp_path / folder, files)

@@ -1,40 +1,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
 Told = tuple[int, list[str], list[str], bool]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., Told]:
-    """Give a function that runs `python -m pipeline`; it returns the code, both outputs and if TensorFlow came in."""
-
-    def run_command(*arguments: str, program: tuple[str, ...] = ("-m", "pipeline")) -> Told:
-        done = subprocess.run(
-            [sys.executable, "-X", "importtime", *program, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}", "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        errors = done.stderr.splitlines()
-        imported = [line for line in errors if line.startswith("import time:")]
-        assert imported
-        told = [line for line in errors if not line.startswith("import time:")]
-        heavy = any(re.search(r"\|\s+(tensorflow|tf_slim)$", line) for line in imported)
-        return done.returncode, done.stdout.splitlines(), told, heavy
-
-    return run_command
 
 
 @pytest.fixture
@@ -133,69 +106,6 @@ def test_importing_the_table_of_stages_imports_no_tensorflow(run: Callable[..., 
     ]
 
 
-# The whole of a command with toy stages: `slimline.pipeline.cli` with another table and another conf/.
-
-TOYS = """
-from dataclasses import dataclass
-from pathlib import Path
-from slimline.pipeline.artifact import Artifact, Facts
-from slimline.pipeline.errors import UserError
-from slimline.pipeline.stage import stage
-
-@dataclass
-class TrainConfig:
-    rate: float = 0.5
-    note: str = "Straße"
-
-@stage()
-def train(config: TrainConfig, out: Path) -> Facts:
-    if config.rate > 1:
-        raise UserError("The loss is no longer a number.", "Lower train.rate.")
-    (out / "model.txt").write_text(config.note, encoding="utf-8")
-    return {"validation_top1": config.rate, "note": config.note}
-
-@dataclass
-class ReportConfig:
-    title: str = "toy"
-
-@stage(cache=False)
-def report(config: ReportConfig, out: Path, *, train: Artifact) -> Facts:
-    return {"top1": train.facts["validation_top1"]}
-
-STAGES = {"train": train, "report": report}
-"""
-PROGRAM = """
-import sys
-from pathlib import Path
-from slimline.pipeline import cli as command_line
-from toybox import STAGES
-command_line.STAGES, command_line.CONF = STAGES, Path("conf").absolute()
-sys.argv.insert(1, f"--config-path={Path('conf').absolute()}")
-command_line.main()
-"""
-CONF = """
-defaults:
-  - run: schema
-  - train: schema
-  - report: schema
-  - _self_
-  - override hydra/job_logging: none
-  - override hydra/hydra_logging: none
-run: {name: toy, targets: [report]}
-hydra: {output_subdir: null, job: {chdir: false}, run: {dir: .}, sweep: {dir: ., subdir: .}}
-"""
-
-
-@pytest.fixture
-def toy_program(tmp_path: Path) -> tuple[str, ...]:
-    (tmp_path / "toybox").mkdir()
-    (tmp_path / "toybox" / "__init__.py").write_text(TOYS, encoding="utf-8")
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "config.yaml").write_text(CONF)
-    (tmp_path / "program.py").write_text(PROGRAM)
-    return ("program.py",)
-
-
 def manifests(folder: Path) -> dict[str, dict[str, object]]:
     return {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("v*/manifest.json"))}
 
@@ -247,10 +157,9 @@ def test_a_sweep_over_a_range_ends_like_one_over_a_list(
 def test_a_failed_stage_is_a_traceback_and_code_1(
     run: Callable[..., Told], toy_program: tuple[str, ...], tmp_path: Path
 ) -> None:
-    broken = TOYS.replace(
-        'raise UserError("The loss is no longer a number.", "Lower train.rate.")', "raise OSError('x')"
-    )
-    (tmp_path / "toybox" / "__init__.py").write_text(broken, encoding="utf-8")
+    toys = tmp_path / "toybox" / "__init__.py"
+    mistake = 'raise UserError("The loss is no longer a number.", "Lower train.rate.")'
+    toys.write_text(toys.read_text(encoding="utf-8").replace(mistake, "raise OSError('x')"), encoding="utf-8")
     code, _, errors, _ = run("train.rate=7", program=toy_program)
     assert code == 1
     assert errors[-1] == "OSError: x"

@@ -65,3 +65,12 @@ def test_what_was_stopped_says_by_what_where_and_how_to_go_on():
         "Stopped by SIGTERM in phase 2. A checkpoint is kept.",
         "The same command goes on from there.",
     ]
+
+
+def test_a_handler_that_python_did_not_set_stays(monkeypatch):
+    own = signal.getsignal
+    monkeypatch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGTERM else own(number))
+    before = own(signal.SIGTERM)
+    with heeding_signals():
+        assert own(signal.SIGTERM) == before
+        assert own(signal.SIGINT) != signal.default_int_handler

@@ -1,0 +1,105 @@
+"""Compose a config without running a Hydra application: from Python, and for a sweep's best point.
+
+`hydra.initialize` and `hydra.compose` keep what they compose with in process-wide objects, of which an application that
+uses Hydra itself has its own. This module builds the loader directly and puts back everything that it has to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from threading import RLock
+from typing import NamedTuple
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathElement
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import setup_globals
+from hydra.types import RunMode
+from hydra.version import VersionBase, setbase
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from slimline.pipeline.config import register_schemas
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import Stage
+
+CONFIG_NAME = "config"
+MAIN = "main"
+HYDRAS_OWN = ("hydra", "_dummy_empty_config_.yaml")
+VERSION_BASE = "1.3"
+
+_lock = RLock()
+
+
+class Composed(NamedTuple):
+    """A config with all its interpolations resolved, and the overrides that it was composed from, less Hydra's own."""
+
+    config: DictConfig
+    overrides: list[str]
+
+
+def compose_config(overrides: Sequence[str], folders: Sequence[Path | str], stages: Iterable[Stage]) -> Composed:
+    """Compose the config that the command line would run for `overrides`.
+
+    A group's option is taken from the first of `folders` that has it; a folder inside a package is `pkg://package.conf`.
+    Hydra's process-wide objects are afterwards as they were before, and several threads may call this.
+
+    Raises:
+        UserError: a folder is not there.
+        HydraException: Hydra refuses an override; `refusals.explain` says it in plainer words.
+    """
+    places = [_place(folder) for folder in folders]
+    with _lock, _hydra_of_our_own(stages):
+        search = create_config_search_path(places[0])
+        elements = search.get_path()
+        after = 1 + next(number for number, element in enumerate(elements) if element.provider == MAIN)
+        elements[after:after] = [SearchPathElement(MAIN, place) for place in places[1:]]
+        loader = ConfigLoaderImpl(search)
+        config = loader.load_configuration(CONFIG_NAME, list(overrides), RunMode.RUN, from_shell=False)
+        return Composed(_resolved(config), list(config.hydra.overrides.task))
+
+
+def _place(folder: Path | str) -> str:
+    if isinstance(folder, str) and "://" in folder:
+        return folder
+    path = Path(folder).expanduser().absolute()
+    if not path.is_dir():
+        raise UserError(f"The config folder {folder} isn't there (looked for {path}).", "Give a folder that exists.")
+    return f"file://{path}"
+
+
+def _resolved(config: DictConfig) -> DictConfig:
+    """Return the config less Hydra's part, its interpolations resolved while `${hydra:...}` means this config."""
+    with open_dict(config.hydra):
+        config.hydra.mode = RunMode.RUN
+        config.hydra.runtime.output_dir = str(Path(config.hydra.run.dir).absolute())
+    HydraConfig.instance().set_config(config)
+    task = deepcopy(config)
+    with read_write(task), open_dict(task):
+        del task["hydra"]
+    if not OmegaConf.missing_keys(task):  # the stages' own check names the missing value better than Hydra would here
+        OmegaConf.resolve(task)
+    return task
+
+
+@contextmanager
+def _hydra_of_our_own(stages: Iterable[Stage]) -> Iterator[None]:
+    """Have Hydra hold the stages' schemas, our version base and no other config, inside the block only."""
+    Plugins.instance()  # when first asked for, it imports Hydra's launchers, and they register schemas that must stay
+    store, job, base = ConfigStore.instance(), HydraConfig.instance(), VersionBase.instance()
+    before = store.repo, job.cfg, base.version_base
+    if not OmegaConf.has_resolver("hydra"):
+        setup_globals()  # `${now:...}` and `${hydra:...}`, which Hydra registers when an application starts
+    try:
+        # An application's own schemas are left out: Hydra checks any file by a schema of its name, such as `config`.
+        store.repo = {name: node for name, node in store.repo.items() if name in HYDRAS_OWN}
+        setbase(VERSION_BASE)
+        register_schemas(stages)
+        yield
+    finally:
+        store.repo, job.cfg, base.version_base = before

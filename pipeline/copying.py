@@ -1,0 +1,59 @@
+"""Copy a config's option into the user's own folder, to edit it there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from slimline.pipeline.config_files import EXPERIMENT, shown
+from slimline.pipeline.config_folders import OWN, ConfigFolders
+from slimline.pipeline.errors import UserError
+
+
+def copy_option(arguments: Sequence[str], folders: ConfigFolders, program: str) -> None:
+    """Copy the file of `group/option` into the own folder, `./conf` unless another was given, and say how it is used.
+
+    Raises:
+        UserError: there is no such option, or the own folder has it already.
+    """
+    if len(arguments) != 1:
+        raise UserError(
+            f"copy takes one option, and got {len(arguments)}.", f"Write: {program} copy {EXPERIMENT}/flowers"
+        )
+    name = arguments[0].lstrip("+").replace("=", "/").removesuffix(".yaml")
+    source = _find(name, folders)
+    own = folders.own or Path(OWN).absolute()
+    target = own / f"{name}.yaml"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(source.read_text(encoding="utf-8"))
+    except FileExistsError as error:
+        raise UserError(
+            f"{shown(target)} already exists, so nothing was copied.",
+            "Edit it, or remove it first; --config-dir DIR copies into another folder.",
+        ) from error
+    group, _, option = name.rpartition("/")
+    setting = f"+{EXPERIMENT}={option}" if group == EXPERIMENT else f"+{EXPERIMENT}=flowers {group}={option}"
+    print(f"{shown(target)} is a copy of the shipped {name}. Edit it; here it is used by:")
+    at = "" if own == Path(OWN).absolute() else f"--config-dir {shown(own)} "
+    print(f"  {program} {at}{setting}")
+
+
+def _find(name: str, folders: ConfigFolders) -> Path:
+    """Find an option's file among those that are not the user's own."""
+    files = {f"{group}/{option}": folder / group / f"{option}.yaml" for group, option, folder in folders.not_own()}
+    if name in files:
+        return files[name]
+    group = name.rpartition("/")[0]
+    called = {one if group else one.rpartition("/")[2]: one for one in files}  # the group may have been left out
+    near = [called[one] for one in get_close_matches(name, called, n=1)]
+    of_group = [one for one in files if one.rpartition("/")[0] == group]
+    groups = sorted({one.rpartition("/")[0] for one in files})
+    there = f"{group} has: {', '.join(one.rpartition('/')[2] for one in of_group)}." if of_group else ""
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise UserError(
+        f"There is no option {name} to copy.{hint}",
+        there or f"Write GROUP/OPTION; the groups are: {', '.join(groups)}.",
+    )

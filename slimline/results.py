@@ -1,0 +1,196 @@
+"""A run's directory, read: what was asked, what came of it, and its model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.run import METRICS, VERSION, read_manifest
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from slimline.stages.models.opened import OpenedModel
+    from slimline.stages.serving.classified import Classified
+
+MANIFEST, LATEST = "manifest.json", "latest"
+EVALUATION, PREDICTIONS = "artifacts/evaluate", "predictions.parquet"
+CLASS_COLUMN = "probability_"
+"""What the name of a class's column begins with, so that a class named `label` or `score` has one of its own."""
+
+BATCH_SIZE = 16
+MOST_LISTED = 10
+
+
+class Run:
+    """A run that `slimline.run` made or `slimline.load` found.
+
+    Nothing is read before it is asked for, and each property reads its file again: a run that is under way in another
+    process shows how far it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.manifest['status']})"
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What ran: `status`, `overrides`, `seconds`, and each of the `stages` with its key, seconds and facts.
+
+        `status` is `running`, `completed` or `failed`; a failed run has its `error` too.
+        """
+        return read_manifest(self.path)
+
+    @property
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """What each stage says of its work, by the stage's name: counts, measurements, timings."""
+        return {name: dict(entry["facts"]) for name, entry in self.manifest["stages"].items()}
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What was measured of the model: `top1`, `balanced_accuracy`, `per_class`, `confusion_matrix` and more.
+
+        It is empty where nothing was evaluated.
+        """
+        found: dict[str, Any] = json.loads((self.path / METRICS).read_text(encoding="utf-8"))
+        return found
+
+    @property
+    def config(self) -> DictConfig:
+        """The config as it ran, with every default and every choice settled, read-only: `run.config.train.epochs`."""
+        from omegaconf import DictConfig, OmegaConf
+
+        config = OmegaConf.load(self.path / "config.yaml")
+        assert isinstance(config, DictConfig)
+        OmegaConf.set_readonly(config, True)
+        return config
+
+    def predictions(self) -> Any:
+        """Return what the model says of each evaluated photo, one row a photo.
+
+        Returns:
+            A pandas `DataFrame` where pandas is installed, else a `pyarrow.Table`. Its columns are `path` (inside the
+            folder of photos), `sha256`, `label` (the true class), `predicted`, `score` (the predicted class's
+            probability), and `probability_<class>` for each class.
+
+        Raises:
+            UserError: the run evaluated nothing.
+
+        Example:
+            >>> import slimline
+            >>> table = slimline.load("runs/flowers/latest").predictions()
+            >>> len(table)
+            10
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        folder = self.path / EVALUATION
+        if not (folder / PREDICTIONS).is_file():
+            raise UserError(
+                f"{self.path} has no predictions: its stages are {self._stages()}.",
+                "Load a run that has evaluate among its stages, as slimline.run('flowers') makes it.",
+            )
+        measured = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        rows = pq.read_table(folder / PREDICTIONS)
+        scores = rows["probabilities"].combine_chunks()
+        classes = list(measured["per_class"])
+        columns = {"path": rows["filename"], **{name: rows[name] for name in ("sha256", "label", "predicted", "score")}}
+        for number, name in enumerate(classes):
+            columns[CLASS_COLUMN + name] = scores.flatten()[number :: len(classes)]
+        table = pa.table(columns)
+        try:
+            import pandas  # noqa: F401
+        except ImportError:
+            return table
+        return table.to_pandas()
+
+    def classify(self, paths: str | PathLike[str] | Iterable[str | PathLike[str]], top: int = 5) -> list[Classified]:
+        """Say what photos show, by this run's model. It is opened at the first call and kept.
+
+        Args:
+            paths: One or more photos, folders of photos, globs, or Parquet files with photos inside.
+            top: How many names to give for each photo, the likeliest first.
+
+        Returns:
+            For each photo, in order: its `path`; `guesses`, a list of (name, score); `unknown`, true where no score
+            reaches the model's threshold; and `reason`, which says why a photo couldn't be used, and is empty else.
+
+        Raises:
+            UserError: nothing is there, or the run has no model.
+
+        Example:
+            >>> import slimline
+            >>> [photo] = slimline.load("runs/flowers/latest").classify("photo.jpg", top=2)
+            >>> name, score = photo.guesses[0]
+        """
+        from slimline.stages.serving.classified import classified_photos
+        from slimline.stages.serving.classify_config import ClassifyConfig
+        from slimline.stages.serving.classify_settle import settle_images
+
+        given = [paths] if isinstance(paths, (str, PathLike)) else paths
+        images = [fspath(path) for path in given]
+        if not images:
+            return []
+        settled = settle_images(ClassifyConfig(images=images, top=top, batch_size=BATCH_SIZE), plan=False)
+        photos = [Path(path) for path in settled.images]
+        model = self._model
+        return list(
+            classified_photos(
+                model, photos, model.labels, threshold=model.threshold, top=top, batch_size=settled.batch_size
+            )
+        )
+
+    @cached_property
+    def _model(self) -> OpenedModel:
+        from slimline.running_tensorflow import check_running_tensorflow
+
+        check_running_tensorflow()
+        from slimline.stages.models.formats import EVALUATED_MODEL, find_model
+        from slimline.stages.models.opened import open_model
+
+        evaluated = self.path / EVALUATION / EVALUATED_MODEL
+        if not (self.path / "artifacts/export").exists() and not evaluated.exists():
+            raise UserError(
+                f"{self.path} has no model to classify by: its stages are {self._stages()}.",
+                "Load a run that has export or evaluate among its stages, as slimline.run('flowers') makes it.",
+            )
+        exported = (self.path / "artifacts/export").exists()
+        return open_model(find_model(str(self.path if exported else evaluated), "slimline.load"), BATCH_SIZE)
+
+    def _stages(self) -> str:
+        return ", ".join(self.manifest["stages"]) or "none"
+
+
+def load_run(path: str | PathLike[str]) -> Run:
+    """Open a run's directory: see `slimline.load`."""
+    given = Path(path).expanduser()
+    found = given.resolve()  # `latest` is this run from now on, whatever ends later
+    if (found / MANIFEST).is_file():
+        return Run(found)
+    raise UserError(f"{path} isn't a run: it has no {MANIFEST} (looked in {given.absolute()}).", _what_to_load(given))
+
+
+def _what_to_load(given: Path) -> str:
+    """Name the runs that may be meant: below the path, or below the nearest folder above it that is there."""
+    folder = next((one for one in (given, *given.parents) if one.is_dir()), Path())
+    for pattern in ("", "*/", "*/*/", "runs/*/*/"):
+        versions = [path.parent for path in folder.glob(pattern + MANIFEST)]
+        newest = sorted(
+            (path for path in versions if VERSION.fullmatch(path.name)),
+            key=lambda path: (path / MANIFEST).stat().st_mtime,
+            reverse=True,
+        )
+        if newest:
+            links = sorted({path.parent / LATEST for path in newest if (path.parent / LATEST).exists()})
+            shown = [str(path) for path in (*links, *newest)]
+            more = f" and {len(shown) - MOST_LISTED} more" if len(shown) > MOST_LISTED else ""
+            return f"Load one of: {', '.join(shown[:MOST_LISTED])}{more}."
+    return "Give a run's directory, such as runs/flowers/latest; slimline.run('flowers') makes one."

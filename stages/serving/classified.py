@@ -1,0 +1,41 @@
+"""What a model says of photos: the likeliest names of each, or why it can't be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from slimline.pipeline.progress import progress
+from slimline.stages.backend.captions import CLASSIFYING, PHOTOS
+from slimline.stages.data.checking.usable_photos import count_photos, usable_photos
+from slimline.stages.models.opened import OpenedModel
+from slimline.stages.serving.scored_photos import scored_photos
+
+
+class Classified(NamedTuple):
+    """A photo's likeliest names, each with its score, best first.
+
+    `unknown` is true where no score reaches the model's threshold: then no name is to be trusted. A photo that can't
+    be used has no guesses, and `reason` says why.
+    """
+
+    path: str
+    guesses: list[tuple[str, float]]
+    unknown: bool = False
+    reason: str = ""
+
+
+def classified_photos(
+    model: OpenedModel, paths: Sequence[Path], names: Sequence[str], *, threshold: float, top: int, batch_size: int
+) -> Iterator[Classified]:
+    """Yield the `top` names of each photo, in order, under a progress bar; `names` are the classes' in their order."""
+    with progress(CLASSIFYING, count_photos(paths), PHOTOS) as advance:
+        for photo, scores in scored_photos(model, usable_photos(paths), batch_size):
+            advance()
+            if scores is None:
+                yield Classified(photo.name, [], reason=photo.reason)
+                continue
+            best = (-scores).argsort(kind="stable")[:top]
+            guesses = [(names[number], float(scores[number])) for number in best]
+            yield Classified(photo.name, guesses, unknown=guesses[0][1] < threshold)

@@ -1,0 +1,225 @@
+"""`slimline.run` on toy stages: what it composes, what it refuses, and that it leaves the process as it was."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import slimline
+from slimline import api
+from slimline.pipeline.stage import stage
+from tests.pipeline.conftest import GatherConfig, Toys, toys  # noqa: F401
+from tests.pipeline.test_composing import FILES, write_folder
+
+ROOT = Path(__file__).parents[2]
+TOY = {
+    **FILES,
+    "config.yaml": "defaults:\n  - run: default\n  - gather: null\n  - polish: null\n  - fit: null\n  - tell: null\n"
+    "  - _self_\n",
+    "fit/plain.yaml": "defaults: [schema, _self_]\n",
+    "tell/tale.yaml": "defaults: [schema, _self_]\n",
+    "experiment/toy.yaml": "# @package _global_\n"
+    "defaults: [override /gather: few, override /fit: plain, override /tell: tale]\n"
+    "run: {name: toy, targets: [tell]}\n",
+}
+
+
+@pytest.fixture(autouse=True)
+def garden(toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:  # noqa: F811
+    """Have `slimline.run` know the toys, whose configs are in `shipped`, and run in a folder of its own."""
+    monkeypatch.setattr(api, "STAGES", toys.stages)
+    monkeypatch.setattr(api, "CONF", write_folder(tmp_path / "shipped", TOY))
+    monkeypatch.chdir(tmp_path)
+    return toys
+
+
+def test_a_run_is_made_as_on_the_command_line(tmp_path: Path) -> None:
+    run = slimline.run("toy", "gather.size=2")
+    assert isinstance(run, slimline.Run)
+    assert run.path == tmp_path / "runs/toy/v001"
+    assert run.facts["fit"]["score"] == 0.5
+    assert run.config.gather.size == 2
+    assert run.manifest["overrides"] == ["+experiment=toy", "gather.size=2"]
+    assert [entry["cached"] for entry in run.manifest["stages"].values()] == [False, False, False]
+
+
+def test_the_second_run_uses_what_the_first_made(garden: Toys, tmp_path: Path) -> None:
+    slimline.run("toy")
+    garden.calls.clear()
+    second = slimline.run("toy")
+    assert second.path == tmp_path / "runs/toy/v002"
+    assert garden.calls == ["tell"]
+
+
+def test_an_experiment_can_be_left_out() -> None:
+    run = slimline.run(None, "gather=many", "run.targets=[gather]")
+    assert run.facts == {"gather": {"count": 30, "reading_seconds": 0.25}}
+    assert run.manifest["overrides"] == ["gather=many", "run.targets=[gather]"]
+
+
+def test_a_config_folder_of_ones_own_comes_first(tmp_path: Path) -> None:
+    write_folder(tmp_path / "mine", {"gather/few.yaml": "defaults: [schema, _self_]\nsize: 6\n"})
+    assert slimline.run("toy", config_dir="mine").config.gather.size == 6
+    assert slimline.run("toy", config_dir=tmp_path / "mine").config.gather.size == 6
+    assert slimline.run("toy").config.gather.size == 3
+
+
+def test_a_folder_conf_is_searched_and_what_it_replaces_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_folder(tmp_path / "conf", {"experiment/toy.yaml": TOY["experiment/toy.yaml"].replace("few", "many")})
+    with caplog.at_level("INFO", logger="slimline"):
+        assert slimline.run("toy").config.gather.size == 30
+        assert slimline.run("toy").config.gather.size == 30
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("using conf/experiment/toy.yaml instead of the shipped one") == 2
+
+
+def test_home_is_expanded_as_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    assert slimline.run("toy", "gather.images=~/").config.gather.images == f"{tmp_path}/home/"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("toy", "gather.sise=4"), r"Did you mean gather\.size"),
+        (("toy", "gather=fwe"), "Did you mean few"),
+        (("toys",), "The choices are: toy"),
+        (("toy", "gather.size=many"), "It must be a whole number"),
+        (("gather.size=4",), r'slimline\.run\("flowers", "gather\.size=4"\)'),
+        (("my experiment",), "'my experiment' can't name an experiment"),
+        ((None,), r'slimline\.run\("flowers"\): toy'),
+        (("toy", "-m"), "-m is an option of the command line"),
+        (("toy", "--config-dir=mine"), "--config-dir=mine is an option of the command line"),
+        (("toy", "gather.size=1,2"), "gather.size=1,2 gives several values"),
+        (("toy", "gather.size=range(3)"), "gives several values"),
+        (("toy", "run.plan=true"), "no run to return"),
+        (("toy", "fit"), "fit is no setting"),
+        (("toy", "fit.optimizer=[1"), r"can't be read"),
+        (("toy", "gather.size=???"), r"gather\.size has no value"),
+    ],
+)
+def test_a_mistake_is_a_user_error_and_nothing_runs(arguments: tuple[Any, ...], said: str, tmp_path: Path) -> None:
+    with pytest.raises(slimline.UserError, match=said):
+        slimline.run(*arguments)
+    assert not list(tmp_path.glob("runs/*/v*"))
+
+
+def test_a_config_folder_that_is_not_there_is_named() -> None:
+    with pytest.raises(slimline.UserError, match="config_dir='nowhere' is not a folder"):
+        slimline.run("toy", config_dir="nowhere")
+
+
+def add_stage(garden: Toys, work: Any) -> None:
+    """Put a stage in the place of `gather` that does `work` first."""
+
+    @stage()
+    def gather(config: GatherConfig, out: Path) -> dict[str, Any]:
+        work()
+        (out / "numbers.txt").write_text("0\n")
+        return {"count": 1}
+
+    garden.stages["gather"] = gather
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("of the stage's own"), KeyboardInterrupt(), ValueError("bare")])
+def test_what_a_stage_raises_is_raised(garden: Toys, error: BaseException, tmp_path: Path) -> None:
+    def fail() -> None:
+        raise error
+
+    add_stage(garden, fail)
+    with pytest.raises(type(error)) as raised:
+        slimline.run("toy")
+    assert raised.value is error
+    assert slimline.load(tmp_path / "runs/toy/v001").manifest["status"] == "failed"
+
+
+def test_a_run_leaves_handlers_signals_folder_and_environment_alone() -> None:
+    def state() -> tuple[Any, ...]:
+        loggers = [logging.getLogger(name) for name in (None, "slimline", "hydra")]
+        return (
+            [(list(one.handlers), one.level, one.propagate, one.disabled) for one in loggers],
+            [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+            Path.cwd(),
+            dict(os.environ),
+            list(sys.argv),
+        )
+
+    before = state()
+    slimline.run("toy")
+    with pytest.raises(slimline.UserError):
+        slimline.run("toys")
+    assert state() == before
+
+
+def test_a_run_says_what_it_does_by_the_logger_of_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="slimline"):
+        slimline.run("toy")
+    assert any(record.getMessage().startswith("gather    ran") for record in caplog.records)
+
+
+def test_another_thread_may_run(tmp_path: Path) -> None:
+    made: list[slimline.Run] = []
+    thread = threading.Thread(target=lambda: made.append(slimline.run("toy")))
+    thread.start()
+    thread.join()
+    assert [run.path for run in made] == [tmp_path / "runs/toy/v001"]
+
+
+def test_two_threads_take_turns(garden: Toys) -> None:
+    under_way: list[int] = []
+    most: list[int] = []
+
+    def work() -> None:
+        under_way.append(1)
+        time.sleep(0.3)
+        most.append(len(under_way))
+        under_way.pop()
+
+    add_stage(garden, work)
+    sizes = range(3)
+    threads = [threading.Thread(target=slimline.run, args=("toy", f"gather.size={size}")) for size in sizes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1]
+
+
+def test_a_stage_may_run_slimline_itself(garden: Toys) -> None:
+    gather = garden.stages["gather"]
+
+    def work() -> None:
+        garden.stages["gather"] = gather
+        slimline.run("toy", "gather=many", "run.name=inner")
+
+    add_stage(garden, work)
+    assert slimline.run("toy").facts["gather"]["count"] == 1
+
+
+def test_importing_slimline_imports_nothing_more() -> None:
+    program = (
+        "import sys, slimline; before = set(sys.modules);"
+        "assert not {'hydra', 'omegaconf', 'pyarrow', 'tensorflow', 'slimline.api'} & before, before;"
+        "assert set(slimline.__all__) <= set(dir(slimline));"
+        "slimline.run, slimline.load, slimline.Run, slimline.UserError, slimline.__version__;"
+        "assert not {'tensorflow', 'pandas'} & set(sys.modules)"
+    )
+    environment = {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+
+
+def test_a_name_that_slimline_lacks_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nope"):
+        slimline.nope  # noqa: B018

@@ -1,0 +1,76 @@
+"""What is said of a TensorFlow that was there before Slimline; a stand-in for it, as importing it takes seconds."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from slimline import running_tensorflow
+from slimline.pipeline.errors import UserError
+from slimline.running_tensorflow import OURS, check_running_tensorflow
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running_tensorflow, "_said", False)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.delitem(sys.modules, OURS, raising=False)
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run_tensorflow(monkeypatch: pytest.MonkeyPatch, *, within: int = 0, across: int = 0, eager: bool = True) -> None:
+    threading = SimpleNamespace(
+        get_intra_op_parallelism_threads=lambda: within, get_inter_op_parallelism_threads=lambda: across
+    )
+    tensorflow = SimpleNamespace(executing_eagerly=lambda: eager, config=SimpleNamespace(threading=threading))
+    monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
+
+
+def test_what_it_keeps_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    run_tensorflow(monkeypatch, within=2, across=4)
+    check_running_tensorflow()
+    check_running_tensorflow()
+    [record] = caplog.records
+    assert (record.levelname, record.name) == ("WARNING", "slimline.running_tensorflow")
+    said = record.getMessage()
+    assert "its default for TF_ENABLE_ONEDNN_OPTS (Slimline sets 1)" in said
+    assert "its default for TF_CPP_MIN_LOG_LEVEL (Slimline sets 3)" in said
+    assert "2 threads within an operation" in said
+    assert "4 threads across operations" in said
+
+
+def test_what_is_as_slimline_would_have_it_is_not_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_tensorflow(monkeypatch)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    check_running_tensorflow()
+    assert not caplog.records
+
+
+def test_a_tensorflow_that_slimline_imported_needs_no_words(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_tensorflow(monkeypatch, within=2)
+    monkeypatch.setitem(sys.modules, OURS, SimpleNamespace())
+    check_running_tensorflow()
+    assert not caplog.records
+
+
+def test_without_tensorflow_nothing_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    check_running_tensorflow()
+    assert not caplog.records
+    assert "tensorflow" not in sys.modules
+
+
+def test_without_eager_execution_nothing_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_tensorflow(monkeypatch, eager=False)
+    monkeypatch.setitem(sys.modules, OURS, SimpleNamespace())
+    with pytest.raises(UserError, match="eager execution is off"):
+        check_running_tensorflow()
