@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's refusals reach us, to be said in plainer words
@@ -22,14 +23,18 @@ from omegaconf import DictConfig
 
 from slimline.pipeline.config import config_keys, register_schemas
 from slimline.pipeline.errors import Stopped, Unavailable, UserError
+from slimline.pipeline.plugins import Stages, plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.runner import execute
+from slimline.pipeline.stage import Stage
 from slimline.pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
 from slimline.pipeline.usage import usage
-from slimline.stages.table import DISPLAY_ONLY, STAGES
+from slimline.stages.table import DISPLAY_ONLY
+from slimline.stages.table import STAGES as OWN_STAGES
 
 CONF = Path(__file__).parent.parent / "conf"
 VERSION_BASE = "1.3"
+STAGES: Mapping[str, Stage] = Stages(OWN_STAGES)
 
 log = logging.getLogger(__name__)
 mistakes: list[UserError] = []
@@ -128,8 +133,12 @@ def main() -> None:
     if {"-h", "--help"} & set(arguments):
         print(usage(CONF), end="")
         return
-    register_schemas(STAGES.values())
     try:
+        register_schemas(STAGES.values())
+        if folders := plugin_config_folders():
+            places = ",".join(f'"file://{folder}"' for folder in folders)
+            arguments.insert(0, f"hydra.searchpath=[{places}]")
+            sys.argv[1:] = arguments
         if {"-m", "--multirun"} & set(arguments):
             run_sweep(arguments)
         else:

@@ -1,10 +1,13 @@
-"""Tables: entries by name, as text, each imported when it is looked up."""
+"""Tables: entries by name, as text, each imported when it is looked up; plug-ins add to some of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
+
+from slimline.pipeline.plugins import Plugin, clash, plugins_of
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -14,15 +17,45 @@ class Table(Mapping[K, V], Generic[K, V]):
     """A mapping of names to what `module:attribute` refers to.
 
     A module that holds nothing but tables is in a store key by what a stage's `choices` took from it: see `Stage`.
+    A table of names that has a `group` of entry points also lists what plug-ins give, each of the type `kind`.
     """
 
-    def __init__(self, references: Mapping[K, str]) -> None:
-        self.references = dict(references)
+    def __init__(self, references: Mapping[K, str], group: str = "", kind: type = object) -> None:
+        self._own, self._group, self._kind = dict(references), group, kind
+
+    @cached_property
+    def plugins(self) -> dict[str, Plugin]:
+        """The plug-ins' entries, by name.
+
+        Raises:
+            UserError: one has a name that is taken.
+        """
+        found = plugins_of(self._group) if self._group else {}
+        for name, plugin in found.items():
+            if name in self._own:
+                raise clash(plugin, "Slimline itself")
+        return found
+
+    @cached_property
+    def references(self) -> dict[K, str]:
+        """All entries' `module:attribute`, our own first."""
+        return {**self._own, **{cast(K, name): plugin.reference for name, plugin in self.plugins.items()}}
 
     def __getitem__(self, name: K) -> V:
-        """Import the entry's module and return the entry."""
-        module, _, attribute = self.references[name].partition(":")
-        return cast(V, getattr(import_module(module), attribute))
+        """Import the entry's module and return the entry.
+
+        Raises:
+            UserError: a plug-in's can't be loaded, or is of another type.
+        """
+        reference = self.references[name]
+        plugin = self.plugins.get(cast(str, name))
+        if plugin is None:
+            module, _, attribute = reference.partition(":")
+            return cast(V, getattr(import_module(module), attribute))
+        found = plugin.load()
+        if not isinstance(found, self._kind):
+            raise plugin.refused(f"is a {type(found).__name__}, and must be a {self._kind.__name__}")
+        return cast(V, found)
 
     def __iter__(self) -> Iterator[K]:
         return iter(self.references)
