@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from omegaconf import II, MISSING
 
 from slimline.pipeline.config import require_range
-from slimline.pipeline.errors import UserError
+from slimline.pipeline.errors import UserError, nearest
 from slimline.pipeline.stage import external, untracked
 from slimline.stages.images.preprocessing_config import Crop, Orientation, Preprocessing, Resize
 from slimline.stages.networks import table
@@ -44,7 +44,8 @@ class BaseConfig:
         if self.network not in self.networks():
             raise UserError(
                 f"base.network={self.network!r} is no network that Slimline has.",
-                f"It has: {', '.join(sorted(table.NETWORKS))}; and base=frozen_graph takes any frozen graph.",
+                f"It has: {', '.join(sorted(table.NETWORKS))}; and base=frozen_graph takes any frozen graph."
+                f"{nearest(self.network, table.NETWORKS)}",
             )
         if self.size is not None:
             require_range("base.size", self.size, SMALLEST_PX, LARGEST_PX, "pixels")
