@@ -96,7 +96,8 @@ def stage(
     """
 
     def declare(function: Callable[..., Facts]) -> Stage:
-        declared = _declaration(function, cache, resume, resolve, dict(optional or {}), dict(schemas or {}), follows)
+        options = {} if schemas is None else schemas  # a mapping that plug-ins add to isn't looked at here
+        declared = _declaration(function, cache, resume, resolve, dict(optional or {}), options, follows)
         return replace(declared, choices=choices)
 
     return declare
@@ -108,7 +109,7 @@ def _declaration(
     resume: bool,
     resolve: Callable[..., Any] | None,
     optional: dict[str, Predicate],
-    schemas: dict[str, type],
+    schemas: Mapping[str, type],
     follows: tuple[str, ...],
 ) -> Stage:
     name = function.__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
@@ -11,6 +11,7 @@ from slimline.pipeline.plugins import Plugin, clash, plugins_of
 
 K = TypeVar("K")
 V = TypeVar("V")
+W = TypeVar("W")
 
 
 class Table(Mapping[K, V], Generic[K, V]):
@@ -65,3 +66,24 @@ class Table(Mapping[K, V], Generic[K, V]):
 
     def __contains__(self, name: Any) -> bool:
         return name in self.references
+
+
+class Derived(Mapping[str, W], Generic[V, W]):
+    """What a function makes of each entry of a table, which is imported when it is looked up; `prefix` leads its name.
+
+    As a stage's `schemas` it lets plug-ins bring options that have fields of their own.
+    """
+
+    def __init__(self, table: Mapping[str, V], make: Callable[[V], W], prefix: str = "") -> None:
+        self._table, self._make, self._prefix = table, make, prefix
+
+    def __getitem__(self, name: str) -> W:
+        if not name.startswith(self._prefix):
+            raise KeyError(name)
+        return self._make(self._table[name.removeprefix(self._prefix)])
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{self._prefix}{name}" for name in self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
