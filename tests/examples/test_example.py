@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -118,3 +119,12 @@ def test_the_readme_names_what_there_is() -> None:
     for named in ("+experiment=example", "base=tiny", "head=cosine", "+sharpness=default", "pip install"):
         assert named in text
     assert "pip install slimline" not in text
+
+
+def test_the_guide_shows_the_code_that_is_there() -> None:
+    text = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+    own = {line for path in PACKAGE.rglob("*.*") if path.is_file() for line in path.read_text().splitlines()}
+    blocks = [block.splitlines() for block in re.findall(r"```(?:python|toml)\n(.*?)```", text, re.DOTALL)]
+    shown = [block for block in blocks if "list_flat" not in block[0]]
+    assert len(blocks) == len(shown) + 1 and len(shown) == 4
+    assert [line for block in shown for line in block if line and line not in own] == []
