@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
 from slimline.pipeline.plugins import Plugin, clash, plugins_of
@@ -71,19 +72,29 @@ class Table(Mapping[K, V], Generic[K, V]):
 class Derived(Mapping[str, W], Generic[V, W]):
     """What a function makes of each entry of a table, which is imported when it is looked up; `prefix` leads its name.
 
-    As a stage's `schemas` it lets plug-ins bring options that have fields of their own.
+    `beside` are entries that are listed first. As a stage's `schemas` it lets plug-ins bring options that have fields
+    of their own.
     """
 
-    def __init__(self, table: Mapping[str, V], make: Callable[[V], W], prefix: str = "") -> None:
-        self._table, self._make, self._prefix = table, make, prefix
+    def __init__(
+        self,
+        table: Mapping[str, V],
+        make: Callable[[V], W],
+        prefix: str = "",
+        beside: Mapping[str, W] = MappingProxyType({}),
+    ) -> None:
+        self._table, self._make, self._prefix, self._beside = table, make, prefix, beside
 
     def __getitem__(self, name: str) -> W:
+        if name in self._beside:
+            return self._beside[name]
         if not name.startswith(self._prefix):
             raise KeyError(name)
         return self._make(self._table[name.removeprefix(self._prefix)])
 
     def __iter__(self) -> Iterator[str]:
-        return (f"{self._prefix}{name}" for name in self._table)
+        yield from self._beside
+        yield from (f"{self._prefix}{name}" for name in self._table)
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._beside) + len(self._table)

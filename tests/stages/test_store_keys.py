@@ -12,6 +12,8 @@ import slimline
 from slimline.pipeline.code import Code, CodeReader
 from slimline.stages.data.config import IngestConfig, chosen_source
 from slimline.stages.data.sources.kinds import SourceKind
+from slimline.stages.images.augmentation_choice import chosen_augmentation
+from slimline.stages.images.augmentation_config import CropConfig
 from slimline.stages.models.base_config import BaseConfig, chosen_network
 from slimline.stages.models.head_config import MlpConfig, chosen_head
 from slimline.stages.table import DISPLAY_ONLY, STAGES
@@ -36,6 +38,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[
     source = chosen_source(IngestConfig(images="photos", source=SourceKind.folder))
     chosen = {**network, **source}
     choices = {name: {**chosen, **chosen_head(MlpConfig())} if name in ON_A_HEAD else chosen for name in CACHED}
+    choices["train"] |= chosen_augmentation(CropConfig())
 
     def read_code(edit: Edit | None = None) -> dict[str, Code]:
         if edit:
@@ -70,6 +73,9 @@ def changed(before: dict[str, Code], after: dict[str, Code]) -> set[str]:
         ("networks/rows/inception.py", "78.0", "78.1"),
         ("networks/table.py", '"resnet_v2_50":', '"resnet_v3_50": f"{ROWS}.resnet:V3",\n        "resnet_v2_50":'),
         ("models/head_table.py", '"mlp":', '"deep": f"{ROWS}:DEEP", "mlp":'),
+        ("images/augmentation_table.py", '"none":', '"blur": f"{ROWS}:BLUR", "none":'),
+        ("images/distortions.py", "32 / 255, 32 / 255", "33 / 255, 33 / 255"),
+        ("images/randaugment.py", "FILL = 128.0", "FILL = 127.0"),
         ("data/sources/archive.py", "DOS = 0", "DOS = 1"),
         ("data/sources/tfrecord.py", "from __future__ import annotations", "from __future__ import annotations\nA = 1"),
         ("data/sources/table.py", "SourceKind.tfds:", "SourceKind.auto: '',\n        SourceKind.tfds:"),
@@ -104,6 +110,7 @@ def test_what_shows_and_what_was_not_chosen_changes_no_key(read: Callable[..., d
         ),
         (("models/head_rows.py", "fc_1/weights", "fc_2/weights"), BUILDING - {"base", "features"}),
         (("training/optimizers.py", "1 < config.accumulate_steps", "2 < config.accumulate_steps"), {"train"}),
+        (("images/views.py", "ATTEMPTS = 100", "ATTEMPTS = 99"), {"train"}),
         (("training/schedules.py", "math.pi", "3.1"), {"train"}),
         (("training/loop.py", "DIVERGED, HOPELESS = 20.0", "DIVERGED, HOPELESS = 21.0"), {"train"}),
         (("data/splitting/splits.py", "FREE = -1", "FREE = -2"), {"ingest"}),
