@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -32,14 +32,17 @@ from slimline.pipeline.config import config_keys, register_schemas
 from slimline.pipeline.config_files import EXPERIMENT, searched
 from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, list_options, search_first
 from slimline.pipeline.errors import Stopped, Unavailable, UserError
-from slimline.pipeline.plugins import plugin_config_folders
+from slimline.pipeline.plugins import Stages, plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.runner import execute
+from slimline.pipeline.stage import Stage
 from slimline.pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
 from slimline.pipeline.usage import usage
-from slimline.stages.table import DISPLAY_ONLY, STAGES
+from slimline.stages.table import DISPLAY_ONLY
+from slimline.stages.table import STAGES as OWN_STAGES
 
 CONF = Path(__file__).parent.parent / "conf"
+STAGES: Mapping[str, Stage] = Stages(OWN_STAGES)
 
 log = logging.getLogger(__name__)
 mistakes: list[UserError] = []

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from slimline.pipeline.artifact import canonical_json, digest_text
 from slimline.pipeline.parsed import Parsed, ParsedModules
+from slimline.pipeline.plugins import plugin_distributions
 from slimline.pipeline.stage import Stage
 
 PROJECT, FRAMEWORK = "slimline", "slimline.pipeline"
@@ -76,6 +77,7 @@ class CodeReader:
             outside.update(_top(imported) for imported in imports if _top(imported) not in followed)
             inside = [imported for imported in imports if _top(imported) in followed]
             waiting.extend(part for one in (*inside, *modules.get(name, ())) for part in _with_packages(one))
+        outside.update({_top(name) for name in reached} - {PROJECT})  # a plug-in's own version
         return reached, outside
 
     def _is_left_out(self, module: str) -> bool:
@@ -129,7 +131,9 @@ def _versions(imported: Iterable[str]) -> dict[str, str]:
 
 @cache
 def _distributions() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
+    """Name the distributions of each top package; of a plug-in, installed in whatever way, the one that declares it."""
+    plugins = {package: [distribution] for package, distribution in plugin_distributions().items()}
+    return {**importlib.metadata.packages_distributions(), **plugins}
 
 
 def _source(module: str) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from slimline.pipeline.config_files import shown, used
-from slimline.pipeline.errors import UserError
+from slimline.pipeline.errors import UserError, nearest
 from slimline.pipeline.stage import Stage
 
 SCHEMA = "schema"
@@ -149,6 +149,18 @@ def require_range(key: str, value: float, low: float, high: float, unit: str = "
     if not low <= value <= high:
         bounds = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
         raise UserError(f"{key}={value:g} is out of range.", f"It must be {bounds}{' ' + unit if unit else ''}.")
+
+
+def require_choice(key: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise a UserError unless a value is one of those that are allowed, as for an Enum's.
+
+    Raises:
+        UserError: it is not.
+    """
+    if value not in allowed:
+        raise UserError(
+            f"{key}={value} isn't allowed.", f"It must be one of: {', '.join(allowed)}.{nearest(value, allowed)}"
+        )
 
 
 def require_path(key: str, path: str) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """A mistake that the user can mend: what is wrong with which value, then what to do.
@@ -15,6 +18,12 @@ class UserError(Exception):
 
 class Unavailable(UserError):
     """What is asked for must come from elsewhere, and can't be had now; a sweep may leave such a point out."""
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return the question whether the most similar of the allowed words was meant, or an empty text."""
+    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f" Did you mean {found[0]}?" if found else ""
 
 
 class Undecided(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import typing
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationE
 from slimline.pipeline.config import SCHEMA
 from slimline.pipeline.config_files import chosen, explain_yaml, searched, shown, used
 from slimline.pipeline.config_folders import list_options
-from slimline.pipeline.errors import UserError
+from slimline.pipeline.errors import UserError, nearest
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError)
 """Hydra also raises a bare ValueError, for a choice that is null."""
@@ -91,7 +90,7 @@ def _in_file(file: Path, error: BaseException, keys: Sequence[str]) -> UserError
 
 def _unknown_group(group: str, keys: Sequence[str]) -> UserError:
     groups = _groups(keys)
-    near = _nearest(group, groups)
+    near = nearest(group, groups)
     return UserError(f"there is no group {group} to override.{near}", f"The groups are: {', '.join(groups)}.")
 
 
@@ -113,13 +112,13 @@ def _unknown_option(missing: str, options: Sequence[str], keys: Sequence[str]) -
     group, _, option = missing.rpartition("/")
     if not options:
         groups = _groups(keys)
-        near = _nearest(group, groups)
+        near = nearest(group, groups)
         advice = f"The groups are: {', '.join(groups)}." if near else "Look into conf/ for those that there are."
         return UserError(f"There is no config {missing!r}.{near}", advice)
     options = [name for name in options if not name.endswith(SCHEMA)]
     return UserError(
         f"{group}={option}: there is no such choice.",
-        f"The choices are: {', '.join(options)}.{_nearest(option, options)}",
+        f"The choices are: {', '.join(options)}.{nearest(option, options)}",
     )
 
 
@@ -146,18 +145,13 @@ def _unknown_key(key: str, keys: Sequence[str]) -> UserError:
         )
     siblings = [name for name in keys if name.rpartition(".")[0] == parent]
     if not siblings:
-        near = _nearest(key, list(keys))
+        near = nearest(key, keys)
         return UserError(
             f"{key} is no key of this config.{near}",
             "`python -m pipeline +experiment=flowers --cfg job` shows all keys.",
         )
     names = ", ".join(name.rpartition(".")[2] for name in siblings)
-    return UserError(f"{key} is no key of this config.{_nearest(key, siblings)}", f"{parent} has: {names}.")
-
-
-def _nearest(word: str, words: Sequence[str]) -> str:
-    found = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f" Did you mean {found[0]}?" if found else ""
+    return UserError(f"{key} is no key of this config.{nearest(key, siblings)}", f"{parent} has: {names}.")
 
 
 def _ungrammatical(argument: str) -> UserError:
@@ -181,7 +175,7 @@ def _wrong_value(error: BaseException, refused: OmegaConfBaseException | None) -
             allowed = [name.lower() if name.isupper() else name for name in wanted.__members__]
             return UserError(
                 f"{refused.full_key}={refused.value} isn't allowed.",
-                f"It must be one of: {', '.join(allowed)}.{_nearest(str(refused.value), allowed)}",
+                f"It must be one of: {', '.join(allowed)}.{nearest(str(refused.value), allowed)}",
             )
     merged = NOT_MERGED.match(str(error))
     saying = refused or (error.__cause__ if merged else None) or error

@@ -110,7 +110,7 @@ def stage(
             _declaration(function, cache, dict(optional or {}), follows),
             resume=resume,
             resolve=resolve,
-            schemas=dict(schemas or {}),
+            schemas={} if schemas is None else schemas,  # as it is: plug-ins may add to it later
             choices=choices,
             follows=follows,
             by_key=by_key,

@@ -154,7 +154,7 @@ class Run:
 
         check_running_tensorflow()
         from slimline.stages.models.formats import EVALUATED_MODEL, find_model
-        from slimline.stages.models.opened import open_model
+        from slimline.stages.models.opened_export import open_model
 
         evaluated = self.path / EVALUATION / EVALUATED_MODEL
         if not (self.path / "artifacts/export").exists() and not evaluated.exists():

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.stage import stage
-from slimline.stages.models.head_config import HeadConfig, MlpConfig
+from slimline.pipeline.table import Derived
+from slimline.stages.models.head_config import HeadConfig, chosen_head
+from slimline.stages.models.head_table import HEADS
 
 
-@stage(schemas={"linear": HeadConfig, "mlp": MlpConfig})
+@stage(choices=chosen_head, schemas=Derived(HEADS, lambda row: row.config))
 def head(config: HeadConfig, out: Path, *, base: Artifact, ingest: Artifact) -> Facts:
     """Write the assembled model's `model.ckpt`, `card.json` and `restore.json`, which names each variable once."""
     from slimline.stages.models.head import write_head

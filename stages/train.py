@@ -7,7 +7,9 @@ from pathlib import Path
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.stage import stage
-from slimline.stages.images.augmentation_config import AUGMENTATIONS
+from slimline.pipeline.table import Derived
+from slimline.stages.images.augmentation_choice import chosen_augmentation
+from slimline.stages.images.augmentation_table import AUGMENTATIONS
 from slimline.stages.training.config import TrainConfig
 from slimline.stages.training.optimizer_config import OPTIMIZERS
 from slimline.stages.training.settle import settle_fused
@@ -17,7 +19,8 @@ from slimline.stages.training.settle import settle_fused
     resume=True,
     resolve=settle_fused,
     optional={"features": TrainConfig.reads_features},
-    schemas={**OPTIMIZERS, **AUGMENTATIONS},
+    choices=lambda config: chosen_augmentation(config.augmentation),
+    schemas=Derived(AUGMENTATIONS, lambda row: row.config, prefix="augmentation/", beside=OPTIMIZERS),
 )
 def train(
     config: TrainConfig, out: Path, *, ingest: Artifact, head: Artifact, features: Artifact | None, memo: Memo

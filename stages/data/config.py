@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import II, MISSING
 
-from slimline.pipeline.config import require_range
+from slimline.pipeline.config import require_choice, require_range
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import external, untracked
 from slimline.stages.data.sources import table
@@ -45,14 +45,15 @@ def files_outside(config: IngestConfig) -> Iterator[Path]:
 class IngestConfig:
     """A source of labelled photos, and how to check, split and store them.
 
-    `images` is a path or an address, and `source` what lies there. `group_pattern` finds a photo's group in its path,
-    by the first group of the regular expression. Photos larger than `max_pixels`, `max_frames` or `max_file_mb` are
-    left out, and so are training photos whose perceptual hash differs from a test photo's in at most `twin_bits`.
+    `images` is a path or an address, and `source` what lies there: `auto`, or a name in the table of sources.
+    `group_pattern` finds a photo's group in its path, by the first group of the regular expression. Photos larger than
+    `max_pixels`, `max_frames` or `max_file_mb` are left out, and so are training photos whose perceptual hash differs
+    from a test photo's in at most `twin_bits`.
     `store_px` scales photos down to that shorter side.
     """
 
     images: str | None = external(None, more=files_outside)
-    source: SourceKind = SourceKind.auto
+    source: str = SourceKind.auto.value
     sha256: str | None = untracked(None)
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     group_pattern: str | None = None
@@ -69,6 +70,7 @@ class IngestConfig:
     seed: int = II("run.seed")
 
     def __post_init__(self) -> None:
+        require_choice("ingest.source", self.source, [SourceKind.auto, *table.SOURCES])
         require_range("ingest.shard_mb", self.shard_mb, 1, 4096, "MB")
         require_range("ingest.min_shards", self.min_shards, 1, 4096)
         require_range("ingest.max_pixels", self.max_pixels, 1, UNLIMITED, "pixels")

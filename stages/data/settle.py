@@ -29,7 +29,8 @@ def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
         if config.is_drawn:
             return config
     if isinstance(config, TfdsConfig) and config.images is None:
-        config = replace(config, images=str(prepare(config.dataset, config.data_dir, plan)), source=SourceKind.tfds)
+        images = str(prepare(config.dataset, config.data_dir, plan))
+        config = replace(config, images=images, source=SourceKind.tfds.value)
     if config.images is None:
         raise UserError(
             "ingest.images has no value.",
@@ -42,7 +43,7 @@ def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
     else:
         path = require_path("ingest.images", config.images)
         _require_digest(path, config.sha256)
-    kind = kind_at(path, config.columns) if config.source is SourceKind.auto else config.source
+    kind = kind_at(path, config.columns).value if config.source == SourceKind.auto else config.source
     found = replace(config, images=str(path), source=kind)
     _look_over(found, path, kind)
     return replace(found, origin=Origin.photos) if isinstance(found, FlowersConfig) else found
@@ -53,7 +54,7 @@ def _require_digest(path: Path, sha256: str | None) -> None:
         raise UserError(f"{path} doesn't have ingest.sha256={sha256}.", "Correct the checksum, or give another file.")
 
 
-def _look_over(config: IngestConfig, path: Path, kind: SourceKind) -> None:
+def _look_over(config: IngestConfig, path: Path, kind: str) -> None:
     """List what lists quickly, so that a source that can't be trained on is refused before anything runs."""
     if not lists_quickly(kind, path):
         return

@@ -13,7 +13,7 @@ from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.drawing.garden import SPECIES, draw_flower
 from slimline.stages.fusion.timing import Way
 from slimline.stages.models.card import Card
-from slimline.stages.networks.architectures.heads import SCOPE
+from slimline.stages.networks.architectures.head_scope import SCOPE
 from slimline.stages.networks.weights.restore import in_scopes
 from slimline.stages.training.config import HEAD, PhaseConfig
 from slimline.stages.training.network import phase_network

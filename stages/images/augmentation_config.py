@@ -94,15 +94,6 @@ class RandAugmentConfig(ViewConfig):
         require_range("train.augmentation.magnitude", self.magnitude, 0, 30)
 
 
-AUGMENTATIONS = {
-    "augmentation/none": AugmentationConfig,
-    "augmentation/crop": CropConfig,
-    "augmentation/inception": InceptionConfig,
-    "augmentation/retrain": RetrainConfig,
-    "augmentation/randaugment": RandAugmentConfig,
-}
-
-
 def _require_order(low_key: str, low: float, high_key: str, high: float) -> None:
     if low > high:
         raise UserError(

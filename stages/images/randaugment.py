@@ -15,12 +15,20 @@ from typing import Any
 import numpy as np
 
 from slimline.stages.backend.tensorflow import tf
+from slimline.stages.images.augmentation_config import RandAugmentConfig
+from slimline.stages.images.preprocessing_config import Preprocessing
+from slimline.stages.images.views import view
 
 MOST_MAGNITUDE = 30
 FILL = 128.0
 MOST_DEGREES, MOST_SHEAR, MOST_TRANSLATION, MOST_ENHANCEMENT = 30, 0.3, 0.45, 0.9
 LUMA_65536THS = (19595, 38470, 7471)
 """Pillow's grey, of red, green and blue."""
+
+
+def randaugment(encoded: Any, wanted: Preprocessing, config: RandAugmentConfig, seeds: list[Any]) -> Any:
+    """Return a random view changed by random operations: see `AugmentationRow` for what is taken and returned."""
+    return rand_augment(view(encoded, wanted, config, seeds), config.layers, config.magnitude, seeds[2])
 
 
 def rand_augment(image: Any, layers: int, magnitude: float, seed: Any) -> Any:

@@ -10,7 +10,8 @@ from typing import Any
 
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.models.card import Card, input_shape
-from slimline.stages.networks.architectures.heads import make_head
+from slimline.stages.models.head_table import HEADS
+from slimline.stages.networks.architectures.head_scope import SCOPE
 from slimline.stages.networks.graphs.frozen_graph import frozen_network
 from slimline.stages.networks.graphs.module import SlimModule, freeze, outline
 from slimline.stages.networks.table import NETWORKS
@@ -46,13 +47,24 @@ def classifier_network(card: Card) -> Callable[..., Any]:
     """Return the whole model as a network function from images to logits."""
     if card.head is None:
         return base_network(card, len(card.labels))
-    return _with_head(base_network(card), len(card.labels), json.dumps(card.head), card.flips)
+    return _with_head(base_network(card), card.head_kind, len(card.labels), json.dumps(card.head), card.flips)
+
+
+def head_network(card: Card) -> Callable[..., Any]:
+    """Return the head alone, from the bottleneck [batch, width] to logits."""
+    return HEADS[card.head_kind].load()(len(card.labels), **(card.head or {}))
+
+
+def first_head_weights(card: Card) -> str | None:
+    """Name the weights of the head that its features are multiplied by; None where there are no such."""
+    first = HEADS[card.head_kind].first_weights
+    return first and f"{SCOPE}/{first}"
 
 
 @lru_cache(maxsize=2)
-def _with_head(base: Callable[..., Any], classes: int, options: str, flips: bool) -> Callable[..., Any]:
+def _with_head(base: Callable[..., Any], kind: str, classes: int, options: str, flips: bool) -> Callable[..., Any]:
     """Put a head, whose `options` are JSON, on a base; the same function for the same ones, as `_slim_network`."""
-    head = make_head(classes, **json.loads(options))
+    head = HEADS[kind].load()(classes, **json.loads(options))
 
     def network(images: Any, *, is_training: bool = False, dropout_seed: Any = None) -> tuple[Any, dict[str, Any]]:
         features, end_points = base(images, is_training=is_training)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from omegaconf import II, MISSING
 
 from slimline.pipeline.config import require_range
-from slimline.pipeline.errors import UserError
+from slimline.pipeline.errors import UserError, nearest
 from slimline.pipeline.stage import external, untracked
 from slimline.stages.images.preprocessing_config import Crop, Orientation, Preprocessing, Resize
+from slimline.stages.models import head_table
 from slimline.stages.networks import table
 from slimline.stages.networks.weights.user_weights import IMAGENET
 
@@ -44,7 +45,8 @@ class BaseConfig:
         if self.network not in self.networks():
             raise UserError(
                 f"base.network={self.network!r} is no network that Slimline has.",
-                f"It has: {', '.join(sorted(table.NETWORKS))}; and base=frozen_graph takes any frozen graph.",
+                f"It has: {', '.join(sorted(table.NETWORKS))}; and base=frozen_graph takes any frozen graph."
+                f"{nearest(self.network, table.NETWORKS)}",
             )
         if self.size is not None:
             require_range("base.size", self.size, SMALLEST_PX, LARGEST_PX, "pixels")
@@ -140,8 +142,9 @@ class FrozenGraphConfig(BaseConfig):
 
 
 def chosen_network(config: BaseConfig) -> dict[str, list[str]]:
-    """Return what the config chooses from the table of networks: a row and an architecture; a frozen graph none."""
+    """Return what the config chooses from tables: a network's row and architecture, of a frozen graph none; no head."""
     if isinstance(config, FrozenGraphConfig):
-        return {table.__name__: []}
+        return {table.__name__: [], head_table.__name__: []}
     name = config.network
-    return {table.__name__: [table.NETWORKS.references[name], table.NETWORKS[name].function]}
+    network = [table.NETWORKS.references[name], table.NETWORKS[name].function]
+    return {table.__name__: network, head_table.__name__: []}

@@ -14,16 +14,17 @@ from slimline.stages.networks.weights.user_weights import RANDOM
 
 CARD = "card.json"
 GRAPH = "graph.pb"
+LINEAR, MLP = "linear", "mlp"
 
 
 @dataclass(frozen=True)
 class Card:
     """What it takes to build a model again, beside its checkpoint.
 
-    `head` holds the arguments of `make_head`, or is None for the base's own ImageNet layer; a base that
-    has none has no `labels` either. `graph` is a frozen base's GraphDef, cut to what is used, which has
-    its weights inside; a TF-Slim base has none. `weights` says where the base's came from. With `flips` the logits
-    are the mean of an image's own and of its mirror image's.
+    `head` holds the settings of the head that is called `head_kind` in the table of heads, or is None for the base's
+    own ImageNet layer; a base that has none has no `labels` either. `graph` is a frozen base's GraphDef, cut to what is
+    used, which has its weights inside; a TF-Slim base has none. `weights` says where the base's came from. With `flips`
+    the logits are the mean of an image's own and of its mirror image's.
     """
 
     network: str
@@ -35,6 +36,7 @@ class Card:
     multiplier: float = 1.0
     graph: bytes | None = None
     flips: bool = False
+    head_kind: str = LINEAR
 
     @property
     def trained(self) -> bool:
@@ -52,8 +54,9 @@ def write_card(folder: Path, card: Card) -> None:
 
 
 def read_card(folder: Path) -> Card:
-    """Read a card from an artifact's folder."""
+    """Read a card from an artifact's folder; those of earlier versions name no head, which was `linear` or `mlp`."""
     values = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    values.setdefault("head_kind", MLP if (values["head"] or {}).get("widths") else LINEAR)
     graph = (folder / GRAPH).read_bytes() if (folder / GRAPH).is_file() else None
     return Card(**{**values, "preprocessing": Preprocessing(**values["preprocessing"]), "graph": graph})
 

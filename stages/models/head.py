@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from slimline.pipeline.artifact import Artifact, Facts, write_json
 from slimline.stages.models.assemble import classifier_network, initial_values, read_weights
 from slimline.stages.models.card import read_card, write_card
-from slimline.stages.models.head_config import HeadConfig, MlpConfig
+from slimline.stages.models.head_config import HeadConfig
 from slimline.stages.networks.weights.checkpoint import write_checkpoint
 from slimline.stages.networks.weights.restore import restore_report
 
@@ -17,7 +16,7 @@ from slimline.stages.networks.weights.restore import restore_report
 def write_head(config: HeadConfig, out: Path, base: Artifact, ingest: Artifact) -> Facts:
     """Put a head for ingest's classes on the base, and write the assembled model into `out`: see the stage."""
     labels = (ingest.path / "labels.txt").read_text(encoding="utf-8").splitlines()
-    card = replace(read_card(base.path), labels=labels, head=_arguments(config))
+    card = replace(read_card(base.path), labels=labels, head=config.options(), head_kind=config.kind)
     given = read_weights(base.path / "model.ckpt")
     values = initial_values(card, classifier_network(card), given, config.seed)
     write_checkpoint(out / "model.ckpt", values)
@@ -26,14 +25,7 @@ def write_head(config: HeadConfig, out: Path, base: Artifact, ingest: Artifact) 
     report = restore_report(shapes, {name: value.shape for name, value in given.items()})
     write_json(out / "restore.json", report)
     return {
-        "kind": "mlp" if isinstance(config, MlpConfig) else "linear",
+        "kind": config.kind,
         **{state: len(names) for state, names in report.items()},
         "new_parameters": sum(values[name].size for name in report["new"]),
     }
-
-
-def _arguments(config: HeadConfig) -> dict[str, Any]:
-    """Return what `make_head` takes beside the number of classes."""
-    if isinstance(config, MlpConfig):
-        return {"widths": config.widths, "dropout": config.dropout, "activation": config.activation.value}
-    return {"dropout": config.dropout}

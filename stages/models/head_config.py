@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
+from typing import Any
 
 from omegaconf import II
 
-from slimline.pipeline.config import require_range
+from slimline.pipeline.config import require_choice, require_range
 from slimline.pipeline.errors import UserError
+from slimline.stages.models import head_table
 
 
 @dataclass
 class HeadConfig:
-    """A linear head: one layer of logits. `dropout` is the part of its inputs left out in training."""
+    """A linear head: one layer of logits. `dropout` is the part of its inputs left out in training.
 
+    `kind` is the head's name in the table. A head with settings of its own has a subclass with another `kind`.
+    """
+
+    kind: str = "linear"
     dropout: float = 0.0
     seed: int = II("run.seed")
 
     def __post_init__(self) -> None:
+        require_choice("head.kind", self.kind, list(head_table.HEADS))
+        if type(self) is not head_table.HEADS[self.kind].config:
+            raise UserError(
+                f"head.kind={self.kind} doesn't go with the settings of {type(self).__name__}.",
+                f"Choose the head by its option, which sets the kind too: head={self.kind}.",
+            )
         require_range("head.dropout", self.dropout, 0, 0.95)
+
+    def options(self) -> dict[str, Any]:
+        """Return what the head's factory takes beside the number of classes: its settings as JSON values."""
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("kind", "seed")}
+        return {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
 
 
 class Activation(Enum):
@@ -35,6 +52,7 @@ class Activation(Enum):
 class MlpConfig(HeadConfig):
     """Hidden layers of these widths below the logits."""
 
+    kind: str = "mlp"
     widths: list[int] = field(default_factory=lambda: [256])
     activation: Activation = Activation.relu
 
@@ -47,3 +65,9 @@ class MlpConfig(HeadConfig):
             )
         for width in self.widths:
             require_range("head.widths", width, 1, 65536)
+
+
+def chosen_head(config: HeadConfig) -> dict[str, list[str]]:
+    """Return what the config chooses from the table of heads: a row and a factory."""
+    heads = head_table.HEADS
+    return {head_table.__name__: [heads.references[config.kind], heads[config.kind].function]}

@@ -15,7 +15,7 @@ from slimline.pipeline.errors import UserError
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.images.preprocessing import preprocess_batch
 from slimline.stages.models.card import Card, input_shape
-from slimline.stages.networks.architectures.heads import SCOPE
+from slimline.stages.networks.architectures.head_scope import SCOPE
 from slimline.stages.networks.graphs.folding import folded_kernels, read_frozen_constants, read_frozen_with_features
 from slimline.stages.networks.weights.user_weights import RANDOM
 from slimline.stages.scoring.calibration import Calibration

@@ -23,5 +23,7 @@ NETWORKS: Table[str, NetworkRow] = Table(
         "inception_v4": f"{ROWS}.inception:INCEPTION_V4",
         "resnet_v1_50": f"{ROWS}.resnet:RESNET_V1_50",
         "resnet_v2_50": f"{ROWS}.resnet:RESNET_V2_50",
-    }
+    },
+    group="slimline.networks",
+    kind=NetworkRow,
 )

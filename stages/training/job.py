@@ -15,8 +15,9 @@ from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.memo import Memo
 from slimline.stages.data.storing.features import feature_scale, read_features
+from slimline.stages.models.assemble import first_head_weights
 from slimline.stages.models.card import Card, read_card, with_input
-from slimline.stages.networks.architectures.heads import SCOPE
+from slimline.stages.networks.architectures.head_scope import SCOPE
 from slimline.stages.networks.weights.checkpoint import read_checkpoint
 from slimline.stages.networks.weights.restore import in_scopes
 from slimline.stages.training.config import Switch, TrainConfig
@@ -86,7 +87,7 @@ def make_job(
         ingest=ingest.path,
         initial=initial,
         features=arrays,
-        scale=float(feature_scale(arrays["train"][0])) if config.on_features(0) else 1.0,
+        scale=float(feature_scale(arrays["train"][0])) if config.on_features(0) and first_head_weights(card) else 1.0,
         networks=[make_network(config, card, initial, number) for number in range(len(config.phases))],
         class_weights=weights,
         memo=memo,

@@ -18,8 +18,8 @@ from slimline.pipeline.errors import UserError
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.signals import heeding_signals, stopped
 from slimline.stages.backend.hardware import bfloat16_rewriting
+from slimline.stages.models.assemble import first_head_weights
 from slimline.stages.models.card import Card, write_card
-from slimline.stages.networks.architectures.heads import SCOPE
 from slimline.stages.networks.weights.checkpoint import write_checkpoint
 from slimline.stages.scoring.logits_file import write_logits
 from slimline.stages.training.config import BatchNorm, Keep, Switch, TrainConfig
@@ -227,5 +227,5 @@ def training_facts(state: TrainState) -> Facts:
 
 def _for_plain_features(weights: Mapping[str, Any], card: Card, scale: np.float32) -> dict[str, Any]:
     """Multiply the head's first weights by what its features were multiplied by in training."""
-    first = f"{SCOPE}/{'fc_1' if (card.head or {}).get('widths') else 'Logits'}/weights"
-    return {**weights, first: weights[first] * scale}
+    first = first_head_weights(card)
+    return {**weights, first: weights[first] * scale} if first else dict(weights)

@@ -7,9 +7,8 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.models.assemble import base_network, upper_scopes
+from slimline.stages.models.assemble import base_network, head_network, upper_scopes
 from slimline.stages.models.card import Card, input_shape
-from slimline.stages.networks.architectures.heads import make_head
 from slimline.stages.networks.graphs.batch_norms import Statistics, fuse_frozen, use_batch_statistics
 from slimline.stages.networks.graphs.module import call_network
 from slimline.stages.networks.graphs.pointwise import use_products
@@ -86,7 +85,7 @@ def phase_network(
     Raises:
         UserError: a scope names no variable, or the base has none to train.
     """
-    head = make_head(len(card.labels), **(card.head or {}))
+    head = head_network(card)
     if on_features:
         return PhaseNetwork(None, None, None, (), head, list(head_names), list(head_names))
     shape = input_shape(card) if phase.input_px is None else (phase.input_px, phase.input_px, 3)

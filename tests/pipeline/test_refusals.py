@@ -123,7 +123,7 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
             "head.width=3",
             [
                 "head.width is no key of this config. Did you mean head.widths?",
-                "head has: activation, dropout, seed, widths.",
+                "head has: activation, dropout, kind, seed, widths.",
             ],
         ),
         (

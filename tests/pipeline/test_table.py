@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from slimline.pipeline.table import Table
+from slimline.pipeline.table import Derived, Table
 
 SHAPES: Table[str, object] = Table({"pi": "math:pi", "far": "no_such_module_here:ROW", "gone": "math:no_such_name"})
 
@@ -24,3 +24,13 @@ def test_an_unknown_name_is_a_key_error() -> None:
     with pytest.raises(KeyError, match="square"):
         SHAPES["square"]
     assert SHAPES.get("square") is None
+
+
+def test_what_is_derived_is_looked_up_one_by_one() -> None:
+    names: Table[str, float] = Table({"pi": "math:pi", "far": "no_such_module_here:ROW"})
+    derived = Derived(names, lambda value: round(value), prefix="number/", beside={"other/one": 1})
+    assert list(derived) == ["other/one", "number/pi", "number/far"] and len(derived) == 3
+    assert (derived["number/pi"], derived["other/one"]) == (3, 1)
+    assert derived.get("pi") is None and derived.get("other/pi") is None
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_here"):
+        derived["number/far"]

@@ -13,13 +13,18 @@ import slimline
 from slimline.pipeline.code import Code, CodeReader
 from slimline.stages.data.config import IngestConfig, chosen_source
 from slimline.stages.data.sources.kinds import SourceKind
+from slimline.stages.images.augmentation_choice import chosen_augmentation
+from slimline.stages.images.augmentation_config import CropConfig
 from slimline.stages.models.base_config import BaseConfig, chosen_network
+from slimline.stages.models.head_config import MlpConfig, chosen_head
 from slimline.stages.table import DISPLAY_ONLY, STAGES
 
 ROOT = Path(__file__).parents[2]
 CACHED = [name for name, stage in STAGES.items() if stage.cache]
 BUILDING = {"base", "features", "head", "train", "evaluate"}
 """The stages that build the network; export starts from the graph that evaluation froze, and counts its content."""
+ON_A_HEAD = {"head", "train", "evaluate", "export"}
+"""The stages whose inputs have a head; it was chosen for none of the others."""
 
 Edit = tuple[str, str, str]
 """A file below stages/, a text that is in it once, and what replaces it."""
@@ -31,7 +36,10 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[
     shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(slimline, "__path__", [str(tmp_path)])
     network = chosen_network(BaseConfig("efficientnet_lite0"))
-    choices = {**network, **chosen_source(IngestConfig(images="photos", source=SourceKind.folder))}
+    source = chosen_source(IngestConfig(images="photos", source=SourceKind.folder))
+    chosen = {**network, **source}
+    choices = {name: {**chosen, **chosen_head(MlpConfig())} if name in ON_A_HEAD else chosen for name in CACHED}
+    choices["train"] |= chosen_augmentation(CropConfig())
 
     def read_code(edit: Edit | None = None) -> dict[str, Code]:
         if edit:
@@ -40,7 +48,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[
             assert text.count(old) == 1, edit
             path.write_text(text.replace(old, new), encoding="utf-8")
         reader = CodeReader(tmp_path / "memory.json", DISPLAY_ONLY)
-        return {name: reader.read(STAGES[name], choices) for name in CACHED}
+        return {name: reader.read(STAGES[name], choices[name]) for name in CACHED}
 
     return read_code
 
@@ -65,6 +73,10 @@ def changed(before: dict[str, Code], after: dict[str, Code]) -> set[str]:
         ("networks/architectures/mobilenet_v1.py", "STEM_FILTERS = 32", "STEM_FILTERS = 24"),
         ("networks/rows/inception.py", "78.0", "78.1"),
         ("networks/table.py", '"resnet_v2_50":', '"resnet_v3_50": f"{ROWS}.resnet:V3",\n        "resnet_v2_50":'),
+        ("models/head_table.py", '"mlp":', '"deep": f"{ROWS}:DEEP", "mlp":'),
+        ("images/augmentation_table.py", '"none":', '"blur": f"{ROWS}:BLUR", "none":'),
+        ("images/distortions.py", "32 / 255, 32 / 255", "33 / 255, 33 / 255"),
+        ("images/randaugment.py", "FILL = 128.0", "FILL = 127.0"),
         ("data/sources/archive.py", "DOS = 0", "DOS = 1"),
         ("data/sources/tfrecord.py", "from __future__ import annotations", "from __future__ import annotations\nA = 1"),
         ("data/sources/table.py", "SourceKind.tfds:", "SourceKind.auto: '',\n        SourceKind.tfds:"),
@@ -89,12 +101,17 @@ def test_what_shows_and_what_was_not_chosen_changes_no_key(read: Callable[..., d
         (("networks/architectures/efficientnet_lite.py", "Blocks(1, 3, 1, 1, 16)", "Blocks(1, 3, 1, 1, 24)"), BUILDING),
         (("networks/rows/efficientnet_lite.py", "expanded_conv_5", "expanded_conv_6"), BUILDING),
         (("networks/architectures/blocks.py", "stddev=0.09", "stddev=0.1"), BUILDING),
-        (("networks/architectures/heads.py", "dropout: float = 0.0", "dropout: float = 0.1"), {*BUILDING, "export"}),
+        (
+            ("networks/architectures/heads.py", "dropout: float = 0.0", "dropout: float = 0.1"),
+            BUILDING - {"base", "features"},
+        ),
         (
             ("images/preprocessing_config.py", "crop_fraction: float = 0.875", "crop_fraction: float = 0.9"),
             {*BUILDING, "review", "export"},
         ),
+        (("models/head_rows.py", "fc_1/weights", "fc_2/weights"), BUILDING - {"base", "features"}),
         (("training/optimizers.py", "1 < config.accumulate_steps", "2 < config.accumulate_steps"), {"train"}),
+        (("images/views.py", "ATTEMPTS = 100", "ATTEMPTS = 99"), {"train"}),
         (("training/schedules.py", "math.pi", "3.1"), {"train"}),
         (("training/loop.py", "DIVERGED, HOPELESS = 20.0", "DIVERGED, HOPELESS = 21.0"), {"train"}),
         (("data/splitting/splits.py", "FREE = -1", "FREE = -2"), {"ingest"}),

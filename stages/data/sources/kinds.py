@@ -1,9 +1,9 @@
-"""The kinds of sources there are."""
+"""The kinds of sources that Slimline has; plug-ins bring more, which are named by text."""
 
 from __future__ import annotations
 
 import re
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"
@@ -12,8 +12,8 @@ GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"
 RECORDS = re.compile(r"\.(tfrecords?|tfrec|record)(\.gz)?$|-\d{5}-of-\d{5}(\.gz)?$")
 
 
-class SourceKind(Enum):
-    """What lies at `ingest.images`; `auto` looks."""
+class SourceKind(StrEnum):
+    """What is at `ingest.images`; `auto` looks, for these alone."""
 
     auto = "auto"
     folder = "folder"
@@ -36,8 +36,8 @@ def compression(path: Path) -> bytes | None:
     return next((magic for magic in (GZIP, BZIP2, XZ) if start.startswith(magic)), None)
 
 
-def lists_quickly(kind: SourceKind, path: Path) -> bool:
-    """Say whether listing a source's photos takes no reading of the photos themselves."""
-    if kind is SourceKind.archive:
+def lists_quickly(kind: str, path: Path) -> bool:
+    """Say whether listing a source's photos takes no reading of the photos themselves; of a plug-in it isn't known."""
+    if kind == SourceKind.archive:
         return compression(path) is None
-    return kind not in (SourceKind.tfrecord, SourceKind.tfds)
+    return kind in (SourceKind.folder, SourceKind.manifest, SourceKind.parquet)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FunctionType
 
 from slimline.pipeline.table import Table
 from slimline.stages.data.sources.kinds import SourceKind
@@ -14,7 +15,7 @@ from slimline.stages.data.sources.photo import Columns, Listing, ListPhotos, Pho
 
 HERE = "slimline.stages.data.sources"
 
-SOURCES: Table[SourceKind, ListPhotos] = Table(
+SOURCES: Table[str, ListPhotos] = Table(
     {
         SourceKind.folder: f"{HERE}.folder:list_folder",
         SourceKind.manifest: f"{HERE}.manifest:list_manifest",
@@ -22,13 +23,15 @@ SOURCES: Table[SourceKind, ListPhotos] = Table(
         SourceKind.archive: f"{HERE}.archive:list_archive",
         SourceKind.tfrecord: f"{HERE}.tfrecord:list_tfrecords",
         SourceKind.tfds: f"{HERE}.tfds:list_prepared",
-    }
+    },
+    group="slimline.sources",
+    kind=FunctionType,
 )
 
 DRAWINGS: Table[str, Callable[[Listing, int, int], Iterator[Photo]]] = Table({"garden": f"{HERE}.garden:list_garden"})
 """What the program can draw: `(listing, count for each class, seed) -> photos`."""
 
-NAMED_FILES: Table[SourceKind, Callable[[Path, Columns], Iterator[Path]]] = Table(
+NAMED_FILES: Table[str, Callable[[Path, Columns], Iterator[Path]]] = Table(
     {SourceKind.manifest: f"{HERE}.manifest:files_named"}
 )
 """For sources that name files elsewhere: which ones, as their content decides too what comes out."""

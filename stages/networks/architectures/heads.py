@@ -7,8 +7,8 @@ from typing import Any
 
 from slimline.stages.backend.slim import slim
 from slimline.stages.backend.tensorflow import tf
+from slimline.stages.networks.architectures.head_scope import SCOPE
 
-SCOPE = "Head"
 ACTIVATIONS = {"relu": tf.nn.relu, "relu6": tf.nn.relu6, "swish": tf.nn.swish, "tanh": tf.nn.tanh}
 
 

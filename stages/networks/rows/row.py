@@ -29,7 +29,7 @@ class NetworkRow:
     scope: str
     logits_scope: str
     preprocessing: Preprocessing
-    published_top1: float
+    published_top1: float | None
     upper: str
     multipliers: tuple[float, ...] = (1.0,)
     self_test_rank: int = 5

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from slimline.stages.backend.tensorflow import tf
-from slimline.stages.images.augmentation import augment, colour_matrix, draw_box, image_seed
+from slimline.stages.images.augmentation import augment, image_seed
 from slimline.stages.images.augmentation_config import (
     AugmentationConfig,
     CropConfig,
@@ -22,6 +22,7 @@ from slimline.stages.images.augmentation_config import (
 )
 from slimline.stages.images.batches import without_autotune
 from slimline.stages.images.preprocessing_config import Preprocessing
+from slimline.stages.images.views import colour_matrix, draw_box
 from tests.stages.images.preparing import prepare
 
 SIDE = 24

@@ -11,24 +11,25 @@ import pytest
 from omegaconf import OmegaConf
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.images.augmentation_config import AUGMENTATIONS, CropConfig, RandAugmentConfig, RetrainConfig
+from slimline.stages.images.augmentation_config import CropConfig, RandAugmentConfig, RetrainConfig
+from slimline.stages.images.augmentation_table import AUGMENTATIONS
 
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("option", [name.partition("/")[2] for name in AUGMENTATIONS])
+@pytest.mark.parametrize("option", AUGMENTATIONS)
 def test_a_file_says_every_key_at_its_default(option):
     file = OmegaConf.to_container(OmegaConf.load(ROOT / f"conf/train/augmentation/{option}.yaml"))
     assert file.pop("defaults") == [f"{option}_schema"]
-    assert file == dataclasses.asdict(AUGMENTATIONS[f"augmentation/{option}"]())
+    assert file == dataclasses.asdict(AUGMENTATIONS[option].config())
 
 
 def test_every_file_has_its_schema():
-    files = {f"augmentation/{path.stem}" for path in (ROOT / "conf/train/augmentation").iterdir()}
+    files = {path.stem for path in (ROOT / "conf/train/augmentation").iterdir()}
     assert files == set(AUGMENTATIONS)
 
 
-@pytest.mark.parametrize("module", ["augmentation_config", "preprocessing_config"])
+@pytest.mark.parametrize("module", ["augmentation_config", "augmentation_rows", "preprocessing_config"])
 def test_configs_import_no_tensorflow(module):
     code = f"import sys, slimline.stages.images.{module} as _; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

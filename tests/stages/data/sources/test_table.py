@@ -113,7 +113,7 @@ def test_what_lists_without_reading_photos(tmp_path: Path) -> None:
 def test_the_kind_can_be_stated_and_the_checksum_checked(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", class_files())
     settled = settle_source(IngestConfig(images=str(folder), source=SourceKind.folder, seed=0), False)
-    assert settled.source is SourceKind.folder
+    assert settled.source == SourceKind.folder
     with pytest.raises(UserError, match=r"doesn't have ingest.sha256=0"):
         settle_source(IngestConfig(images=str(folder), sha256="0" * 64, seed=0), False)
 

@@ -126,7 +126,7 @@ def test_a_data_set_is_prepared_once_and_ingested(data_dir: Path, tmp_path: Path
     with pytest.raises(Undecided, match="the data set tiny_insects would be downloaded and prepared"):
         settle_source(config, True)
     settled = settle_source(config, False)
-    assert settled.source is SourceKind.tfds
+    assert settled.source == SourceKind.tfds
     assert settled == settle_source(config, True)
     assert kind_of(Path(settled.images or "")) is SourceKind.tfds
     facts, rows = run(settled.images or "", tmp_path / "out")

@@ -1,0 +1,3 @@
+"""The variable scope of every head: its variables are named `Head/...`."""
+
+SCOPE = "Head"

@@ -1,0 +1,131 @@
+"""Heads in a table: chosen by their kind, rebuilt from cards, also from those of earlier versions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slimline.pipeline.config import config_keys
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.plugins import installed_plugins
+from slimline.stages.models.assemble import first_head_weights, head_network
+from slimline.stages.models.card import Card, read_card, write_card
+from slimline.stages.models.head_config import Activation, HeadConfig, MlpConfig, chosen_head
+from slimline.stages.models.head_table import HEADS
+from slimline.stages.networks.graphs.module import SlimModule
+from slimline.stages.networks.table import NETWORKS
+from slimline.stages.table import STAGES
+from tests.pipeline.plugin_making import install
+
+FILES = {
+    "hatbox/__init__.py": "",
+    "hatbox/rows.py": """
+        from dataclasses import dataclass
+        from slimline.stages.models.head_config import HeadConfig
+        from slimline.stages.models.head_row import HeadRow
+
+        @dataclass
+        class ScaledConfig(HeadConfig):
+            kind: str = "scaled"
+            factor: float = 2.0
+
+        SCALED = HeadRow(ScaledConfig, "hatbox.scaled:make_scaled")
+        """,
+    "hatbox/scaled.py": """
+        from slimline.stages.backend.tensorflow import tf
+
+        def make_scaled(num_classes, *, dropout, factor):
+            def head(features, *, is_training=False, dropout_seed=None):
+                with tf.compat.v1.variable_scope("Head"):
+                    weights = tf.compat.v1.get_variable("weights", [features.shape[-1], num_classes])
+                logits = factor * features @ weights
+                return logits, {"Logits": logits}
+
+            return head
+        """,
+}
+
+
+def forget() -> None:
+    installed_plugins.cache_clear()
+    for name in ("plugins", "references"):
+        vars(HEADS).pop(name, None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "hatbox"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def hatbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    install(tmp_path / "site", "hat-box", {"slimline.heads": {"scaled": "hatbox.rows:SCALED"}}, FILES)
+    forget()
+    yield
+    forget()
+
+
+def card(**values: object) -> Card:
+    preprocessing = NETWORKS["mobilenet_v1"].preprocessing
+    return Card("mobilenet_v1", preprocessing, ["a", "b"], weights="random", weights_sha256="", **values)  # type: ignore[arg-type]
+
+
+def test_a_heads_settings_are_what_its_factory_takes() -> None:
+    assert HeadConfig(dropout=0.1).options() == {"dropout": 0.1}
+    made = MlpConfig(widths=[8], activation=Activation.tanh)
+    assert made.options() == {"widths": [8], "dropout": 0.0, "activation": "tanh"}
+    factory = "slimline.stages.networks.architectures.heads:make_head"
+    assert chosen_head(made) == {"slimline.stages.models.head_table": ["slimline.stages.models.head_rows:MLP", factory]}
+
+
+def test_a_kind_of_other_settings_is_refused() -> None:
+    with pytest.raises(UserError) as refused:
+        HeadConfig(kind="mlp")
+    assert str(refused.value).splitlines() == [
+        "head.kind=mlp doesn't go with the settings of HeadConfig.",
+        "Choose the head by its option, which sets the kind too: head=mlp.",
+    ]
+    with pytest.raises(UserError, match=r"head\.kind=liner isn't allowed\.\n.*linear, mlp\. Did you mean linear\?"):
+        HeadConfig(kind="liner")
+
+
+@pytest.mark.parametrize(
+    ("head", "kind", "first"),
+    [
+        (None, "linear", "Head/Logits/weights"),
+        ({"dropout": 0.0}, "linear", "Head/Logits/weights"),
+        ({"widths": [4], "dropout": 0.0, "activation": "relu"}, "mlp", "Head/fc_1/weights"),
+    ],
+)
+def test_a_card_of_an_earlier_version_is_read(
+    tmp_path: Path, head: dict[str, object] | None, kind: str, first: str
+) -> None:
+    write_card(tmp_path, card(head=head))
+    values = json.loads((tmp_path / "card.json").read_text())
+    assert values.pop("head_kind") == "linear"
+    (tmp_path / "card.json").write_text(json.dumps(values))
+    read = read_card(tmp_path)
+    assert (read.head_kind, read.head) == (kind, head)
+    assert first_head_weights(read) == first
+
+
+@pytest.mark.usefixtures("hatbox")
+def test_a_plugins_head_is_rebuilt_from_its_card(tmp_path: Path) -> None:
+    assert "hatbox.rows" not in sys.modules
+    assert STAGES["head"].schemas["scaled"].__name__ == "ScaledConfig"
+    assert "head.factor" in config_keys(STAGES.values())
+    assert "hatbox.scaled" not in sys.modules
+    config = STAGES["head"].schemas["scaled"](factor=3.0)
+    assert chosen_head(config) == {
+        "slimline.stages.models.head_table": ["hatbox.rows:SCALED", "hatbox.scaled:make_scaled"]
+    }
+    write_card(tmp_path, card(head=config.options(), head_kind=config.kind))
+    read = read_card(tmp_path)
+    assert first_head_weights(read) is None
+    module = SlimModule(head_network(read), (3,), None, 0)
+    given = np.array([[1.0, 2.0, 3.0]], np.float32)
+    weights = module.variables_by_name["Head/weights"].numpy()
+    np.testing.assert_allclose(module(given)[0], 3 * given @ weights, rtol=1e-6)
