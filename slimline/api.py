@@ -24,7 +24,7 @@ from slimline.pipeline.plugins import plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.runner import execute
 from slimline.results import Run, load_run
-from slimline.running_tensorflow import check_running_tensorflow
+from slimline.running_tensorflow import check_running_tensorflow, functions_as_graphs
 from slimline.stages.table import DISPLAY_ONLY, STAGES
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def run(experiment: str | None = None, *overrides: str, config_dir: str | PathLi
         composed = compose_config(arguments, folders.places, STAGES.values())
         _check_that_it_runs(composed, folders)
     check_running_tensorflow()
-    with _turn(), _plain_refusals():
+    with _turn(), functions_as_graphs(), _plain_refusals():
         made = execute(composed.config, STAGES, composed.overrides, display_only=DISPLAY_ONLY)
     assert made is not None
     return Run(made.path)

@@ -6,6 +6,8 @@ import logging
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from slimline.pipeline.errors import UserError
@@ -22,7 +24,7 @@ def check_running_tensorflow() -> None:
     """Say, once, which settings TensorFlow keeps because it was imported before Slimline could set them.
 
     Raises:
-        UserError: eager execution is off, which Slimline can't work without.
+        UserError: eager execution is off, or NumPy behavior is on, with which Slimline can't work.
     """
     global _said
     tensorflow: Any = sys.modules.get("tensorflow")
@@ -33,6 +35,11 @@ def check_running_tensorflow() -> None:
             "TensorFlow's eager execution is off here.",
             "Call Slimline outside of tf.Graph and tf.function, and without tf.compat.v1.disable_eager_execution().",
         )
+    if hasattr(tensorflow.Tensor, "ravel"):  # there is no way to ask, nor to turn it off
+        raise UserError(
+            "TensorFlow's NumPy behavior is on in this process, under which operations take other types.",
+            "Call Slimline in a process without tf.experimental.numpy.experimental_enable_numpy_behavior().",
+        )
     if OURS in sys.modules or _said:
         return
     _said = True
@@ -41,6 +48,23 @@ def check_running_tensorflow() -> None:
             "TensorFlow was running before Slimline, so it keeps %s. Results are right; speed and messages may differ.",
             ", ".join(kept),
         )
+
+
+@contextmanager
+def functions_as_graphs() -> Iterator[None]:
+    """Have TensorFlow run each `tf.function` as a graph inside the block, whatever `run_functions_eagerly` was set to.
+
+    Training takes gradients inside such a function, which TensorFlow refuses where it runs eagerly.
+    """
+    tensorflow: Any = sys.modules.get("tensorflow")
+    if tensorflow is None or not tensorflow.config.functions_run_eagerly():
+        yield
+        return
+    tensorflow.config.run_functions_eagerly(False)
+    try:
+        yield
+    finally:
+        tensorflow.config.run_functions_eagerly(True)
 
 
 def _kept(tensorflow: Any) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from slimline import running_tensorflow
 from slimline.pipeline.errors import UserError
-from slimline.running_tensorflow import OURS, check_running_tensorflow
+from slimline.running_tensorflow import OURS, check_running_tensorflow, functions_as_graphs
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,9 @@ def run_tensorflow(monkeypatch: pytest.MonkeyPatch, *, within: int = 0, across: 
     threading = SimpleNamespace(
         get_intra_op_parallelism_threads=lambda: within, get_inter_op_parallelism_threads=lambda: across
     )
-    tensorflow = SimpleNamespace(executing_eagerly=lambda: eager, config=SimpleNamespace(threading=threading))
+    tensorflow = SimpleNamespace(
+        executing_eagerly=lambda: eager, config=SimpleNamespace(threading=threading), Tensor=SimpleNamespace()
+    )
     monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
 
 
@@ -74,3 +76,29 @@ def test_without_eager_execution_nothing_can_run(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, OURS, SimpleNamespace())
     with pytest.raises(UserError, match="eager execution is off"):
         check_running_tensorflow()
+
+
+def test_with_numpy_behavior_nothing_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_tensorflow(monkeypatch)
+    sys.modules["tensorflow"].Tensor.ravel = None
+    with pytest.raises(UserError, match="NumPy behavior is on"):
+        check_running_tensorflow()
+
+
+@pytest.mark.parametrize("eagerly", [True, False])
+def test_functions_run_as_graphs_inside_and_as_before_afterwards(
+    monkeypatch: pytest.MonkeyPatch, eagerly: bool
+) -> None:
+    state = [eagerly]
+    config = SimpleNamespace(functions_run_eagerly=lambda: state[-1], run_functions_eagerly=state.append)
+    monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(config=config))
+    with pytest.raises(ZeroDivisionError), functions_as_graphs():
+        assert state[-1] is False
+        raise ZeroDivisionError
+    assert state[-1] is eagerly
+
+
+def test_without_tensorflow_functions_need_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    with functions_as_graphs():
+        assert "tensorflow" not in sys.modules
