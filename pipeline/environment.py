@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from slimline import __version__
+from slimline.pipeline.plugins import GROUPS
 
-PLUGIN_GROUPS = frozenset(f"slimline.{kind}" for kind in ("stages", "networks", "heads", "sources", "augmentations"))
 CHECKOUT = ("conf", "pipeline", "slimline")
 """Folders at the top of a checkout. An installed copy has only the last of them next to its other packages."""
 
@@ -37,12 +37,12 @@ def describe_environment() -> dict[str, Any]:
 
 
 def plugin_versions() -> dict[str, str]:
-    """Return the version of each installed distribution that has an entry point in one of `PLUGIN_GROUPS`."""
+    """Return the version of each installed distribution that has an entry point in one of `GROUPS`."""
     return _versions(found for found in distributions() if _is_plugin(found))
 
 
 def _is_plugin(distribution: Distribution) -> bool:
-    return any(point.group in PLUGIN_GROUPS for point in distribution.entry_points)
+    return any(point.group in GROUPS for point in distribution.entry_points)
 
 
 def _versions(found: Iterable[Distribution]) -> dict[str, str]:

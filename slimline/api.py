@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -20,16 +20,19 @@ from slimline.pipeline.config import config_keys
 from slimline.pipeline.config_files import EXPERIMENT
 from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, know_added_configs
 from slimline.pipeline.errors import UserError
-from slimline.pipeline.plugins import plugin_config_folders
+from slimline.pipeline.plugins import Stages, plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.runner import execute
+from slimline.pipeline.stage import Stage
 from slimline.results import Run, load_run
 from slimline.running_tensorflow import check_running_tensorflow, functions_as_graphs
-from slimline.stages.table import DISPLAY_ONLY, STAGES
+from slimline.stages.table import DISPLAY_ONLY
+from slimline.stages.table import STAGES as OWN_STAGES
 
 log = logging.getLogger(__name__)
 
 CONF = Path(__file__).parent / "conf"
+STAGES: Mapping[str, Stage] = Stages(OWN_STAGES)
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 _composing = RLock()

@@ -250,7 +250,7 @@ def test_installing_a_plugin_changes_no_key_but_of_who_chooses_it(
     site("nothing", {}, files={})
     before = code_of("line")
     assert sorted(before.digests) == ["toyshop", "toyshop.cut", "toyshop.line", "toyshop.table"]
-    assert before.digests["toyshop.table"] == "424a0ccb7b15d0f679a744221f5620151ad7cff0ab6880b8a0fc3c5967c6cf74"
+    assert before.digests["toyshop.table"] == "38dc21ee6f89aadbfd3ec6346483648236cf6c9baff403ba3bad1e42cbf9b027"
     assert before.versions == {"toy-shop": "1.0"}
     site()
     assert code_of("line") == before
