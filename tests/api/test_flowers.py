@@ -135,7 +135,7 @@ def test_a_run_opened_again_classifies_and_keeps_its_model(garden: Path, monkeyp
         assert len(photo.guesses) == 2
         assert {name for name, _ in photo.guesses} <= set(CLASSES)
         assert photo.guesses[0][1] >= photo.guesses[1][1]
-    monkeypatch.setattr("slimline.stages.models.opened.open_model", None)
+    monkeypatch.setattr("slimline.stages.models.opened_export.open_model", None)
     [again] = run.classify("photo.jpg", top=5)
     assert again.guesses[:2] == gold.guesses
     assert sum(score for _, score in again.guesses) == pytest.approx(1)
