@@ -72,6 +72,13 @@ def _execute(config: DictConfig) -> None:
             f"Add +experiment=..., one of: {experiments}.",
         )
     job = HydraConfig.get()
+    if job.job.chdir:
+        raise UserError(
+            "hydra.job.chdir=true is not supported: paths are relative to the folder where the command was typed.",
+            "Leave it out; run.directory=... names another folder for the runs.",
+        )
+    if job.mode is RunMode.MULTIRUN and TOKEN not in os.environ:
+        raise UserError("hydra.mode=MULTIRUN is not how a sweep is started.", "Write -m instead.")
     overrides = list(job.overrides.task)
     if job.mode is RunMode.MULTIRUN:
         log.info("\npoint %d: %s", job.job.num + 1, job.job.override_dirname.replace(",", " ") or "as it is")

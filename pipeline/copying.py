@@ -25,14 +25,19 @@ def copy_option(arguments: Sequence[str], folders: ConfigFolders, program: str) 
     source = _find(name, folders)
     own = folders.own or Path(OWN).absolute()
     target = own / f"{name}.yaml"
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8") as file:
             file.write(source.read_text(encoding="utf-8"))
-    except FileExistsError as error:
+    except OSError as error:
+        if target.is_file():
+            raise UserError(
+                f"{shown(target)} already exists, so nothing was copied.",
+                "Edit it, or remove it first; --config-dir DIR copies into another folder.",
+            ) from error
         raise UserError(
-            f"{shown(target)} already exists, so nothing was copied.",
-            "Edit it, or remove it first; --config-dir DIR copies into another folder.",
+            f"{shown(target)} can't be written: {error.strerror}.",
+            "Check the folder and its permissions, or name another one: --config-dir DIR.",
         ) from error
     group, _, option = name.rpartition("/")
     setting = f"+{EXPERIMENT}={option}" if group == EXPERIMENT else f"+{EXPERIMENT}=flowers {group}={option}"

@@ -23,6 +23,7 @@ from slimline.pipeline.errors import UserError, nearest
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError)
 """Hydra also raises a bare ValueError, for a choice that is null."""
 
+AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^']+)'")
 NULL_CHOICE = "Config group override must be a string or a list"
 
 # Hydra gives the key of an override in its message alone: these exceptions carry no data.
@@ -167,6 +168,11 @@ def _ungrammatical(argument: str) -> UserError:
 
 
 def _wrong_value(error: BaseException, refused: OmegaConfBaseException | None) -> UserError:
+    if ambiguous := AMBIGUOUS.search(str(error)):
+        return UserError(
+            f"{ambiguous.group(1)} gives several values, which is a sweep.",
+            "Add -m to run each of them, or choose one.",
+        )
     if refused is not None and isinstance(refused, ValidationError) and refused.value is not None:
         wanted = _declared_type(refused)
         if wanted in KINDS:

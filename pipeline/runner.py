@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
 from collections.abc import Iterable, Mapping
@@ -49,7 +50,7 @@ def execute(
     if targets:
         check_names("run.sweep.target", targets, configs)
     ordered = order_stages(stages, configs, targets or _targets(run_config))
-    store = Store(Path(run_config.directory).absolute() / "store", display_only)
+    store = Store(_writable(Path(run_config.directory).absolute()) / "store", display_only)
     steps = make_plan(ordered, configs, store, run_config.force, run_config.plan)
     for step in steps:
         log.info(step.line())
@@ -67,6 +68,23 @@ def execute(
     run.finish()
     _summarise(run, time.perf_counter() - started)
     return run
+
+
+def _writable(directory: Path) -> Path:
+    """Return the folder of runs, which may not exist yet.
+
+    Raises:
+        UserError: it is a file, or nothing can be written there.
+    """
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"run.directory={directory}: {there} is not a folder.", "Name another folder for the runs.")
+    if not os.access(there, os.W_OK):
+        raise UserError(
+            f"run.directory={directory}: {there} can't be written to.",
+            "Check its permissions, or name another folder for the runs.",
+        )
+    return directory
 
 
 def _targets(run_config: RunConfig) -> list[str]:

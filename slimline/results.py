@@ -174,6 +174,12 @@ def load_run(path: str | PathLike[str]) -> Run:
     given = Path(path).expanduser()
     found = given.resolve()  # `latest` is this run from now on, whatever ends later
     if (found / MANIFEST).is_file():
+        try:
+            manifest = read_manifest(found)
+        except ValueError as error:
+            manifest = {"damaged": str(error)}
+        if not isinstance(manifest, dict) or not {"status", "stages"} <= manifest.keys():
+            raise UserError(f"{found / MANIFEST} is damaged, so the run can't be opened.", _what_to_load(given))
         return Run(found)
     raise UserError(f"{path} isn't a run: it has no {MANIFEST} (looked in {given.absolute()}).", _what_to_load(given))
 

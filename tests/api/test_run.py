@@ -223,3 +223,10 @@ def test_importing_slimline_imports_nothing_more() -> None:
 def test_a_name_that_slimline_lacks_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nope"):
         slimline.nope  # noqa: B018
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"status": ', "\x00"])
+def test_a_damaged_manifest_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(slimline.UserError, match=r"manifest\.json is damaged"):
+        slimline.load(tmp_path)

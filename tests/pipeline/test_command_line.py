@@ -181,3 +181,18 @@ def test_text_files_are_read_in_utf8_whatever_the_locale(
     code, _, errors, _ = run("train.rate=0.5", program=strict)
     assert code == 0
     assert [line for line in errors if "EncodingWarning" in line and "/pipeline/" in line] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["+experiment=flowers", "head=linear,mlp"], "head=linear,mlp gives several values, which is a sweep."),
+        (["+experiment=flowers", "hydra.mode=MULTIRUN"], "hydra.mode=MULTIRUN is not how a sweep is started."),
+        (["+experiment=flowers", "hydra.job.chdir=true"], "hydra.job.chdir=true is not supported"),
+    ],
+)
+def test_what_hydra_would_do_otherwise_is_refused(run: Callable[..., Told], arguments: list[str], said: str) -> None:
+    code, _, errors, heavy = run(*arguments)
+    assert (code, heavy) == (2, False)
+    assert errors[0].startswith(said)
+    assert len(errors) == 2

@@ -122,3 +122,9 @@ def test_in_a_checkout_a_copy_does_not_touch_the_shipped_files(monkeypatch: pyte
     monkeypatch.chdir(ROOT)
     with pytest.raises(UserError, match="already exists"):
         copy_option(["experiment/flowers"], ConfigFolders(None, (), ROOT / "conf"), "slimline")
+
+
+def test_a_folder_that_can_not_be_made_is_answered(folders: ConfigFolders) -> None:
+    Path("conf").write_text("")
+    with pytest.raises(UserError, match=r"conf/head/mlp\.yaml can't be written: Not a directory\.\n.*--config-dir DIR"):
+        copy_option(["head/mlp"], folders, "slimline")

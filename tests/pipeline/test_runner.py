@@ -243,3 +243,10 @@ def test_what_an_input_chose_counts_in_the_stages_after_it(toys: Any) -> None:
             record = json.loads((run.path / "artifacts" / name / "artifact.json").read_text())
             assert f"toys.of_{size}" in record["parts"]["code"]
     assert toys.calls == ["tell"]
+
+
+def test_a_folder_of_runs_that_is_a_file_is_refused_before_anything_runs(toys: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file is not a folder"):
+        toys.execute({"directory": str(tmp_path / "file" / "runs")})
+    assert toys.calls == []
