@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.listing import DAMAGED
 from slimline.pipeline.run import METRICS, VERSION, read_manifest
 
 if TYPE_CHECKING:
@@ -175,10 +176,10 @@ def load_run(path: str | PathLike[str]) -> Run:
     found = given.resolve()  # `latest` is this run from now on, whatever ends later
     if (found / MANIFEST).is_file():
         try:
-            manifest = read_manifest(found)
-        except ValueError as error:
-            manifest = {"damaged": str(error)}
-        if not isinstance(manifest, dict) or not {"status", "stages"} <= manifest.keys():
+            whole = {"status", "stages"} <= read_manifest(found).keys()
+        except DAMAGED:
+            whole = False
+        if not whole:
             raise UserError(f"{found / MANIFEST} is damaged, so the run can't be opened.", _what_to_load(given))
         return Run(found)
     raise UserError(f"{path} isn't a run: it has no {MANIFEST} (looked in {given.absolute()}).", _what_to_load(given))
