@@ -11,18 +11,16 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+from slimline.pipeline.config_nodes import percent_encoded
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.settings import Setting
 
 ARGUMENT = re.compile(r"(?P<plus>\+{0,2})(?P<key>[^=+~][^=]*)=(?P<value>.*)", re.DOTALL)
-ENCODED = "%%"
-"""How a name begins that Hydra's grammar has no letters for, percent-encoded: see `decode_name`."""
 READABLE = re.compile(r"[A-Za-z]([\w .()\[\]-]*[\w.()\[\]-])?", re.ASCII)
 """Names that Hydra's grammar reads as texts, once spaces and brackets are escaped."""
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
@@ -122,15 +120,10 @@ def _named(opened: str, name: str, value: str, argument: str) -> str:
 
 
 def encode_name(name: str) -> str:
-    """Write a name so that Hydra's grammar reads it as a mapping's key; see `decode_name`."""
+    """Write a name so that Hydra's grammar reads it as a mapping's key."""
     if READABLE.fullmatch(name) and name.lower() not in ("true", "false", "null", "nan", "inf"):
         return re.sub(r"[ ()\[\]]", r"\\\g<0>", name)
-    return ENCODED + quote(name, safe="").replace("~", "%7E")
-
-
-def decode_name(name: str) -> str:
-    """Return the name that `encode_name` was given, from what Hydra read."""
-    return unquote(name.removeprefix(ENCODED)) if name.startswith(ENCODED) else name
+    return percent_encoded(name)
 
 
 def quoted(text: str) -> str:

@@ -26,18 +26,22 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from slimline import __version__
+from slimline.pipeline.arguments import rewrite_arguments
 from slimline.pipeline.commands import COMMANDS, RUN, program_name, split_command
 from slimline.pipeline.composing import VERSION_BASE, compose_config
 from slimline.pipeline.config import config_keys, register_schemas
 from slimline.pipeline.config_files import EXPERIMENT, searched
 from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, list_options, search_first
 from slimline.pipeline.errors import Stopped, Unavailable, UserError
+from slimline.pipeline.mistyped import Vocabulary, check_typed
 from slimline.pipeline.plugins import Stages, plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.runner import execute
+from slimline.pipeline.settings import read_settings
 from slimline.pipeline.stage import Stage
 from slimline.pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
 from slimline.pipeline.usage import usage
+from slimline.stages.former_flags import FORMER_FLAGS
 from slimline.stages.table import DISPLAY_ONLY
 from slimline.stages.table import STAGES as OWN_STAGES
 
@@ -138,11 +142,17 @@ def run_sweep(arguments: Namespace) -> None:
 
 def run(typed: list[str]) -> None:
     """Compose what was typed and run it: once, or as a sweep."""
+    settings = read_settings(STAGES.values())
+    check_typed(typed, Vocabulary(_groups(_folders(_config_flags(typed)[0])), settings, FORMER_FLAGS))
     arguments = _parse(typed)
-    flags, settings = list(typed), list(arguments.overrides)
-    for setting in settings:
-        flags.remove(setting)
-    sys.argv[1:] = [*settings, *flags]  # as Hydra takes no setting behind a flag that is behind another setting
+    flags = list(typed)
+    for argument in arguments.overrides:
+        flags.remove(argument)
+    arguments.overrides = rewrite_arguments(arguments.overrides, settings, sweep=arguments.multirun)
+    sys.argv[1:] = [
+        *arguments.overrides,
+        *flags,
+    ]  # Hydra refuses a setting after a flag after a setting
     if arguments.cfg:
         _log_to(sys.stderr)  # what is shown may go to a file, which is to hold no messages
     elif arguments.info:  # Hydra logs what it is asked for, through a handler of its own
@@ -154,6 +164,21 @@ def run(typed: list[str]) -> None:
         run_sweep(arguments)
     else:
         compose_and_execute()
+
+
+def _config_flags(typed: Sequence[str]) -> tuple[Namespace, list[str]]:
+    """Return the flags that name folders of configs, and all other arguments."""
+    own = ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--config-dir", "-cd")
+    own.add_argument("--config-path", "-cp")
+    return own.parse_known_args(list(typed))
+
+
+def _groups(folders: ConfigFolders) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for group, name, _ in folders.options():
+        groups.setdefault(group, []).append(name)
+    return groups
 
 
 def _parse(typed: Sequence[str]) -> Namespace:
@@ -198,19 +223,16 @@ def _do(typed: list[str]) -> None:
     if "--version" in typed:
         print(f"Slimline {__version__}")
         return
-    own = ArgumentParser(add_help=False, allow_abbrev=False)
-    own.add_argument("--config-dir", "-cd")
-    own.add_argument("--config-path", "-cp")
     if {"-h", "--help"} & set(typed):
         commands = {name: (command.written, command.purpose) for name, command in COMMANDS.items()}
-        print(usage(_folders(own.parse_known_args(typed)[0]), commands, program_name()), end="")
+        print(usage(_folders(_config_flags(typed)[0]), commands, program_name()), end="")
         return
     name, rest = split_command(typed)
     function = COMMANDS[name].function
     if name == RUN or function is None:
         run(rest)
         return
-    arguments, others = own.parse_known_args(rest)
+    arguments, others = _config_flags(rest)
     function(others, _folders(arguments), program_name())
 
 

@@ -12,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from slimline.pipeline.config_files import shown, used
+from slimline.pipeline.config_nodes import check_keys, decode_names
 from slimline.pipeline.errors import UserError, nearest
 from slimline.pipeline.stage import Stage, former_names
 
@@ -102,6 +103,9 @@ def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunC
     Raises:
         UserError: a required value is missing, or one is outside its range.
     """
+    for name, node in config.items_ex(resolve=False):
+        check_keys(node, str(name))
+    decode_names(config)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise UserError(f"{missing[0]} has no value, and needs one.", f"Give it on the command line: {missing[0]}=...")

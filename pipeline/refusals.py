@@ -18,6 +18,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationE
 from slimline.pipeline.config import SCHEMA, ConfigKeys
 from slimline.pipeline.config_files import chosen, explain_yaml, searched, shown, used
 from slimline.pipeline.config_folders import list_options
+from slimline.pipeline.config_nodes import not_a_setting
 from slimline.pipeline.errors import UserError, nearest
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError)
@@ -64,6 +65,8 @@ def explain(error: BaseException, keys: ConfigKeys) -> UserError:
     if isinstance(error, OverrideParseException):
         return _ungrammatical(error.override)
     refused = _refused(error)
+    if inside := _unknown_inside(error, refused):
+        return inside
     if found := NOT_THERE.search(str(error)):
         return _not_there(found.group(1), refused, keys)
     if found := THERE_ALREADY.search(str(error)):
@@ -135,6 +138,20 @@ def _not_there(key: str, refused: OmegaConfBaseException | None, keys: ConfigKey
         f"{key} takes names that aren't there yet, such as {name}, with a plus.",
         f"Write '+{key}={{{name}: ...}}'.",
     )
+
+
+def _unknown_inside(error: BaseException, refused: OmegaConfBaseException | None) -> UserError | None:
+    """Answer a mapping, or a list of them, that holds a name which its schema does not have: train={epoch: 3}."""
+    found = NOT_THERE.search(str(error)) or NOT_MERGED.match(str(error))
+    if not found or not isinstance(refused, ConfigKeyError) or not is_dataclass(refused.object_type):
+        return None
+    key, full = found.group(1).lstrip("+"), f"{refused.full_key}"
+    if full == key:
+        return None
+    parent = full.rpartition(".")[0]
+    # OmegaConf names the item of a list that is not part of the config yet without the list's key.
+    parent = parent if f"{parent}.".startswith(f"{key}.") else f"{key}[...]" + (f".{parent}" if parent else "")
+    return not_a_setting(parent, str(refused.key), refused.object_type)
 
 
 def _unknown_key(key: str, keys: ConfigKeys) -> UserError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 from slimline.pipeline.config import RunConfig
-from slimline.pipeline.stage import Stage
+from slimline.pipeline.stage import Stage, former_names
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Setting:
     item: Any
     nullable: bool
     default: Any
+    former: tuple[str, ...] = ()
 
     @property
     def is_text(self) -> bool:
@@ -57,13 +58,13 @@ def _settings(schema: type, prefix: str) -> Iterator[tuple[str, Setting]]:
         if is_dataclass(default):
             yield from _settings(type(default), key)
         else:
-            yield key, _setting(hints[item.name], default)
+            yield key, _setting(hints[item.name], default, former_names(item))
 
 
-def _setting(hint: Any, default: Any) -> Setting:
+def _setting(hint: Any, default: Any, former: tuple[str, ...]) -> Setting:
     nullable = False
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         members = [member for member in typing.get_args(hint) if member is not types.NoneType]
         nullable, hint = True, members[0]
     arguments = typing.get_args(hint)
-    return Setting(typing.get_origin(hint) or hint, arguments[-1] if arguments else None, nullable, default)
+    return Setting(typing.get_origin(hint) or hint, arguments[-1] if arguments else None, nullable, default, former)
