@@ -20,10 +20,10 @@ class Unavailable(UserError):
     """What is asked for must come from elsewhere, and can't be had now; a sweep may leave such a point out."""
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
+def nearest(word: str, words: Iterable[str], prefix: str = "") -> str:
     """Return the question whether the most similar of the allowed words was meant, or an empty text."""
     found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f" Did you mean {found[0]}?" if found else ""
+    return f" Did you mean {prefix}{found[0]}?" if found else ""
 
 
 class Undecided(Exception):

@@ -165,9 +165,14 @@ def _check_added(key: str, value: str, words: Vocabulary) -> None:
             if parent and one.startswith(f"{parent}.")
         }
     )
-    near = nearest(name, siblings).replace("mean ", f"mean {parent}.") if siblings else nearest(key, words.settings)
+    near = nearest(name, siblings, f"{parent}.") if siblings else nearest(key, words.settings)
     advice = f"{parent} has: {', '.join(siblings)}." if siblings else ALL
     raise UserError(f"{key} is not a setting, so nothing would read +{key}={value}.{near}", advice)
+
+
+def _former_names(words: Vocabulary) -> dict[str, str]:
+    names = words.settings.items()
+    return {f"{key.rpartition('.')[0]}.{old}": key for key, setting in names for old in setting.former}
 
 
 def _plus(key: str) -> str:

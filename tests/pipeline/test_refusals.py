@@ -115,7 +115,7 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
         (
             "train.optimizer={momentun: 0.8}",
             [
-                "train.optimizer.momentun is no key of this config. Did you mean train.optimizer.momentum?",
+                "train.optimizer.momentun is not a setting, so nothing would read it. Did you mean train.optimizer.momentum?",
                 f"train.optimizer has: {', '.join(OPTIMIZER_KEYS)}.",
             ],
         ),
