@@ -115,8 +115,9 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
         (
             "train.optimizer={momentun: 0.8}",
             [
-                "train.optimizer.momentun is not a setting, so nothing would read it. Did you mean train.optimizer.momentum?",
-                f"train.optimizer has: {', '.join(OPTIMIZER_KEYS)}.",
+                "train.optimizer.momentun is not a setting, so nothing would read it. Did you mean "
+                "train.optimizer.momentum?",
+                f"train.optimizer has: {', '.join(sorted(key.name for key in fields(OPTIMIZERS['momentum'])))}.",
             ],
         ),
         (
