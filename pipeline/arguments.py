@@ -47,7 +47,7 @@ def _rewrite(argument: str, settings: Mapping[str, Setting], sweep: bool) -> str
         return argument
     if not value:
         return _without_value(key, setting, argument)
-    if setting.kind in (int, float) and not sweep and DECIMAL_COMMA.fullmatch(value):
+    if setting.kind is float and not sweep and DECIMAL_COMMA.fullmatch(value):
         raise UserError(
             f"{key}={value}: a comma separates the values of a sweep; a decimal number takes a point.",
             f"Write {key}={value.replace(',', '.')}, or add -m to run each of {value}.",

@@ -33,7 +33,7 @@ from slimline.pipeline.config import config_keys, register_schemas
 from slimline.pipeline.config_files import EXPERIMENT, searched
 from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, list_options, search_first
 from slimline.pipeline.errors import Stopped, Unavailable, UserError
-from slimline.pipeline.mistyped import Vocabulary, check_typed
+from slimline.pipeline.mistyped import check_typed, read_vocabulary
 from slimline.pipeline.plugins import Stages, plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.runner import execute
@@ -143,7 +143,7 @@ def run_sweep(arguments: Namespace) -> None:
 def run(typed: list[str]) -> None:
     """Compose what was typed and run it: once, or as a sweep."""
     settings = read_settings(STAGES.values())
-    check_typed(typed, Vocabulary(_groups(_folders(_config_flags(typed)[0])), settings, FORMER_FLAGS))
+    check_typed(typed, read_vocabulary(_folders(_config_flags(typed)[0]), settings, FORMER_FLAGS))
     arguments = _parse(typed)
     flags = list(typed)
     for argument in arguments.overrides:
@@ -172,13 +172,6 @@ def _config_flags(typed: Sequence[str]) -> tuple[Namespace, list[str]]:
     own.add_argument("--config-dir", "-cd")
     own.add_argument("--config-path", "-cp")
     return own.parse_known_args(list(typed))
-
-
-def _groups(folders: ConfigFolders) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for group, name, _ in folders.options():
-        groups.setdefault(group, []).append(name)
-    return groups
 
 
 def _parse(typed: Sequence[str]) -> Namespace:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from slimline.pipeline.config_folders import ConfigFolders
 from slimline.pipeline.errors import UserError, nearest
 from slimline.pipeline.settings import Setting
 
@@ -33,6 +34,14 @@ class Vocabulary:
     groups: Mapping[str, Sequence[str]]
     settings: Mapping[str, Setting]
     flags: Mapping[str, str]
+
+
+def read_vocabulary(folders: ConfigFolders, settings: Mapping[str, Setting], flags: Mapping[str, str]) -> Vocabulary:
+    """Return what a command line may name, with the groups of these folders of configs."""
+    groups: dict[str, list[str]] = {}
+    for group, name, _ in folders.options():
+        groups.setdefault(group, []).append(name)
+    return Vocabulary(groups, settings, flags)
 
 
 def check_typed(typed: Sequence[str], words: Vocabulary) -> None:

@@ -15,14 +15,17 @@ from threading import RLock
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from slimline.pipeline.arguments import rewrite_arguments
 from slimline.pipeline.composing import Composed, compose_config
 from slimline.pipeline.config import config_keys
 from slimline.pipeline.config_files import EXPERIMENT
 from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, know_added_configs
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.mistyped import check_typed, read_vocabulary
 from slimline.pipeline.plugins import Stages, plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.runner import execute
+from slimline.pipeline.settings import read_settings
 from slimline.pipeline.stage import Stage
 from slimline.results import Run, load_run
 from slimline.running_tensorflow import check_running_tensorflow, functions_as_graphs
@@ -71,7 +74,11 @@ def run(experiment: str | None = None, *overrides: str, config_dir: str | PathLi
     arguments = [*_experiment(experiment), *(expand_home(one, str(Path.home())) for one in overrides)]
     folders = _config_folders(config_dir)
     with _composing, _plain_refusals():
-        _check_one_config(arguments)
+        settings = read_settings(STAGES.values())
+        _refuse_flags(arguments)
+        check_typed(arguments, read_vocabulary(folders, settings, {}))
+        arguments = rewrite_arguments(arguments, settings)
+        _refuse_sweeps(arguments)
         know_added_configs(folders)
         composed = compose_config(arguments, folders.places, STAGES.values())
         _check_that_it_runs(composed, folders)
@@ -124,14 +131,17 @@ def _config_folders(config_dir: str | PathLike[str] | None) -> ConfigFolders:
     return find_config_folders(config_dir, plugin_config_folders(), CONF)
 
 
-def _check_one_config(overrides: Sequence[str]) -> None:
-    """Refuse what only the command line takes: flags, and several values for one key."""
+def _refuse_flags(overrides: Sequence[str]) -> None:
     for override in overrides:
         if override.startswith("-"):
             raise UserError(
                 f"{override} is an option of the command line, and slimline.run takes none.",
                 "Give choices and settings: key=value. For a sweep, call slimline.run for each point.",
             )
+
+
+def _refuse_sweeps(overrides: Sequence[str]) -> None:
+    for override in overrides:
         [parsed] = OverridesParser.create().parse_overrides([override])
         if parsed.is_sweep_override():
             raise UserError(

@@ -105,7 +105,7 @@ def test_home_is_expanded_as_on_the_command_line(tmp_path: Path, monkeypatch: py
         (("toy", "gather.size=1,2"), "gather.size=1,2 gives several values"),
         (("toy", "gather.size=range(3)"), "gives several values"),
         (("toy", "run.plan=true"), "no run to return"),
-        (("toy", "fit"), "fit is no setting"),
+        (("toy", "fit"), "fit has no value"),
         (("toy", "fit.optimizer=[1"), r"can't be read"),
         (("toy", "gather.size=???"), r"gather\.size has no value"),
     ],

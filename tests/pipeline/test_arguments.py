@@ -175,7 +175,6 @@ def test_any_name_is_read_back(name: str) -> None:
         ("toy.images=", ["toy.images= has no value.", "toy.images=VALUE", "toy.images=null"]),
         ("toy.count=", ["toy.count= has no value.", "toy.count=VALUE"]),
         ("toy.inner.rate=0,01", ["toy.inner.rate=0,01", "toy.inner.rate=0.01", "-m"]),
-        ("toy.count=1,5", ["toy.count=1,5", "-m"]),
         ("toy.kinds=csv,json", ["toy.kinds=csv,json", "'toy.kinds=[csv,json]'", "-m"]),
         ("toy.names=a, b", ["'toy.names=[a,b]'"]),
     ],

@@ -4,14 +4,14 @@ import shlex
 
 import pytest
 
-from slimline.pipeline.cli import CONF, STAGES, _groups
+from slimline.pipeline.cli import CONF, STAGES
 from slimline.pipeline.config_folders import find_config_folders
 from slimline.pipeline.errors import UserError
-from slimline.pipeline.mistyped import Vocabulary, check_typed
+from slimline.pipeline.mistyped import check_typed, read_vocabulary
 from slimline.pipeline.settings import read_settings
 from slimline.stages.former_flags import FORMER_FLAGS
 
-WORDS = Vocabulary(_groups(find_config_folders(None, (), CONF)), read_settings(STAGES.values()), FORMER_FLAGS)
+WORDS = read_vocabulary(find_config_folders(None, (), CONF), read_settings(STAGES.values()), FORMER_FLAGS)
 
 
 def answer(line: str) -> str:

@@ -12,7 +12,7 @@ from slimline.pipeline.config import config_keys, register_schemas
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.stages.table import STAGES
 from slimline.stages.training.config import TrainConfig
-from slimline.stages.training.optimizer_config import OPTIMIZERS
+from slimline.stages.training.optimizer_config import OPTIMIZERS, MomentumConfig
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTIMIZER_KEYS = sorted({key.name for one in OPTIMIZERS.values() for key in fields(one)})
@@ -117,7 +117,7 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
             [
                 "train.optimizer.momentun is not a setting, so nothing would read it. Did you mean "
                 "train.optimizer.momentum?",
-                f"train.optimizer has: {', '.join(sorted(key.name for key in fields(OPTIMIZERS['momentum'])))}.",
+                f"train.optimizer has: {', '.join(sorted(key.name for key in fields(MomentumConfig)))}.",
             ],
         ),
         (
