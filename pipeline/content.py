@@ -72,9 +72,7 @@ def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]
         elif is_file:
             yield Found(path)
         else:
-            yield Found(
-                path, "a broken link" if entry.is_symlink() else "not a regular file: a pipe, socket or device"
-            )
+            yield Found(path, "a broken link" if entry.is_symlink() else "not a regular file: a pipe, socket or device")
 
 
 def _sort_key(entry: os.DirEntry[str]) -> bytes:

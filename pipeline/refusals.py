@@ -15,7 +15,7 @@ import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from slimline.pipeline.config import SCHEMA
+from slimline.pipeline.config import SCHEMA, ConfigKeys
 from slimline.pipeline.config_files import chosen, explain_yaml, searched, shown, used
 from slimline.pipeline.config_folders import list_options
 from slimline.pipeline.errors import UserError, nearest
@@ -40,7 +40,7 @@ def expand_home(argument: str, home: str) -> str:
     return re.sub(r"(?<=[=\[,])~(?=/|$|[,\]])", lambda _: home, argument)
 
 
-def explain(error: BaseException, keys: Sequence[str]) -> UserError:
+def explain(error: BaseException, keys: ConfigKeys) -> UserError:
     """Turn an error into plain lines: the value, what is allowed, what to do. `keys` are all config keys.
 
     The message names the file if the mistake is in a config file and not on the command line.
@@ -74,7 +74,7 @@ def explain(error: BaseException, keys: Sequence[str]) -> UserError:
     return _wrong_value(error, refused)
 
 
-def _in_file(file: Path, error: BaseException, keys: Sequence[str]) -> UserError:
+def _in_file(file: Path, error: BaseException, keys: ConfigKeys) -> UserError:
     """Explain a mistake in a file of the user or of a plug-in: in its settings or its list of defaults."""
     refused = _refused(error)
     if isinstance(refused, ConfigKeyError):
@@ -91,15 +91,15 @@ def _in_file(file: Path, error: BaseException, keys: Sequence[str]) -> UserError
     return UserError(f"{shown(file)}: {answer}")
 
 
-def _unknown_group(group: str, keys: Sequence[str]) -> UserError:
+def _unknown_group(group: str, keys: ConfigKeys) -> UserError:
     groups = _groups(keys)
     near = nearest(group, groups)
     return UserError(f"{group} is not a config group.{near}", f"The groups are: {', '.join(groups)}.")
 
 
-def _groups(keys: Sequence[str]) -> list[str]:
+def _groups(keys: ConfigKeys) -> list[str]:
     """List the groups in the folders that were searched, or else the first parts of the keys."""
-    return sorted({group for group, _, _ in list_options(searched)} or {key.partition(".")[0] for key in keys})
+    return sorted({group for group, _, _ in list_options(searched)} or {key.partition(".")[0] for key in keys.names})
 
 
 def _refused(error: BaseException | None) -> OmegaConfBaseException | None:
@@ -111,7 +111,7 @@ def _refused(error: BaseException | None) -> OmegaConfBaseException | None:
     return None
 
 
-def _unknown_option(missing: str, options: Sequence[str], keys: Sequence[str]) -> UserError:
+def _unknown_option(missing: str, options: Sequence[str], keys: ConfigKeys) -> UserError:
     group, _, option = missing.rpartition("/")
     if not options:
         groups = _groups(keys)
@@ -125,7 +125,7 @@ def _unknown_option(missing: str, options: Sequence[str], keys: Sequence[str]) -
     )
 
 
-def _not_there(key: str, refused: OmegaConfBaseException | None, keys: Sequence[str]) -> UserError:
+def _not_there(key: str, refused: OmegaConfBaseException | None, keys: ConfigKeys) -> UserError:
     """Explain an unknown `key`, or an unknown key inside it if the value is a mapping: key={name: value}."""
     if refused is None or not f"{refused.full_key}".startswith(f"{key}."):
         return _unknown_key(key, keys)
@@ -139,16 +139,18 @@ def _not_there(key: str, refused: OmegaConfBaseException | None, keys: Sequence[
     )
 
 
-def _unknown_key(key: str, keys: Sequence[str]) -> UserError:
+def _unknown_key(key: str, keys: ConfigKeys) -> UserError:
+    if key in keys.former:
+        return UserError(f"{key} was renamed to {keys.former[key]}.", f"Write {keys.former[key]}=... instead.")
     parent = key.rpartition(".")[0]
-    if key in keys or any(name.startswith(f"{key}.") for name in keys):
+    if key in keys.names or any(name.startswith(f"{key}.") for name in keys.names):
         return UserError(
             f"{key} is not a setting of the chosen experiment and options.",
             "Choose the experiment (+experiment=...) or the option that has this setting.",
         )
-    siblings = [name for name in keys if name.rpartition(".")[0] == parent]
+    siblings = [name for name in keys.names if name.rpartition(".")[0] == parent]
     if not siblings:
-        near = nearest(key, keys)
+        near = nearest(key, keys.names)
         return UserError(
             f"{key} is not a setting of this config.{near}",
             "To list all settings, run: python -m pipeline +experiment=flowers --cfg job",

@@ -1,4 +1,4 @@
-"""Signals that ask a long work to end: heeded at its next good moment instead of at once."""
+"""Signals that ask a long operation to stop, handled at its next safe point."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from contextlib import contextmanager
 
 from slimline.pipeline.errors import Stopped
 
-HEEDED = (signal.SIGINT, signal.SIGTERM)
+HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
 def stopped(number: int, where: str) -> Stopped:
-    """Return what ends the work that a signal stopped; `where` says at which place, and what is kept."""
-    return Stopped(number, f"Stopped by {signal.Signals(number).name} {where}", "The same command goes on from there.")
+    """Return the exception for work that a signal stopped; `where` says where it stopped and what is kept."""
+    return Stopped(number, f"Stopped by {signal.Signals(number).name} {where}", "Run the same command again to resume.")
 
 
 @contextmanager
-def heeding_signals() -> Iterator[Callable[[], int | None]]:
-    """Hold back Ctrl-C and SIGTERM inside the block; hand out a function that tells the signal that came, or None.
+def handling_signals() -> Iterator[Callable[[], int | None]]:
+    """Delay Ctrl-C and SIGTERM inside the block; yield a function that returns the signal that arrived, or None.
 
-    A second Ctrl-C counts at once. Outside of the main thread, where Python allows no handlers, nothing is held back;
-    nor is a signal whose handler was not set by Python, as it could not be put back.
+    A second Ctrl-C interrupts at once. Signals are not delayed outside the main thread, where Python allows no
+    handlers, or if their handler was not set by Python, because it could not be restored.
     """
     came: list[int] = []
 
@@ -34,7 +34,7 @@ def heeding_signals() -> Iterator[Callable[[], int | None]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    before = {number: signal.signal(number, note) for number in HEEDED if signal.getsignal(number) is not None}
+    before = {number: signal.signal(number, note) for number in HANDLED if signal.getsignal(number) is not None}
     try:
         yield lambda: came[0] if came else None
     finally:

@@ -1,4 +1,4 @@
-"""Signals that are held back: noted, told once asked, and let through again afterwards."""
+"""Delayed signals: recorded, returned on request, and handled as before afterwards."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import threading
 import pytest
 
 from slimline.pipeline.errors import Stopped
-from slimline.pipeline.signals import heeding_signals, stopped
+from slimline.pipeline.signals import handling_signals, stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_recorded_and_the_work_continues(number):
-    with heeding_signals() as came:
+    with handling_signals() as came:
         assert came() is None
         os.kill(os.getpid(), number)
         assert came() == number
@@ -22,14 +22,14 @@ def test_a_signal_is_recorded_and_the_work_continues(number):
 
 
 def test_the_first_signal_is_the_one_that_counts():
-    with heeding_signals() as came:
+    with handling_signals() as came:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
         assert came() == signal.SIGTERM
 
 
 def test_a_second_ctrl_c_counts_at_once():
-    with heeding_signals():
+    with handling_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
@@ -37,7 +37,7 @@ def test_a_second_ctrl_c_counts_at_once():
 
 def test_signal_handlers_are_restored_afterwards():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(ZeroDivisionError), heeding_signals():
+    with pytest.raises(ZeroDivisionError), handling_signals():
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] != before
         raise ZeroDivisionError
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
@@ -47,7 +47,7 @@ def test_outside_the_main_thread_no_signal_is_delayed():
     found = []
 
     def work():
-        with heeding_signals() as came:
+        with handling_signals() as came:
             found.append((came(), signal.getsignal(signal.SIGTERM)))
 
     thread = threading.Thread(target=work)
@@ -63,7 +63,7 @@ def test_the_message_names_the_signal_the_place_and_how_to_resume():
     assert error.signal == 15
     assert str(error).splitlines() == [
         "Stopped by SIGTERM in phase 2. A checkpoint is kept.",
-        "The same command goes on from there.",
+        "Run the same command again to resume.",
     ]
 
 
@@ -71,6 +71,6 @@ def test_a_handler_that_python_did_not_set_is_kept(monkeypatch):
     own = signal.getsignal
     monkeypatch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGTERM else own(number))
     before = own(signal.SIGTERM)
-    with heeding_signals():
+    with handling_signals():
         assert own(signal.SIGTERM) == before
         assert own(signal.SIGINT) != signal.default_int_handler
