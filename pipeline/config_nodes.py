@@ -37,7 +37,7 @@ def not_a_setting(parent: str, name: str, schema: type) -> UserError:
     if renamed := next((one for one, former in known.items() if name in former), None):
         return UserError(f"{parent}.{name} has a new name: {parent}.{renamed}.", f"Write {renamed} instead.")
     return UserError(
-        f"{parent}.{name} is not a setting, so nothing would read it.{nearest(name, known, f'{parent}.')}",
+        f"{parent}.{name} is not a setting of this config.{nearest(name, known, f'{parent}.')}",
         f"{parent} has: {', '.join(sorted(known))}.",
     )
 

@@ -176,7 +176,7 @@ def _check_added(key: str, value: str, words: Vocabulary) -> None:
     )
     near = nearest(name, siblings, f"{parent}.") if siblings else nearest(key, words.settings)
     advice = f"{parent} has: {', '.join(siblings)}." if siblings else ALL
-    raise UserError(f"{key} is not a setting, so nothing would read +{key}={value}.{near}", advice)
+    raise UserError(f"{key} is not a setting of this config.{near}", advice)
 
 
 def _former_names(words: Vocabulary) -> dict[str, str]:

@@ -148,7 +148,7 @@ def check_stopped(folder: Path, code: int, error: str, number: signal.Signals) -
     said = rf"Stopped by {number.name} in phase 2 \(\w+\), epoch \d+, step \d+\. A checkpoint is kept\."
     first, second = error.splitlines()
     assert re.fullmatch(said, first)
-    assert second == "The same command goes on from there."
+    assert second == "Run the same command again to resume."
     found = manifest(latest(folder))
     assert (found["status"], found["error"].splitlines()) == ("failed", [first, second])
 

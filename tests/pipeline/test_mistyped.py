@@ -67,7 +67,7 @@ def test_a_mistake_is_answered_with_what_to_type(line: str, typed_instead: str) 
         ("+ingest.split.sal=5", "Did you mean ingest.split.salt?"),
         ("+train.optimizer.momentu=1", "Did you mean train.optimizer.momentum?"),
         ("+run.sweep.metrik=x", "Did you mean run.sweep.metric?"),
-        ("+nothing=1", "nothing is not a setting"),
+        ("+nothing=1", "nothing is not a setting of this config"),
         ("+train/optimiser=adam", "Did you mean train/optimizer?"),
         ("--how_many_training_steps 4000", "train.epochs=30"),
         ("--multi", "Did you mean --multirun?"),

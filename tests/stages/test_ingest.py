@@ -147,7 +147,7 @@ def test_sources_that_cannot_be_trained_on_are_refused_before_any_work(tmp_path)
         make(root)
         with pytest.raises(UserError, match=message):
             settle_source(IngestConfig(images=str(root), seed=0), False)
-    with pytest.raises(UserError, match="isn't there"):
+    with pytest.raises(UserError, match="does not exist"):
         settle_source(IngestConfig(images=str(tmp_path / "nowhere"), seed=0), False)
 
 

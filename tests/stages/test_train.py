@@ -423,7 +423,7 @@ def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(toys, undistu
     first, second = str(caught.value).splitlines()
     where = r"phase 1 \(head\), epoch 3, step 5" if name == "head" else r"phase 1 \(Conv_2\), epoch 1, step 4"
     assert re.fullmatch(rf"Stopped by {number.name} in {where}\. A checkpoint is kept\.", first)
-    assert second == "The same command goes on from there."
+    assert second == "Run the same command again to resume."
     assert len(calls) == 3
     toys.train(TRAININGS[name], out)
     assert kept_bytes(out) == undisturbed[name][0]

@@ -84,10 +84,10 @@ def test_what_is_no_file_gets_a_row_that_says_so(tmp_path: Path) -> None:
     found = listing(tmp_path)
     assert labels(found) == {"ant/1.jpg": "ant"}
     assert problems(found) == {
-        "ant/up": ("a link to a folder that it lies in", False),
+        "ant/up": ("a link to one of its parent folders", False),
         "ant/self.jpg": ("a link to itself", False),
-        "ant/gone.jpg": ("a link that leads nowhere", False),
-        "ant/pipe.jpg": ("no file: a pipe, socket or device", False),
+        "ant/gone.jpg": ("a broken link", False),
+        "ant/pipe.jpg": ("not a regular file: a pipe, socket or device", False),
     }
 
 

@@ -69,7 +69,7 @@ def test_a_misspelt_source_is_answered_with_the_nearest_of_all(flat: Path) -> No
         with pytest.raises(UserError) as refused:
             IngestConfig(images=str(flat), source=typo)
         assert str(refused.value).splitlines() == [
-            f"ingest.source={typo} isn't allowed.",
+            f"ingest.source={typo} is not allowed.",
             "It must be one of: auto, folder, manifest, parquet, archive, tfrecord, tfds, flat, wall."
             f" Did you mean {wanted}?",
         ]
@@ -77,7 +77,7 @@ def test_a_misspelt_source_is_answered_with_the_nearest_of_all(flat: Path) -> No
 
 def test_what_is_no_function_is_refused(flat: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match=r"'wall' .*photo-gallery 1\.0 is a int, and must be a function"):
+    with pytest.raises(UserError, match=r"'wall' .*photo-gallery 1\.0 is a int, but must be a function"):
         ingest(settle_source(IngestConfig(images=str(flat), source="wall", seed=0), False), tmp_path / "out")
 
 
