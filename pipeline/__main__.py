@@ -3,11 +3,9 @@
 import sys
 
 try:
-    import slimline  # noqa: F401  # if the links in its folder are text files, the ImportError says what to do
+    import slimline  # if the links in its folder are text files, the ImportError says what to do
 except ImportError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 else:
-    from slimline.pipeline.cli import main
-
-    main()
+    import slimline.__main__  # noqa: F401  # runs the command line

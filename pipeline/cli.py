@@ -32,13 +32,15 @@ from slimline.pipeline.composing import VERSION_BASE, compose_config
 from slimline.pipeline.config import config_keys, register_schemas
 from slimline.pipeline.config_files import EXPERIMENT, searched
 from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, list_options, search_first
-from slimline.pipeline.errors import Stopped, Unavailable, UserError
+from slimline.pipeline.errors import Stopped, Unavailable, UserError, exit_code
 from slimline.pipeline.mistyped import check_typed, read_vocabulary
 from slimline.pipeline.plugins import Stages, plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
+from slimline.pipeline.run import Run
 from slimline.pipeline.runner import execute
 from slimline.pipeline.settings import read_settings
 from slimline.pipeline.stage import Stage
+from slimline.pipeline.streams import open_standard_streams, tolerate_missing_readers
 from slimline.pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
 from slimline.pipeline.usage import usage
 from slimline.stages.former_flags import FORMER_FLAGS
@@ -87,9 +89,14 @@ def _execute(config: DictConfig) -> None:
     if job.mode is RunMode.MULTIRUN:
         log.info("\npoint %d: %s", job.job.num + 1, job.job.override_dirname.replace(",", " ") or "no overrides")
         target = config.run.sweep.target
-        execute(config, STAGES, overrides, targets=[target], display_only=DISPLAY_ONLY, sweep=os.environ[TOKEN])
+        _note(execute(config, STAGES, overrides, targets=[target], display_only=DISPLAY_ONLY, sweep=os.environ[TOKEN]))
     else:
-        execute(config, STAGES, overrides, display_only=DISPLAY_ONLY)
+        _note(execute(config, STAGES, overrides, display_only=DISPLAY_ONLY))
+
+
+def _note(run: Run | None) -> None:
+    """Keep what a run could not do for the end of the command; the rest of the run was completed."""
+    mistakes.extend(UserError(text) for text in (run.failures if run else ()))
 
 
 def finish_sweep(token: str, arguments: Namespace) -> None:
@@ -113,13 +120,14 @@ def finish_sweep(token: str, arguments: Namespace) -> None:
             f"Read the errors in the manifest.json of each point's run, in {folder}.",
         )
     log.info("completing the best point: %s", " ".join(best.overrides))
-    execute(
+    run = execute(
         compose_config([*best.overrides, *own], [main], STAGES.values()).config,
         STAGES,
         best.overrides,
         display_only=DISPLAY_ONLY,
         winner_of=sweep_rows(points, sweep.metric),
     )
+    _note(run)
 
 
 def _parsed(argument: str) -> Override:
@@ -139,11 +147,42 @@ def run_sweep(arguments: Namespace) -> None:
                 f"{argument}: a sweep cannot use several folders of runs.",
                 f"Give {argument.partition('=')[0]} one value; all points of a sweep share one folder.",
             )
+    _check_swept_experiments(arguments)
     token = begin_sweep()
     with tempfile.TemporaryDirectory() as folder:  # for Hydra's own files; the manifests contain the same information
         sys.argv.insert(1, f"hydra.sweep.dir={folder}")
         compose_and_execute()
     finish_sweep(token, arguments)
+
+
+def _check_swept_experiments(arguments: Namespace) -> None:
+    """Refuse experiments that cannot be points of one sweep, before the first of them runs.
+
+    Raises:
+        UserError: one lacks the stage that each point runs to, or their runs would be in different folders.
+    """
+    parsed = [(argument, _parsed(argument)) for argument in arguments.overrides]
+    swept = next((one for _, one in parsed if one.key_or_group == EXPERIMENT and one.is_sweep_override()), None)
+    if swept is None:
+        return
+    main = Path(arguments.config_path or CONF).absolute()
+    plain = [argument for argument, one in parsed if not one.is_sweep_override()]
+    names = []
+    for experiment in swept.sweep_string_iterator():
+        config = compose_config([*plain, f"+{EXPERIMENT}={experiment}"], [main], STAGES.values()).config
+        names.append(config.run.name)
+        target = config.run.sweep.target
+        if config.get(target) is None:
+            raise UserError(
+                f"+experiment={experiment} cannot be a point of this sweep: it does not have the stage {target}, "
+                "which each point runs.",
+                "Sweep over experiments that have it, or set run.sweep.target=STAGE.",
+            )
+    if len(set(names)) > 1:
+        raise UserError(
+            f"The experiments write their runs to different folders: {', '.join(dict.fromkeys(names))}.",
+            "Add run.name=NAME, so that they can be compared in one folder.",
+        )
 
 
 def run(typed: list[str]) -> None:
@@ -195,6 +234,8 @@ def _log_to(stream: TextIO) -> None:
 def main() -> None:
     """Run the command line. The exit code is 0, 2 for a mistake that the user can fix, or 128 + the signal's number."""
     typed = [expand_home(argument, str(Path.home())) for argument in sys.argv[1:]]
+    open_standard_streams()
+    tolerate_missing_readers()
     _log_to(sys.stdout)
     try:
         _do(typed)
@@ -207,7 +248,7 @@ def main() -> None:
     if mistakes:
         sys.stdout.flush()
         print("\n".join(str(mistake) for mistake in mistakes), file=sys.stderr)
-        sys.exit(2)
+        sys.exit(exit_code(mistakes))
     # Everything is on disk. A regular shutdown of TensorFlow would take most of a second.
     sys.stdout.flush()
     sys.stderr.flush()

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake that the user can fix: the problem and the value that caused it, then what to do.
 
-    Printed as plain lines, without a traceback; the command ends with exit code 2.
+    Printed as plain lines, without a traceback; the command ends with `exit_code`.
     """
+
+    exit_code = 2
 
     def __init__(self, problem: str, *advice: str) -> None:
         super().__init__("\n".join((problem, *advice)))
@@ -18,6 +20,24 @@ class UserError(Exception):
 
 class Unavailable(UserError):
     """Data or weights are not available, for example without a network; a sweep may skip such a point."""
+
+
+class GateFailed(UserError):
+    """A result is below what the config asks for, such as an accuracy. What was measured is kept."""
+
+    exit_code = 3
+
+
+class HelperLost(UserError):
+    """A helper process ended unexpectedly, for example because memory ran out: the same command may succeed."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
+def exit_code(errors: Iterable[UserError]) -> int:
+    """Return the exit code of a command that ends with these errors: 2 comes before 75, and 75 before 3."""
+    codes = {error.exit_code for error in errors}
+    return next((code for code in (2, 75, 3) if code in codes), 0)
 
 
 def nearest(word: str, words: Iterable[str], prefix: str = "") -> str:

@@ -73,6 +73,11 @@ class Run:
         self.manifest["stages"][stage] = entry
         self._write()
 
+    @property
+    def failures(self) -> list[str]:
+        """What the stages could not do while they kept the rest."""
+        return [text for entry in self.manifest["stages"].values() for text in entry["facts"].get("failures") or ()]
+
     def finish(self, error: str | None = None) -> None:
         """Close the manifest; a run without an error becomes its folder's `latest`."""
         self.manifest["status"] = "failed" if error else "completed"

@@ -6,27 +6,27 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from slimline.pipeline.artifact import HEADLINE, Artifact, Facts, empty_folder
+from slimline.pipeline.artifact import Artifact, Facts, empty_folder
 from slimline.pipeline.code import Choices
 from slimline.pipeline.config import RunConfig, check_names, typed_configs
-from slimline.pipeline.errors import Stopped, UserError
+from slimline.pipeline.config_files import shown
+from slimline.pipeline.errors import GateFailed, Stopped, UserError
 from slimline.pipeline.keys import key_parts, make_key, settled_choices
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.plan import make_plan, order_stages
 from slimline.pipeline.run import Run
+from slimline.pipeline.run_lines import files_made, headlines, stage_line
 from slimline.pipeline.stage import RunRecord, Stage
 from slimline.pipeline.store import Store
 
 log = logging.getLogger(__name__)
-
-MOST_CHARACTERS = 24
 
 
 def execute(
@@ -44,6 +44,7 @@ def execute(
 
     Raises:
         UserError: the config cannot be run; nothing has run in this case.
+        GateFailed: a stage's result is below what the config asks for; the run is kept, without what depends on it.
     """
     started = time.perf_counter()
     run_config, configs = typed_configs(config, stages)
@@ -59,14 +60,16 @@ def execute(
     absent = {name for name in configs if stages[name].follows} - {stage.name for stage in ordered}
     resolved = _resolved_yaml(run_config, configs, absent)
     run = Run(store.root.parent / run_config.name, resolved, overrides, **about)
-    log.info("-> %s", _shown(run.path))
+    log.info("-> %s", shown(run.path))
     try:
-        _run_stages(ordered, configs, store, run, run_config)
+        short = _run_stages(ordered, configs, store, run, run_config)
     except BaseException as error:
         run.finish(error=str(error) if isinstance(error, UserError | Stopped) else traceback.format_exc())
         raise
-    run.finish()
-    _summarise(run, time.perf_counter() - started)
+    run.finish(error=str(short) if short else None)
+    _summarize(run, targets or run_config.targets, time.perf_counter() - started)
+    if short:
+        raise short
     return run
 
 
@@ -104,10 +107,20 @@ def _resolved_yaml(run_config: RunConfig, configs: Mapping[str, Any], absent: It
 
 def _run_stages(
     ordered: list[Stage], configs: Mapping[str, Any], store: Store, run: Run, run_config: RunConfig
-) -> None:
+) -> GateFailed | None:
+    """Run the stages in order; after a gate that is closed, only those that do not build on the gated stage.
+
+    A stage that is never cached, such as the report, still runs: it gets what there is.
+    """
     made: dict[str, Artifact] = {}
+    short: GateFailed | None = None
+    gated: set[str] = set()
+    absent: set[str] = set()
     for stage in ordered:
         config = configs[stage.name]
+        if (absent | gated) & set(stage.needs(config)) if stage.cache else absent & stage.required:
+            absent.add(stage.name)
+            continue
         inputs = {name: made.get(name) if name in stage.needs(config) else None for name in stage.inputs}
         force = stage.name in run_config.force
         started = time.perf_counter()
@@ -122,14 +135,28 @@ def _run_stages(
             facts = {**stage(config, run.path, **inputs, **given), **notes}
             seconds = time.perf_counter() - started
             run.record(stage.name, cached=False, seconds=seconds, facts=facts)
-            log.info(_line(stage.name, "ran", "", seconds, facts))
+            log.info(stage_line(stage.name, "ran", "", seconds, facts, stage.shown))
             continue
         artifact, cached = _obtain(stage, config, present, choices, {**inputs, **given}, store, force)
         facts = {**artifact.facts, **notes}
         made[stage.name] = replace(artifact, choices=choices)
         seconds = time.perf_counter() - started
         run.record(stage.name, cached=cached, seconds=seconds, facts=facts, artifact=artifact)
-        log.info(_line(stage.name, "cached" if cached else "ran", artifact.key, seconds, facts))
+        state = "cached" if cached else "ran"
+        log.info(stage_line(stage.name, state, artifact.key, seconds, facts, stage.shown))
+        if stage.gate and (closed := _closed(stage, config, artifact)):
+            short = closed
+            gated.add(stage.name)
+    return short
+
+
+def _closed(stage: Stage, config: Any, artifact: Artifact) -> GateFailed | None:
+    assert stage.gate
+    try:
+        stage.gate(config, artifact)
+    except GateFailed as error:
+        return error
+    return None
 
 
 def _memo(stage: Stage, choices: Choices, store: Store, force: bool) -> Memo | None:
@@ -166,33 +193,9 @@ def _obtain(
     return store.obtain(stage, key, parts, make, force)
 
 
-def _line(name: str, state: str, key: str, seconds: float, facts: Facts) -> str:
-    shown = [
-        f"{fact} {_number(value)}"
-        for fact, value in facts.items()
-        if isinstance(value, (int, float, str)) and fact != HEADLINE
-    ]
-    return f"{name:<10}{state:<6}  {key[:12]:<12}  {seconds:6.1f} s  {', '.join(shown)}".rstrip()
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return value if len(value) <= MOST_CHARACTERS else f"{value[:12]}…"
-    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
-
-
-def _summarise(run: Run, seconds: float) -> None:
-    for name, entry in run.manifest["stages"].items():
-        headline = entry["facts"].get(HEADLINE)
-        if headline:
-            linked = run.path / "artifacts" / name
-            log.info(headline.replace("{path}", _shown(linked if linked.is_symlink() else run.path)))
-    log.info("done in %.1f s: %s", seconds, _shown(run.path))
-
-
-def _shown(path: Path) -> str:
-    """Return a path as a user would type it: relative if it is below the current directory."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+def _summarize(run: Run, targets: Sequence[str], seconds: float) -> None:
+    for line in headlines(run):
+        log.info(line)
+    log.info("done in %.1f s: %s", seconds, shown(run.path))
+    for line in files_made(run, targets):
+        log.info(line)

@@ -56,6 +56,8 @@ class Stage:
     by_key: tuple[str, ...] = ()
     memo_without: tuple[str, ...] = ()
     undigested: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    gate: Callable[[Any, Artifact], None] | None = None
 
     def __call__(self, config: Any, out: Path, **inputs: Any) -> Facts:
         return self.function(config, out, **inputs)
@@ -77,6 +79,8 @@ def stage(
     by_key: tuple[str, ...] = (),
     memo_without: tuple[str, ...] = (),
     undigested: tuple[str, ...] = (),
+    shown: tuple[str, ...] = (),
+    gate: Callable[[Any, Artifact], None] | None = None,
 ) -> Callable[[Callable[..., Facts]], Stage]:
     """Declare a function `(config, out, *, input: Artifact, other: Artifact | None) -> Facts` as a stage.
 
@@ -101,6 +105,13 @@ def stage(
             their content digest does not cover.
         memo_without: tables, by module, whose choice does not affect the content of the memo.
         undigested: files of the output that are only displayed; they are left out of its content digest.
+        shown: facts for the stage's line on the terminal, most wanted first; if empty, all facts are candidates.
+        gate: `(config, artifact) -> None`, called each time, also for a cached artifact, raises `GateFailed` if the
+            result is below what the config asks for. What it reads of the config should be untracked. The stages that
+            build on the artifact then do not run; those that are never cached, such as a report, do.
+
+    The fact `failures` is a list of texts, each a part of the work that could not be done while the rest was kept: the
+    command prints them at its end, and its exit code is 2.
 
     Raises:
         TypeError: the signature is not that of a stage.
@@ -117,6 +128,8 @@ def stage(
             by_key=by_key,
             memo_without=memo_without,
             undigested=undigested,
+            shown=shown,
+            gate=gate,
         )
 
     return declare
@@ -200,4 +213,6 @@ def external(default: Any, more: Callable[[Any], Iterable[Path]] | None = None) 
 def _marked(default: Any, **metadata: Any) -> Any:
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
