@@ -65,7 +65,7 @@ MISTAKES = {
     "no value": (["+experiment=flowers", "ingest=photos"], "ingest.images is required, but has no value."),
     "empty folder": (["+experiment=flowers", "ingest.images=empty"], "/empty holds no photos."),
     "few photos": (["+experiment=flowers", "ingest.images=photos"], "/photos has too few photos of: rose (1)."),
-    "grammar": (["+experiment=flowers", "ingest.images=IMG(1)"], "ingest.images=IMG(1) cannot be read"),
+    "path with brackets": (["+experiment=flowers", "ingest.images=IMG(1)"], "ingest.images=IMG(1) does not exist"),
     "no experiment": ([], "No experiment is chosen, so there is nothing to run."),
     "part that nothing reads": (
         ["+experiment=flowers", "ingest.origin=drawn", "run.plan=true", "+trian.epochs=3"],
