@@ -52,8 +52,9 @@ def headlines(run: Run) -> Iterator[str]:
 
 def files_made(run: Run, targets: Sequence[str]) -> Iterator[str]:
     """Yield the files for the user by folder: the run's own files, and those of each target's artifact."""
-    own = [path.name for path in run.path.iterdir() if path.is_file() and path.name not in ABOUT_THE_RUN]
-    folders: dict[Path, list[str]] = {run.path: [name for name in own if not name.startswith(".")]}
+    own = [path for path in run.path.iterdir() if path.is_file() and not path.name.startswith(".")]
+    made = [path.name for path in own if path.name not in ABOUT_THE_RUN and path.stat().st_size > len("{}\n")]
+    folders: dict[Path, list[str]] = {run.path: made}
     for target in targets:
         if (artifact := run.path / "artifacts" / target).is_dir():
             entries = (path for path in artifact.iterdir() if path.name not in (RECORD, LOGS))

@@ -99,14 +99,17 @@ def test_what_failed_in_part_is_told_also_when_it_is_cached(gated: Any) -> None:
     assert gated(0.0).failures == []
 
 
-def test_the_last_lines_name_the_files(gated: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_last_lines_name_the_files(
+    gated: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with caplog.at_level("INFO", logger="slimline.pipeline"):
-        run = gated(0.0)
+        gated(0.0)
     lines = [record.getMessage() for record in caplog.records]
     assert lines[-3].startswith("done in ")
     assert lines[-2:] == [
-        f"  {run.path}/: metrics.json, page.html",
-        f"  {run.path}/artifacts/pack/: packed.txt",
+        "  runs/toy/v001/: metrics.json, page.html",
+        "  runs/toy/v001/artifacts/pack/: packed.txt",
     ]
 
 

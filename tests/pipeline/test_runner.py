@@ -94,7 +94,7 @@ def test_each_stage_has_one_line_and_the_summary_its_headline(
         "tell      ran                      0.0 s",
         "tale      runs/toy/v001/tale.txt",
         "done in 0.0 s: runs/toy/v001",
-        "  runs/toy/v001/: metrics.json, tale.txt",
+        "  runs/toy/v001/: tale.txt",
     ]
 
 
