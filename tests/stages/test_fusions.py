@@ -80,9 +80,9 @@ def test_every_convolution_takes_its_offset_and_activation_along(fused):
     assert fused.written[Operation("Conv2D", "", "float32")] == CONVOLUTIONS
     assert fused.written[Operation("DepthwiseConv2dNative", "", "float32")] == DEPTHWISE
     assert found(fused.written, "Fused") == 0
-    assert fused.optimised[Operation("_FusedConv2D", "BiasAdd+Relu6", "float32")] == CONVOLUTIONS
-    assert fused.optimised[Operation("_FusedDepthwiseConv2dNative", "BiasAdd+Relu6", "float32")] == DEPTHWISE
-    assert fused.optimised[Operation("_FusedMatMul", "BiasAdd", "float32")] == 1
+    assert fused.optimized[Operation("_FusedConv2D", "BiasAdd+Relu6", "float32")] == CONVOLUTIONS
+    assert fused.optimized[Operation("_FusedDepthwiseConv2dNative", "BiasAdd+Relu6", "float32")] == DEPTHWISE
+    assert fused.optimized[Operation("_FusedMatMul", "BiasAdd", "float32")] == 1
     assert [found(counts, "BatchNorm") for counts in fused] == [0, 0, 0]
     assert found(fused.run, "FusedConv2D", "BiasAdd+Relu6") == CONVOLUTIONS
     assert found(fused.run, "FusedDepthwiseConv2dNative", "BiasAdd+Relu6") == DEPTHWISE
@@ -93,7 +93,7 @@ def test_a_variable_is_updated_by_one_operation_and_the_loss_is_one(fused):
         assert found(counts, "ResourceApplyMomentum") == VARIABLES
         assert found(counts, "AssignSub") == found(counts, "AssignVariableOp") == 0
         assert found(counts, "SoftmaxCrossEntropyWithLogits") == 1
-    assert fused.written.total() > fused.optimised.total() > found(fused.run, "ResourceApplyMomentum")
+    assert fused.written.total() > fused.optimized.total() > found(fused.run, "ResourceApplyMomentum")
 
 
 def test_without_folding_batch_norms_stay(model):
@@ -101,22 +101,22 @@ def test_without_folding_batch_norms_stay(model):
     assert found(graphs.written, "FusedBatchNormV3") == CONVOLUTIONS + DEPTHWISE
     assert found(graphs.written, "FusedBatchNormGradV3") == CONVOLUTIONS + DEPTHWISE
     assert found(graphs.run, "FusedBatchNorm") > 0
-    assert found(graphs.optimised, "_FusedConv2D", "BiasAdd+Relu6") == 0
+    assert found(graphs.optimized, "_FusedConv2D", "BiasAdd+Relu6") == 0
 
 
 @pytest.mark.skipif(not has_fast_bfloat16(), reason="this processor has no bfloat16")
 def test_rewriting_to_bfloat16_shows_in_types_and_casts(model, fused):
     graphs = graphs_of(model, fuse=True, bfloat16=True)
-    assert graphs.optimised[Operation("_FusedConv2D", "BiasAdd+Relu6", "bfloat16")] == CONVOLUTIONS
-    assert graphs.optimised[Operation("Cast", "", "float32 to bfloat16")] > CONVOLUTIONS
-    assert not [kind for kind in fused.optimised if "bfloat16" in kind.type]
+    assert graphs.optimized[Operation("_FusedConv2D", "BiasAdd+Relu6", "bfloat16")] == CONVOLUTIONS
+    assert graphs.optimized[Operation("Cast", "", "float32 to bfloat16")] > CONVOLUTIONS
+    assert not [kind for kind in fused.optimized if "bfloat16" in kind.type]
 
 
 def test_the_graph_that_is_found_is_that_of_the_call():
     tf.function(lambda value: [value + number for number in range(40)], autograph=False)(tf.constant(1.0))
     function = tf.function(lambda value: tf.nn.relu(value @ value + [1.0, 2.0]), autograph=False)
-    written, optimised, _ = trace_graphs(lambda: function(tf.ones([2, 2])))
-    assert (found(written, "MatMul"), found(written, "Relu"), found(optimised, "_FusedMatMul")) == (1, 1, 1)
+    written, optimized, _ = trace_graphs(lambda: function(tf.ones([2, 2])))
+    assert (found(written, "MatMul"), found(written, "Relu"), found(optimized, "_FusedMatMul")) == (1, 1, 1)
     assert written.total() < 10
 
 
@@ -133,7 +133,7 @@ def test_what_fails_while_it_is_traced_leaves_tracing_off():
 def test_operation_rows_hold_every_number_once(fused):
     rows = operation_rows(fused)
     assert len({(row["operation"], row["fused"], row["type"]) for row in rows}) == len(rows)
-    for name, counts in zip(("written", "optimised", "run"), fused, strict=True):
+    for name, counts in zip(("written", "optimized", "run"), fused, strict=True):
         assert sum(row[name] for row in rows) == counts.total()
     assert [row["run"] for row in rows] == sorted((row["run"] for row in rows), reverse=True)
 
@@ -204,8 +204,8 @@ def test_the_ways_of_a_step_set_their_option_and_set_it_back(model):
 def test_without_remapping_nothing_is_fused(model):
     function = tf.function(lambda value: tf.nn.relu(value @ value + [1.0, 2.0]), autograph=False)
     with graph_option("remapping", False, usual=True):
-        _, optimised, _ = trace_graphs(lambda: function(tf.ones([2, 2])))
-    assert (found(optimised, "_Fused"), found(optimised, "MatMul")) == (0, 1)
+        _, optimized, _ = trace_graphs(lambda: function(tf.ones([2, 2])))
+    assert (found(optimized, "_Fused"), found(optimized, "MatMul")) == (0, 1)
 
 
 def test_what_xla_cannot_compile_is_named():
