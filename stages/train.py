@@ -28,7 +28,8 @@ def train(
     """Write `best.ckpt`, `last.ckpt`, `history.parquet`, `validation.parquet`, and the TensorBoard logs in `logs`.
 
     Both checkpoints hold the assembled model. The best epoch is the epoch of the last phase with the lowest validation
-    loss. `validation.parquet` holds one row per validation photo: its label, and the logits from the best weights.
+    loss, or its last epoch with `train.keep=last`. `validation.parquet` holds one row per validation photo: its label,
+    and the logits from the best weights.
 
     Raises:
         UserError: a scope or a class was not found, the loss is NaN or infinite or diverges, or the disk is full.

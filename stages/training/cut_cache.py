@@ -77,7 +77,7 @@ def cached_views(
         for outputs, others in run_prepared(run, records, prepare, config.batch_size) if missing else ():
             places = zip(others["place"].numpy(), others["epoch"].numpy(), strict=True)
             if np.abs(outputs).max() > np.finfo(KEPT_AS).max:
-                log.warning("train     outputs at the cut are too large for %s: not cached", KEPT_AS)
+                log.warning("train     outputs at the cut are not cached: values are too large for %s", KEPT_AS)
                 return None
             add([keys[place][view] for place, view in places], outputs)
             advance(len(outputs))
@@ -91,7 +91,8 @@ def _is_within_budget(photos: int, views: int, shape: tuple[int, ...], budget_mb
     megabytes = photos * views * prod(shape) * BYTES / 1e6
     if megabytes > budget_mb:
         log.info(
-            "train     outputs at the cut (%s photos x %d views) need %s MB, over train.cache.budget_mb=%s: not cached",
+            "train     outputs at the cut are not cached: %s photos x %d views need %s MB,"
+            " more than train.cache.budget_mb=%s",
             f"{photos:,}",
             views,
             f"{megabytes:,.0f}",

@@ -33,7 +33,7 @@ from slimline.stages.training.state import TrainState, clear_when_full
 log = logging.getLogger(__name__)
 
 DIVERGED, HOPELESS = 20.0, 100.0
-"""A loss has diverged above 100 times the chance loss, or above 20 times the larger of best and chance loss."""
+"""Divergence: a loss above 20 times the larger of the best and the chance loss, or above 100 times the chance loss."""
 
 
 def run_training(

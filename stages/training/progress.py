@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from slimline.pipeline.progress import Advance, progress
 from slimline.stages.backend.captions import COMPUTING_BELOW_CUT, VIEWS
 
-if TYPE_CHECKING:  # rich takes 0.1 s to import, and only a terminal wants it
+if TYPE_CHECKING:  # rich takes 0.1 s to import, and only a terminal needs it
     from rich.progress import Progress
 
 log = logging.getLogger(__name__)

@@ -54,7 +54,7 @@ class ScheduleConfig:
             require_range("train.optimizer.step_epochs", epoch, 1e-6, 1e9)
         if self.step_epochs != sorted(set(self.step_epochs)):
             raise UserError(
-                f"train.optimizer.step_epochs={self.step_epochs} is not in ascending order without duplicates.",
+                f"train.optimizer.step_epochs={self.step_epochs} is not in strictly ascending order.",
                 "List the epochs at which the rate decreases in ascending order, each once.",
             )
         if self.schedule is Schedule.step and not self.step_epochs:

@@ -198,7 +198,7 @@ def test_outputs_over_the_budget_are_not_cached_and_this_is_logged(toys, caplog)
     wanted = config(phase("Toy/Conv_2", epochs=1, augment=True), augmentation=CropConfig())
     with caplog.at_level(logging.INFO, "slimline.stages.training.cut_cache"):
         toys.train(replace(wanted, cache=replace(CACHE, budget_mb=0)), toys.out())
-    assert any("over train.cache.budget_mb=0: not cached" in record.getMessage() for record in caplog.records)
+    assert any("more than train.cache.budget_mb=0" in record.getMessage() for record in caplog.records)
 
 
 def test_an_augmented_head_sees_another_view_in_each_epoch(toys, monkeypatch):

@@ -136,8 +136,8 @@ def test_outputs_over_the_budget_are_not_cached_and_this_is_logged(quick, work, 
         found, computed = work(config=replace(CACHE, budget_mb=0))
     assert (found, computed) == (None, 0)
     [line] = [record.getMessage() for record in caplog.records]
-    assert f"({len(work.photos)} photos x 3 views)" in line
-    assert "over train.cache.budget_mb=0: not cached" in line
+    assert f"outputs at the cut are not cached: {len(work.photos)} photos x 3 views need " in line
+    assert line.endswith("more than train.cache.budget_mb=0")
 
 
 def test_the_budget_counts_float16_of_all_views(quick, work):

@@ -125,8 +125,8 @@ def test_rates_count_updates():
         ({"plateau_factor": 0.0}, "plateau_factor=0 is out of range"),
         ({"plateau_patience_epochs": 0}, "plateau_patience_epochs=0 is out of range"),
         ({"step_epochs": [0.0]}, "step_epochs=0 is out of range"),
-        ({"step_epochs": [3.0, 2.0]}, r"step_epochs=\[3.0, 2.0\] is not in ascending order"),
-        ({"step_epochs": [2.0, 2.0]}, "is not in ascending order without duplicates"),
+        ({"step_epochs": [3.0, 2.0]}, r"step_epochs=\[3.0, 2.0\] is not in strictly ascending order"),
+        ({"step_epochs": [2.0, 2.0]}, "is not in strictly ascending order"),
         ({"schedule": Schedule.step}, r"schedule=step needs train.optimizer.step_epochs.*\n.*\[30,60\]"),
     ],
 )
