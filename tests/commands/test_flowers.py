@@ -137,7 +137,7 @@ def test_classify_by_the_runs_model(garden, tmp_path):
         "classify.top=2",
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("1 of 3 photos couldn't be classified; ")
+    assert done.stderr.startswith("1 of 3 photos could not be classified; ")
     assert re.search(r"bad\.jpg\nnot classified: ", done.stdout)
     rows = pq.read_table(folder / "runs/classify/v001/predictions.parquet").to_pylist()
     assert list(rows[0]) == ["path", "rank", "name", "score", "rejected"]
