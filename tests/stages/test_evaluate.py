@@ -152,7 +152,7 @@ def test_a_given_model_is_evaluated_on_its_own_runs_photos_or_on_others(toys, tr
     strange = toys.out()
     shutil.copytree(toys.ingest.path, strange, dirs_exist_ok=True)
     (strange / "labels.txt").write_text("ant\nbee\ndog\n", encoding="utf-8")
-    with pytest.raises(UserError, match="classes that the model does not know: dog. It knows: ant, bee, cat"):
+    with pytest.raises(UserError, match=r"classes that the model does not know: dog\. It knows: ant, bee, cat"):
         evaluate(settled, toys.out(), ingest=replace(toys.ingest, path=strange), train=None)
 
 
