@@ -57,7 +57,7 @@ def test_the_terminal_shows_a_plan_a_line_a_stage_and_a_summary(garden):
     assert lines[-4] == "model     runs/flowers/v001/artifacts/export/saved_model"
     assert re.match(r"labels    [\d,]+ of [\d,]+ look wrong", lines[-3])
     assert lines[-2] == "report    runs/flowers/v001/report.html"
-    assert lines.count("data set  runs/flowers/v001/dataset.html") == 1
+    assert lines.count("dataset   runs/flowers/v001/dataset.html") == 1
     assert done.stderr == ""
 
 

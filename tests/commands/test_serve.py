@@ -109,7 +109,7 @@ def test_a_photo_that_is_dropped_on_the_page_is_named(server, tmp_path):
         assert answer.locator(".bar").count() == 5
         answer.locator("button").click()
         answer.locator("button").wait_for(state="detached", timeout=60_000)
-        assert "bright is what" in answer.locator("img").get_attribute("alt")
+        assert "occlusion map of <b>tulip.jpg: bright where" in answer.locator("img").get_attribute("alt")
         assert accessibility_faults(page) == []
         page.screenshot(path=str(tmp_path / "served.png"), full_page=True)
         assert [one for one in page.said if "400 (Bad Request)" not in one] == []  # the bad photo's
