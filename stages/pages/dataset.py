@@ -55,7 +55,9 @@ def write_page(out: Path, ingest: Artifact, review: Artifact | None) -> Facts:
         left_out={name: _left_out(index, name) for name in ("quarantined", "duplicate", "skipped")},
         quarantined=[_shown(one, index) for one in pictures if one.role is Role.quarantined],
         twins=_twins(ingest.path, index, pictures),
-        passed_over={f"{name} files, not in index.parquet": count for name, count in ingest.facts["passed_over"].items()},
+        passed_over={
+            f"{name} files, not in index.parquet": count for name, count in ingest.facts["passed_over"].items()
+        },
         notes=[[note, f"{count:,}"] for note, count in _counts(index["note"]).most_common(MOST_ROWS)],
     )
     write_text(out / PAGE, text)
