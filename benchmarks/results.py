@@ -43,8 +43,9 @@ def formats(folder: Path) -> None:
         for name, row in found.items():
             one = times[name]
             print(
-                f"{name}: {row['size_mb']:.1f} MB, top-1 {row['top1']:.2%}, {row['changed']} of {row['checked']} changed"
-                f", {1e3 * one['latency_seconds']:.1f} ms (p95 {1e3 * one['latency_p95_seconds']:.1f}),"
+                f"{name}: {row['size_mb']:.1f} MB, top-1 {row['top1']:.2%},"
+                f" changed {row['changed']} of {row['checked']},"
+                f" {1e3 * one['latency_seconds']:.1f} ms (p95 {1e3 * one['latency_p95_seconds']:.1f}),"
                 f" {one['images_per_second']:.0f} a second"
             )
         report = base / LATEST / "report.html"
