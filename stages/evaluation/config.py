@@ -65,7 +65,7 @@ def _shown(value: float | None) -> str:
     return "is not defined" if value is None else f"{value:.4f}"
 
 
-def files_beside(config: EvaluateConfig) -> Iterator[Path]:
+def description_files(config: EvaluateConfig) -> Iterator[Path]:
     """Yield the description next to a model file, if it exists: the result depends on it too."""
     if config.model is not None and (beside := Path(config.model).parent / DESCRIPTION).is_file():
         yield beside
@@ -81,7 +81,7 @@ class EvaluateConfig:
     or columns that ingest kept.
     """
 
-    model: str | None = external(None, more=files_beside)
+    model: str | None = external(None, more=description_files)
     photos: str | None = external(None)
     images: str | None = untracked(None)
     split: Split = Split.test

@@ -87,17 +87,17 @@ def test_the_measurements_of_each_format(trained, exported):
 
 
 def test_every_format_has_the_description(trained, exported):
-    beside = read_description(exported / FILES[Format.litert])
-    assert beside.labels == list(CLASSES)
-    assert beside.preprocessing.input_px == SIDE
-    assert beside.calibration.temperature == trained["evaluate"].facts["temperature"]
-    assert not beside.trained
+    described = read_description(exported / FILES[Format.litert])
+    assert described.labels == list(CLASSES)
+    assert described.preprocessing.input_px == SIDE
+    assert described.calibration.temperature == trained["evaluate"].facts["temperature"]
+    assert not described.trained
     inside = onnx_description(exported / FILES[Format.onnx])
     assert inside
-    assert parse_description(inside, exported) == beside
+    assert parse_description(inside, exported) == described
     loaded = SavedModel(exported / FILES[Format.saved_model])
-    assert loaded.labels == beside.labels
-    assert loaded.reject_threshold == (beside.calibration.threshold or 0.0)
+    assert loaded.labels == described.labels
+    assert loaded.reject_threshold == (described.calibration.threshold or 0.0)
 
 
 def test_the_saved_models_probabilities_are_the_evaluated_ones(trained, exported, toys):
