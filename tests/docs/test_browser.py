@@ -50,11 +50,11 @@ def test_a_photo_is_preprocessed_as_in_the_graph(page, wanted, size):
 def test_an_unknown_preprocessing_is_an_error(page):
     wanted = vars(Preprocessing(input_px=24, crop="vgg", resize="legacy_bilinear", offset=0.0, scale=1.0))
     encoded = base64.b64encode(tf.io.encode_png(np.zeros((9, 9, 3), np.uint8)).numpy()).decode()
-    with pytest.raises(Exception, match="can't crop as vgg"):
+    with pytest.raises(Exception, match="does not support crop=vgg"):
         page.evaluate(PREPARE, [encoded, wanted])
 
 
 @needs_browser
 def test_without_its_runtime_the_page_shows_an_error(page):
-    assert page.locator("#state").inner_text() == "The model can't be loaded: ort is not defined"
+    assert page.locator("#state").inner_text() == "The model cannot be loaded: ort is not defined"
     assert accessibility_faults(page) == []
