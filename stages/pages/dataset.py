@@ -164,7 +164,7 @@ def _label_errors(review: Artifact) -> dict[str, Any]:
     shown = []
     for one in read_pictures(review.path):
         row = _row(rows, one.row)
-        words = f"{row['label']} that looks like {row['named']}"
+        words = f"label {row['label']}, predicted {row['named']}"
         shown.append({**row, "picture": address(one.jpeg), "words": words})
     return {"pictures": shown, "found": len(rows), "photos": review.facts["images"]}
 

@@ -179,7 +179,7 @@ def test_tracked_files_are_in_plain_english() -> None:
     read = [path for path in files if path.suffix in {".py", *SUFFIXES} or is_script(ROOT / path)]
     assert len(read) > 300
     found = [hit for path in read for hit in hits(path, (ROOT / path).read_text(encoding="utf-8"))]
-    assert found == [], "\n" + "\n".join(found)
+    assert not found, "\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize("one", PATTERNS, ids=lambda one: one.found[0])
