@@ -1,4 +1,4 @@
-"""Dataset: write a page that describes the data set of a run."""
+"""Dataset: write a page that describes a run's dataset."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def ingest(config: IngestConfig, out: Path, *, memo: Memo = NO_MEMO) -> Facts:
     """Check every photo, split by content, and write the TFRecord shards and the files that describe them.
 
     These files are `index.parquet`, one row per photo; `twins.parquet`, the pairs of photos that look the same;
-    `labels.txt`; and `pictures.arrow`, small pictures of some photos for the data set's page.
+    `labels.txt`; and `pictures.arrow`, small pictures of some photos for the dataset page.
 
     An interrupted run resumes: photos that were checked and shards that were written are kept. A photo whose bytes an
     earlier run used unchanged is not decoded again, even if its name, the split or the other photos changed.

@@ -31,7 +31,7 @@ def review(config: ReviewConfig, out: Path, *, ingest: Artifact, features: Artif
 
     The rows, most confident first, hold: path, label, `named` (the class that a model trained on the other photos
     predicts), the probabilities of both, split, sha256. `pictures.arrow` holds small pictures of the first 48 photos,
-    for the data set's page.
+    for the dataset page.
     """
     from slimline.stages.data.reviewing import review_labels
 

@@ -118,7 +118,7 @@ class PhotosConfig(IngestConfig):
 
 @dataclass
 class TfdsConfig(IngestConfig):
-    """A data set by its tensorflow-datasets name; `data_dir` is that package's data folder (null: its default)."""
+    """A dataset by its tensorflow-datasets name; `data_dir` is that package's data folder (null: its default)."""
 
     dataset: str = untracked(MISSING)
     data_dir: str | None = untracked(None)

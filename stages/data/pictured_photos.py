@@ -1,4 +1,4 @@
-"""Photos shown on the data set's page: examples of each class, quarantined photos, and pairs that look the same."""
+"""Photos shown on the dataset page: examples of each class, quarantined photos, and pairs that look the same."""
 
 from __future__ import annotations
 

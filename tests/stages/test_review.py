@@ -1,4 +1,4 @@
-"""Review: a row and a picture for each label that the features contradict, shown on the data set's page."""
+"""Review: a row and a picture for each label that the features contradict, shown on the dataset page."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def text_of(value: Any) -> str:
 def label_of(value: Any, names: Mapping[Any, str]) -> str:
     """Return the class that a cell states: the name of its number, if there are `names`, else its text.
 
-    Empty for a missing class: a number without a name, or -1, which data sets use for photos without a label.
+    Empty for a missing class: a number without a name, or -1, which datasets use for photos without a label.
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # a column of integers with missing values is read as floats

@@ -1,4 +1,4 @@
-"""Parquet files that hold the photos' bytes, as data sets on the Hugging Face hub do."""
+"""Parquet files that hold the photos' bytes, as datasets on the Hugging Face hub do."""
 
 from __future__ import annotations
 

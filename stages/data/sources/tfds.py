@@ -1,4 +1,4 @@
-"""Data sets of the package tensorflow-datasets."""
+"""Datasets of the package tensorflow-datasets."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from slimline.stages.data.sources.photo import Listing, Photo
 
 
 def is_prepared(root: Path) -> bool:
-    """Return whether a folder is one version of a prepared data set."""
+    """Return whether a folder is one version of a prepared dataset."""
     return (root / "dataset_info.json").is_file() and (root / "features.json").is_file()
 
 
 def prepare(name: str, data_dir: str | None, plan: bool) -> Path:
-    """Return the folder of a data set by its tensorflow-datasets name; download and prepare it if necessary.
+    """Return the folder of a dataset by its tensorflow-datasets name; download and prepare it if necessary.
 
     Raises:
         Undecided: it would have to be prepared, and `plan` is true.
-        UserError: there is no such data set, or a package is missing.
+        UserError: the dataset does not exist, or a package is missing.
         Unavailable: the download is not available now.
     """
     tfds = _imported()
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except Exception as error:  # unknown name, configuration or version, or a failed import of the data set's own code
+    except Exception as error:  # unknown name, configuration or version, or a failed import of the dataset's own code
         raise UserError(
             f"ingest.dataset={name}: {type(error).__name__}: {_first_line(error)}",
             "Choose a name from tfds.list_builders().",
@@ -35,14 +35,14 @@ def prepare(name: str, data_dir: str | None, plan: bool) -> Path:
     folder = Path(str(builder.data_path))
     if not is_prepared(folder):
         if plan:
-            raise Undecided(f"the data set {name} would be downloaded and prepared")
+            raise Undecided(f"the dataset {name} would be downloaded and prepared")
         try:
             builder.download_and_prepare()
-        except ImportError as error:  # many data sets need a package of their own
+        except ImportError as error:  # many datasets need a package of their own
             raise UserError(
                 f"ingest.dataset={name} can't be prepared: {error}.", f"pip install {error.name or 'what it needs'}"
             ) from error
-        except Exception as error:  # errors of each data set's own code, and of its host
+        except Exception as error:  # errors of each dataset's own code, and of its host
             raise Unavailable(
                 f"ingest.dataset={name} can't be prepared: {type(error).__name__}: {_first_line(error)}",
                 f"Run again later, or prepare it by hand in {folder}.",
@@ -51,9 +51,9 @@ def prepare(name: str, data_dir: str | None, plan: bool) -> Path:
 
 
 def list_prepared(asked: Listing) -> Iterator[Photo]:
-    """List a prepared data set's photos in all of its splits, still encoded.
+    """List a prepared dataset's photos in all of its splits, still encoded.
 
-    The image and the label are the features that `ingest.columns` names, else the data set's supervised keys, else the
+    The image and the label are the features that `ingest.columns` names, else the dataset's supervised keys, else the
     first of their kind. Splits are used if one of them is the training split.
 
     Raises:
@@ -98,7 +98,7 @@ def _features(asked: Listing, info: Any, tfds: Any) -> tuple[str, str]:
     if not image or not label:
         raise UserError(
             f"{asked.root} has no image with a class label; it has: {', '.join(info.features)}.",
-            "Choose another data set.",
+            "Choose another dataset.",
         )
     return image, label
 

@@ -1,4 +1,4 @@
-"""Photos for the data set's page: a limited number of each kind, and damaged ones if they can be decoded."""
+"""Photos for the dataset page: a limited number of each kind, and damaged ones if they can be decoded."""
 
 from __future__ import annotations
 

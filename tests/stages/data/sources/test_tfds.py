@@ -1,4 +1,4 @@
-"""Data sets of tensorflow-datasets: tiny ones, prepared here, without the network."""
+"""Datasets of tensorflow-datasets: tiny ones, prepared here, without the network."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ tfds = pytest.importorskip("tensorflow_datasets")
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep tensorflow-datasets from looking for prepared data sets in Google's storage.
+    """Keep tensorflow-datasets from looking for prepared datasets in Google's storage.
 
     Version 4.9.10 needs a package that it doesn't declare: https://github.com/tensorflow/datasets/issues/11212
     """
@@ -123,7 +123,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_data_set_is_prepared_once_and_ingested(data_dir: Path, tmp_path: Path) -> None:
     config = TfdsConfig(dataset="tiny_insects", data_dir=str(data_dir), seed=0)
-    with pytest.raises(Undecided, match="the data set tiny_insects would be downloaded and prepared"):
+    with pytest.raises(Undecided, match="the dataset tiny_insects would be downloaded and prepared"):
         settle_source(config, True)
     settled = settle_source(config, False)
     assert settled.source == SourceKind.tfds
