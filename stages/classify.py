@@ -10,12 +10,17 @@ from slimline.stages.serving.classify_config import ClassifyConfig
 from slimline.stages.serving.classify_settle import settle_images
 
 
-@stage(cache=False, resolve=settle_images, optional={"base": lambda config: config.model is None})
+@stage(
+    cache=False,
+    resolve=settle_images,
+    optional={"base": lambda config: config.model is None},
+    shown=("images", "left_out", "unknown", "threshold"),
+)
 def classify(config: ClassifyConfig, out: Path, *, base: Artifact | None) -> Facts:
     """Print photos' `top` names and scores; write `predictions.*`, and `failures.jsonl`: what can't be used, and why.
 
     Raises:
-        UserError: at the end, when all others are classified: photos couldn't be used.
+        UserError: no photo could be used.
     """
     from slimline.stages.serving.classify import classify_photos
 
