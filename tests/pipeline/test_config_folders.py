@@ -292,7 +292,7 @@ def test_a_mistake_in_an_own_file_is_two_lines_that_name_the_file(
 
 
 def test_a_byte_order_mark_does_not_count(run: Run, installed_program: tuple[str, ...], configs: Configs) -> None:
-    configs({"experiment/mine": b"\xef\xbb\xbf# @package _global_\ntrain:\n  rate: 0.25\n"})
+    configs({"experiment/mine": b"\xef\xbb\xbf# @package _global_\ndefaults:\n  - toy\ntrain:\n  rate: 0.25\n"})
     code, _, errors, _ = run("+experiment=mine", program=installed_program)
     assert (code, errors) == (0, [])
 
