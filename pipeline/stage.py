@@ -174,7 +174,7 @@ def _is_optional_artifact(hint: Any) -> bool:
 
 def untracked(default: Any, *, former: tuple[str, ...] = ()) -> Any:
     """Declare a config field that stays out of the key: it affects how the work is done, never the result."""
-    return _marked(default, untracked=True, former=former)
+    return _marked(default, untracked=True, **({"former": former} if former else {}))
 
 
 def renamed(default: Any, *former: str) -> Any:
