@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
@@ -183,6 +186,11 @@ def _unknown_key(key: str, keys: ConfigKeys) -> UserError:
     return UserError(f"{key} is not a setting of this config.{nearest(key, siblings)}", f"{parent} has: {names}.")
 
 
+def _quoted(text: str) -> str:
+    """Quote a text for Hydra's grammar, with double quotes, as the shell needs single ones around them."""
+    return QuotedString(text, Quote.double).with_quotes()
+
+
 def _ungrammatical(argument: str) -> UserError:
     if "=" not in argument:
         return UserError(
@@ -190,9 +198,11 @@ def _ungrammatical(argument: str) -> UserError:
             f"Write a setting as key=value. To run an experiment, write +experiment={argument}.",
         )
     key, _, value = argument.partition("=")
-    items = [item.strip().strip("'\"") for item in value.strip("[]").split(",")]
-    quoted = ",".join(f'"{item}"' for item in items)
-    return UserError(
-        f"{argument} cannot be read: the value contains a special character of Hydra's grammar.",
-        f"Quote it for the shell and for Hydra: '{key}={f'[{quoted}]' if value.startswith('[') else quoted}'",
-    )
+    items = [_quoted(item.strip().strip("'\"")) for item in value.strip("[]").split(",")]
+    written = f"{key}=[{','.join(items)}]" if value.startswith("[") else f"{key}={_quoted(value)}"
+    problem = f"{argument} cannot be read: the value contains a special character of Hydra's grammar."
+    try:
+        OverridesParser.create().parse_override(written)
+    except HydraException:  # it is the key that cannot be read
+        return UserError(problem, "Write a setting as key=value; --help lists the choices.")
+    return UserError(problem, f"Quote it for the shell and for Hydra: {shlex.quote(written)}")
