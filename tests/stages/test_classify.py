@@ -106,7 +106,7 @@ def test_photos_inside_a_parquet_file_are_named_as_their_files_are(exported, pho
 
 def test_a_table_without_images_is_refused(exported, tmp_path):
     pq.write_table(pa.table({"number": [1]}), tmp_path / "given.parquet")
-    with pytest.raises(UserError, match="has no column of images' bytes; it has: number"):
+    with pytest.raises(UserError, match="has no column of images; it has: number"):
         run(ClassifyConfig([str(tmp_path / "given.parquet")], str(exported)), tmp_path / "out")
 
 

@@ -1,4 +1,4 @@
-"""The data set's page in a run: there after ingest, whatever comes next."""
+"""The dataset page in a run: it exists after ingest, even if a later stage fails."""
 
 from __future__ import annotations
 
