@@ -34,7 +34,7 @@ def photos_of(folder: Path) -> str:
 
 
 def formats(folder: Path) -> None:
-    """Print the size, accuracy, changed predictions and speed of each format."""
+    """Print size, accuracy, changed predictions and speed of each format."""
     with scratch() as base:
         run(base, photos_of(folder), "export=all", "export.max_changed_int8=1")
         artifact = base / LATEST / "artifacts/export"
@@ -43,7 +43,8 @@ def formats(folder: Path) -> None:
         for name, row in found.items():
             one = times[name]
             print(
-                f"{name}: {row['size_mb']:.1f} MB, top-1 {row['top1']:.2%}, {row['flips']} of {row['checked']} changed,"
+                f"{name}: {row['size_mb']:.1f} MB, top-1 {row['top1']:.2%},"
+                f" changed {row['changed']} of {row['checked']},"
                 f" {1e3 * one['latency_seconds']:.1f} ms (p95 {1e3 * one['latency_p95_seconds']:.1f}),"
                 f" {one['images_per_second']:.0f} per second"
             )
