@@ -25,7 +25,7 @@ def photo(number: int, **more) -> dict:
 
 
 ODD = [
-    {"label": "ant", "encoded": b"no photo", "reason": "it is text, which is no photo", "width": 0, "height": 0},
+    {"label": "ant", "encoded": b"no photo", "reason": "it is text, not an image", "width": 0, "height": 0},
     {"label": "notes", "skipped": True, "reason": "not named as a photo: .txt", "sha256": None, "format": None},
     {"label": "ant", "reason": "can't be read: gone", "sha256": None, "path": b"ant/\xff\n.jpg"},
     photo(3, note="named .png, is jpeg", group="p1"),
@@ -77,7 +77,7 @@ def test_each_other_row_says_why_and_leads_nowhere(out):
             assert [row[name] for name in ("split", "provisional", "shard", "offset", "length")] == [None] * 5
             assert row["reason"]
     text, notes, gone, _, conflict = rows[64:]
-    assert (text["outcome"], text["reason"]) == ("quarantined", "it is text, which is no photo")
+    assert (text["outcome"], text["reason"]) == ("quarantined", "it is text, not an image")
     assert (notes["outcome"], notes["sha256"], notes["format"]) == ("skipped", None, None)
     assert gone["path"] == "ant/\\xff\n.jpg"
     assert conflict["reason"] == "the same bytes as ant/5.jpg, which is labelled ant: one of the labels is wrong"
