@@ -166,5 +166,5 @@ def test_what_is_not_allowed_is_refused(wrong):
 
 
 def test_a_model_that_is_not_there_is_refused():
-    with pytest.raises(UserError, match=r"serve\.model=nowhere holds no exported model"):
+    with pytest.raises(UserError, match=r"serve\.model=nowhere contains no exported model"):
         settle_model(ServeConfig(model="nowhere"), False)
