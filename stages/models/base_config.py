@@ -25,7 +25,8 @@ class BaseConfig:
     `size` is the input's height and width in pixels (null: the network's own). Variables in `exclude_scopes`
     are initialized at random, although the weights have them. With `ignore_missing`, variables that the weights
     lack are initialized at random too. `min_restored` is the share of the parameters that must come from the
-    weights. `mirror` replaces the hosts of published weights. The weights are located before the key is made.
+    weights. `download_host` replaces the hosts of published weights. The weights are located before the key is
+    made.
     """
 
     network: str = MISSING
@@ -35,7 +36,7 @@ class BaseConfig:
     exclude_scopes: list[str] = field(default_factory=list)
     ignore_missing: bool = False
     min_restored: float = 0.5
-    mirror: str | None = untracked(None)
+    download_host: str | None = untracked(None, former=("mirror",))
     seed: int = II("run.seed")
     weights_kind: str | None = None
     weights_sha256: str | None = None

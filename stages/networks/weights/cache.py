@@ -30,11 +30,11 @@ def _installed_file(source: Published) -> Path | None:
         return None
 
 
-def locate(published: Sequence[Published], *, mirror: str | None = None, plan: bool = False) -> tuple[Published, Path]:
+def locate(published: Sequence[Published], *, host: str | None = None, plan: bool = False) -> tuple[Published, Path]:
     """Find the first file that is on this machine, or else download the first that is available.
 
     A file may be put into the cache by hand. Its checksum is verified once; if no checksum is known, the file must
-    open. With a mirror, else SLIMLINE_MIRROR, files are downloaded from `<mirror>/<file>`, not from their publishers.
+    open. With `host`, else SLIMLINE_MIRROR, files are downloaded from `<host>/<file>`, not from their publishers.
 
     Raises:
         Undecided: a download would be necessary, and `plan` is true.
@@ -51,7 +51,7 @@ def locate(published: Sequence[Published], *, mirror: str | None = None, plan: b
     if plan:
         size = f" ({wanted[0].size_bytes / 1e6:.0f} MB)" if wanted[0].size_bytes else ""
         raise Undecided(f"the weights {wanted[0].file}{size} would be downloaded")
-    urls = {source.file: _url(source, mirror or os.environ.get("SLIMLINE_MIRROR")) for source in wanted}
+    urls = {source.file: _url(source, host or os.environ.get("SLIMLINE_MIRROR")) for source in wanted}
     _make_folder(cache_directory())
     return _download_first(wanted, urls, faults)
 
@@ -117,8 +117,8 @@ def _download_first(wanted: list[Published], urls: dict[str, str], faults: list[
     raise _unavailable(wanted, urls, faults)
 
 
-def _url(source: Published, mirror: str | None) -> str:
-    return f"{mirror.rstrip('/')}/{source.file}" if mirror else source.url or ""
+def _url(source: Published, host: str | None) -> str:
+    return f"{host.rstrip('/')}/{source.file}" if host else source.url or ""
 
 
 def _make_folder(folder: Path) -> None:
@@ -156,7 +156,7 @@ def _unavailable(wanted: list[Published], urls: dict[str, str], faults: list[str
         checksum = f", {source.digest}" if source.digest else ""
         path = cache_directory() / source.file
         places.append(f"{'or' if places else 'Download by hand'} {source.url} to {path}{checksum}")
-    places.append("Set base.mirror or SLIMLINE_MIRROR to use a mirror, SLIMLINE_CACHE to use another folder.")
+    places.append("Set base.download_host or SLIMLINE_MIRROR to use another host, SLIMLINE_CACHE for another folder.")
     problem = f"The weights {wanted[0].file} are not available: {'; '.join(faults)}."
     return Unavailable(problem, *places, *_offline_advice())
 
