@@ -54,7 +54,7 @@ def refuse_full_disk(part: Path, remaining_bytes: int) -> None:
     """Check that the disk has space for the rest of the file.
 
     Raises:
-        UserError: it hasn't.
+        UserError: there isn't enough space.
     """
     free_bytes = shutil.disk_usage(part.parent).free
     if free_bytes < remaining_bytes:

@@ -31,7 +31,7 @@ LITE = Preprocessing(input_px=SIDE, offset=127.0, scale=128.0)
 VGG = Preprocessing(input_px=SIDE, crop="vgg", resize="legacy_bilinear", offset=(123.68, 116.78, 103.94), scale=1.0)
 WAYS = {"lite": LITE, "vgg": VGG}
 STILL = {"min_area": 1.0, "aspect_min": 1.0, "aspect_max": 1.0, "flip": False}  # keeps all of a square photo
-COLOURLESS = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+COLORLESS = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
 OPTIONS = {
     "none": AugmentationConfig(),
     "crop": CropConfig(hue=0.1),
@@ -158,7 +158,7 @@ def test_a_box_that_does_not_fit_is_the_whole_image():
 
 def test_a_view_is_its_box_resized():
     image = photo(61, 83)
-    config = CropConfig(**COLOURLESS, flip=False)
+    config = CropConfig(**COLORLESS, flip=False)
     for number in range(8):
         seed = tf.constant([number, 9])
         box = draw_box(tf.constant([61, 83]), tf.random.split(seed, 3)[0], (0.3, 1.0), (0.75, 1.333))
@@ -170,7 +170,7 @@ def test_a_view_is_its_box_resized():
         assert np.abs(varied(encode(image), LITE, config, (number, 9)) - bicubic).max() < 1e-6
 
 
-@pytest.mark.parametrize("config", [CropConfig(**COLOURLESS, **{**STILL, "flip": True}), RetrainConfig(True)])
+@pytest.mark.parametrize("config", [CropConfig(**COLORLESS, **{**STILL, "flip": True}), RetrainConfig(True)])
 def test_half_are_mirrored(config):
     image = photo(SIDE, SIDE)
     results = many(encode(image), config, 200)
@@ -181,7 +181,7 @@ def test_half_are_mirrored(config):
 
 def test_brightness_is_added_evenly():
     image = photo(SIDE, SIDE, 60, 190).astype(float)
-    config = CropConfig(**STILL, **{**COLOURLESS, "brightness": 0.125})
+    config = CropConfig(**STILL, **{**COLORLESS, "brightness": 0.125})
     added = many(encode(image.astype(np.uint8)), config, 150) - image
     assert np.ptp(added, axis=(1, 2, 3)).max() < 1e-4
     spread_over(added.mean((1, 2, 3)), -0.125 * 255, 0.125 * 255)
@@ -189,7 +189,7 @@ def test_brightness_is_added_evenly():
 
 def test_contrast_is_a_factor_about_each_channels_mean():
     image = photo(SIDE, SIDE, 70, 180).astype(float)
-    config = CropConfig(**STILL, **{**COLOURLESS, "contrast": 0.3})
+    config = CropConfig(**STILL, **{**COLORLESS, "contrast": 0.3})
     from_mean = image - image.mean((0, 1))
     changed = many(encode(image.astype(np.uint8)), config, 150) - image.mean((0, 1))
     factors = (changed * from_mean).sum((1, 2, 3)) / (from_mean**2).sum()
@@ -199,7 +199,7 @@ def test_contrast_is_a_factor_about_each_channels_mean():
 
 def test_saturation_is_a_factor_about_gray():
     image = photo(SIDE, SIDE, 70, 180).astype(float)
-    config = CropConfig(**STILL, **{**COLOURLESS, "saturation": 0.4})
+    config = CropConfig(**STILL, **{**COLORLESS, "saturation": 0.4})
     gray = (image @ LUMA)[..., None]
     changed = many(encode(image.astype(np.uint8)), config, 150) - gray
     factors = (changed * (image - gray)).sum((1, 2, 3)) / ((image - gray) ** 2).sum()
@@ -209,7 +209,7 @@ def test_saturation_is_a_factor_about_gray():
 
 def test_hue_turns_about_the_gray_axis():
     image = photo(SIDE, SIDE, 100, 150).astype(float)
-    config = CropConfig(**STILL, **COLOURLESS, hue=0.2)
+    config = CropConfig(**STILL, **COLORLESS, hue=0.2)
     to_yiq = np.array([colorsys.rgb_to_yiq(*row) for row in np.eye(3)])
     before = (image @ to_yiq)[..., 1:] @ [1, 1j]
     after = (many(encode(image.astype(np.uint8)), config, 150) @ to_yiq)[..., 1:] @ [1, 1j]
@@ -247,8 +247,8 @@ def test_all_changes_are_one_affine_map_clipped_at_its_end():
     assert (expected == 0).any() or (expected == 255).any()
     ours = varied(encode(image.astype(np.uint8)), RAW, config, (5, 6))
     assert np.abs(ours - expected).max() < 1e-2
-    normalised = varied(encode(image.astype(np.uint8)), VGG, config, (5, 6))
-    assert np.allclose(normalised, ours - np.float32(VGG.offset), atol=1e-4)
+    normalized = varied(encode(image.astype(np.uint8)), VGG, config, (5, 6))
+    assert np.allclose(normalized, ours - np.float32(VGG.offset), atol=1e-4)
 
 
 def inception_formula(image: np.ndarray, seed, fast: bool) -> np.ndarray:

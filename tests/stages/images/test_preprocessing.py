@@ -46,8 +46,8 @@ def cubic(distance: np.ndarray) -> np.ndarray:
 
 
 def resize_rows(image: np.ndarray, rows: int) -> np.ndarray:
-    centres = (np.arange(rows) + 0.5) * len(image) / rows - 0.5
-    weights = cubic(centres[:, None] - np.arange(len(image))[None])
+    centers = (np.arange(rows) + 0.5) * len(image) / rows - 0.5
+    weights = cubic(centers[:, None] - np.arange(len(image))[None])
     weights /= weights.sum(axis=1, keepdims=True)
     return np.tensordot(weights, image, 1)
 

@@ -56,12 +56,12 @@ def randomized(model, names) -> dict[str, np.ndarray]:
     norms = iter([name.rpartition("/")[0] for name in names if name.endswith("/moving_mean")])
     values = {}
     for layer in layers:
-        normalises = isinstance(layer, keras.layers.BatchNormalization)
-        name = next(norms if normalises else kernels)
+        normalizes = isinstance(layer, keras.layers.BatchNormalization)
+        name = next(norms if normalizes else kernels)
         for weight in layer.weights:
             value = random_value(random, layer, weight)
             weight.assign(value)
-            if normalises:
+            if normalizes:
                 values[f"{name}/{weight.name}"] = value
             elif weight.name == "bias":
                 values[f"{name.rpartition('/')[0]}/biases"] = value
