@@ -1,4 +1,4 @@
-"""Classify: photos of every origin named by an exported model, what can't be used told, and in bounded memory."""
+"""Classify: an exported model names photos from every kind of source, reports unusable ones, in limited memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FORMATS = [Format.saved_model, Format.frozen_graph, Format.litert, Format.onnx]
 
 @pytest.fixture(scope="module")
 def exported(toys) -> Path:
-    """A run's folder, as far as classify looks into it."""
+    """A run's folder, with the files that classify reads."""
     made = {"ingest": toys.ingest}
     for name, function, asked in (
         ("train", toys.train, config(phase("head", epochs=8))),
@@ -69,7 +69,7 @@ def rows(out: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("one", FORMATS)
-def test_every_format_names_photos_alike(exported, photos, tmp_path, one):
+def test_every_format_gives_photos_the_same_names(exported, photos, tmp_path, one):
     model = exported / "artifacts/export" / FILES[one]
     facts = run(ClassifyConfig([str(photos)], str(model), write=list(Kind)), tmp_path / "one")
     run(ClassifyConfig([str(photos)], str(exported)), tmp_path / "whole")
@@ -93,7 +93,7 @@ def test_most_photos_are_named_right(exported, photos, tmp_path):
     assert np.mean([Path(row["path"]).parent.name == row["name"] for row in rows(tmp_path / "out")]) > 0.6
 
 
-def test_photos_inside_a_parquet_file_are_named_as_their_files_are(exported, photos, tmp_path):
+def test_photos_inside_a_parquet_file_get_the_same_names_as_files(exported, photos, tmp_path):
     paths, given = sorted(photos.rglob("*.png")), tmp_path / "given"
     given.mkdir()
     images = [{"bytes": path.read_bytes(), "path": path.name} for path in paths] + [{"bytes": None, "path": "x"}]
@@ -124,7 +124,7 @@ def test_a_hub_repository_is_a_folder_whose_tables_hold_the_photos(exported, pho
     assert facts["headline"].startswith("left out 1 other file (.md)\nscores ")
 
 
-def test_what_can_not_be_used_is_told_and_the_others_are_kept(exported, photos, tmp_path, capsys):
+def test_unusable_photos_are_reported_and_the_others_are_kept(exported, photos, tmp_path, capsys):
     good = sorted(photos.rglob("*.png"))[0].read_bytes()
     folder = tmp_path / "mixed"
     folder.mkdir()
@@ -202,6 +202,16 @@ def pack(path: Path, photos: list[Path]) -> None:
                 archive.add(photo, photo.name)
 
 
+def test_a_table_without_images_is_named_with_its_columns(exported, photos, tmp_path):
+    pq.write_table(pa.table({"number": [1]}), tmp_path / "given.parquet")
+    good = sorted(photos.rglob("*.png"))[0]
+    facts = run(ClassifyConfig([str(tmp_path / "given.parquet"), str(good)], str(exported)), tmp_path / "out")
+    assert facts["images"] == 1
+    assert f"  {tmp_path}/given.parquet: has no column of images; it has: number." in facts["failures"][0]
+    with pytest.raises(UserError, match="has no column of images; it has: number"):
+        run(ClassifyConfig([str(tmp_path / "given.parquet")], str(exported)), tmp_path / "alone")
+
+
 def test_where_nothing_can_be_classified_the_command_fails(exported, photos, tmp_path):
     good = sorted(photos.rglob("*.png"))[0].read_bytes()
     (tmp_path / "broken.png").write_bytes(good[:60])
@@ -232,26 +242,23 @@ def test_a_photo_below_the_threshold_is_unknown(exported, photos, tmp_path, caps
     assert {row["threshold"] for row in best} == {kept}
 
 
-@pytest.mark.parametrize("one", [Format.saved_model, Format.litert])
-def test_a_model_without_a_threshold_knows_every_photo(exported, photos, tmp_path, one):
-    model = tmp_path / FILES[one]
+@pytest.mark.parametrize("one", FORMATS)
+def test_every_format_has_the_threshold_of_its_description(exported, one):
     description = json.loads((exported / "artifacts/export/model.json").read_text(encoding="utf-8"))
-    if one is Format.saved_model:
-        shutil.copytree(exported / "artifacts/export" / FILES[one], model)
-        opened = open_model(model, 16)
-        expected = description["threshold"]
-    else:
-        shutil.copy(exported / "artifacts/export" / FILES[one], model)
-        (tmp_path / "model.json").write_text(json.dumps({**description, "threshold": None}))
-        opened = open_model(model, 16)
-        expected = None
-        facts = run(ClassifyConfig([str(photos)], str(model)), tmp_path / "out")
-        assert (facts["unknown"], facts["threshold"]) == (0, None)
-        assert {row["threshold"] for row in rows(tmp_path / "out")} == {None}
-    assert opened.threshold == expected
+    assert open_model(exported / "artifacts/export" / FILES[one], 16).threshold == description["threshold"]
 
 
-def test_so_many_photos_are_printed(exported, photos, tmp_path, capsys):
+def test_without_a_threshold_no_photo_is_unknown(exported, photos, tmp_path):
+    model = tmp_path / FILES[Format.litert]
+    shutil.copy(exported / "artifacts/export" / model.name, model)
+    description = json.loads((exported / "artifacts/export/model.json").read_text(encoding="utf-8"))
+    (tmp_path / "model.json").write_text(json.dumps({**description, "threshold": None}))
+    facts = run(ClassifyConfig([str(photos)], str(model)), tmp_path / "out")
+    assert (facts["unknown"], facts["threshold"]) == (0, None)
+    assert {(row["threshold"], row["rejected"]) for row in rows(tmp_path / "out")} == {(None, False)}
+
+
+def test_the_number_of_printed_photos_is_limited(exported, photos, tmp_path, capsys):
     run(ClassifyConfig([str(photos)], str(exported), shown=2), tmp_path / "out")
     said = capsys.readouterr().out
     assert said.count(".png\n") == 2
@@ -260,7 +267,7 @@ def test_so_many_photos_are_printed(exported, photos, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_photos_stay_in_order_and_few_are_held(batch_size):
+def test_photos_stay_in_order_and_few_are_in_memory(batch_size):
     sizes = []
 
     def score(encoded):
@@ -291,7 +298,7 @@ def test_nothing_usable_needs_no_network():
     assert [scores for _, scores in scored_photos(model, [Looked("x", reason="bad")], 4)] == [None]
 
 
-def test_too_many_pixels_are_refused_by_the_header_alone(tmp_path):
+def test_too_many_pixels_are_refused_by_the_header(tmp_path):
     from PIL import Image
 
     from slimline.stages.data.checking.usable_photos import LIMITS
@@ -304,19 +311,19 @@ def test_too_many_pixels_are_refused_by_the_header_alone(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"model": "nowhere"}, "classify.model=nowhere holds no exported model"),
+        ({"model": "nowhere"}, "classify.model=nowhere contains no exported model"),
         ({"images": ["nowhere/*.jpg"]}, r"nowhere/\*.jpg matches no files"),
         ({"images": ["nowhere/a.jpg"]}, r"nowhere/a.jpg does not exist \(looked for /.*/nowhere/a.jpg\)"),
         ({"threshold": 2.0}, "classify.threshold"),
         ({"batch_size": 0}, "classify.batch_size"),
     ],
 )
-def test_what_is_not_there_is_refused_before_anything_runs(asked, said):
+def test_missing_files_are_refused_before_anything_runs(asked, said):
     with pytest.raises(UserError, match=said):
         settle_images(replace(ClassifyConfig(**asked)), False)
 
 
-def test_files_names_that_are_no_text_are_written_as_escapes(exported, photos, tmp_path):
+def test_file_names_that_are_not_text_are_written_as_escapes(exported, photos, tmp_path):
     good = sorted(photos.rglob("*.png"))[0].read_bytes()
     folder = tmp_path / "odd"
     folder.mkdir()
