@@ -8,6 +8,7 @@ argument can be put into the form that Hydra reads as the user meant it. What Hy
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from hydra.errors import HydraException
 from slimline.pipeline.config_nodes import percent_encoded
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.settings import Setting
+
+WILD = re.compile(r"[*?\[]")
+"""What makes a pattern of a path."""
 
 ARGUMENT = re.compile(r"(?P<plus>\+{0,2})(?P<key>[^=+~][^=]*)=(?P<value>.*)", re.DOTALL)
 READABLE = re.compile(r"[A-Za-z]([\w .()\[\]-]*[\w.()\[\]-])?", re.ASCII)
@@ -33,7 +37,30 @@ def rewrite_arguments(arguments: Sequence[str], settings: Mapping[str, Setting],
     Raises:
         UserError: a setting has no value, or several values where only one is possible.
     """
+    _refuse_repeated_lists(arguments, settings)
     return [_rewrite(argument, settings, sweep) for argument in arguments]
+
+
+def _refuse_repeated_lists(arguments: Sequence[str], settings: Mapping[str, Setting]) -> None:
+    """Refuse several single values for a setting that takes a list, as a shell makes of `x.photos={a,b}.jpg`.
+
+    Hydra would use the last one alone. A value in brackets replaces those before it, as for any other setting.
+
+    Raises:
+        UserError: a setting that takes a list is given several single values.
+    """
+    given: dict[str, list[str]] = {}
+    for argument in arguments:
+        found = ARGUMENT.fullmatch(argument)
+        key = found["key"].strip() if found else ""
+        if found and key in settings and (settings[key].is_flat_list or settings[key].kind is Any):
+            given.setdefault(key, []).append(found["value"].strip())
+    for key, values in given.items():
+        if len(set(values)) > 1 and not any(value.startswith("[") for value in values):
+            raise UserError(
+                f"{key} is given {len(values)} times, and only the last one would be used: {', '.join(values)}.",
+                "Write one list: " + shlex.quote(f"{key}=[{','.join(values)}]"),
+            )
 
 
 def _rewrite(argument: str, settings: Mapping[str, Setting], sweep: bool) -> str:
@@ -55,8 +82,11 @@ def _rewrite(argument: str, settings: Mapping[str, Setting], sweep: bool) -> str
         )
     if setting.kind is int and WHOLE.fullmatch(value) and float(value).is_integer():
         return f"{plus}{key}={int(float(value))}"
-    if setting.is_text or setting.kind is Any:
-        written = _list(key, value, str, sweep) if value[0] == "[" and setting.kind is Any else _text(value, sweep)
+    if setting.kind is Any:
+        is_list = value[0] == "[" or (not sweep and _has_several(value))
+        written = _list(key, value, str, sweep) if is_list else _text(value, sweep)
+    elif setting.is_text:
+        written = _text(value, sweep)
     elif setting.is_flat_list:
         written = _list(key, value, setting.item, sweep)
     else:
@@ -92,11 +122,17 @@ def _list(key: str, value: str, item: Any, sweep: bool) -> str:
         return value  # a sweep by a function, such as choice([a],[b]), says itself what each point takes
     items = [value] if _exists(value) else _split(value)
     if len(items) > 1 and not sweep:
+        one_list = shlex.quote(f"{key}=[{','.join(items)}]")
         raise UserError(
             f"{key}={value} gives several values without brackets.",
-            f"Write '{key}=[{','.join(items)}]' for one list; with -m, each value is a point of a sweep.",
+            f"Write {one_list} for one list; with -m, each value is a point of a sweep.",
         )
     return ",".join(_one_list(one, item) for one in items)
+
+
+def _has_several(value: str) -> bool:
+    """Whether a value is several texts, separated by commas; quotes make it one."""
+    return not _exists(value) and not _is_quoted(value) and len(_split(value)) > 1
 
 
 def _one_list(value: str, item: Any) -> str:
@@ -183,7 +219,11 @@ def _unquoted(name: str) -> str:
 
 
 def _exists(path: str) -> bool:
+    """Whether a path exists, or is a name or a pattern in a folder that exists and has a comma in its path."""
     try:
-        return bool(path) and Path(path).expanduser().exists()
+        if not path or Path(path).expanduser().exists():
+            return bool(path)
+        folder = WILD.split(path)[0].rpartition("/")[0]
+        return "," in folder and Path(folder).expanduser().is_dir()
     except (OSError, RuntimeError, ValueError):
         return False
