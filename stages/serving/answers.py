@@ -12,7 +12,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from slimline.stages.serving.classified import Classified
+from slimline.stages.serving.classified import Classified, printable
 from slimline.stages.serving.classify_config import Kind
 from slimline.stages.serving.left_out import kind_of
 
@@ -74,8 +74,3 @@ class Answers:
 def _schema() -> Any:
     types = (pa.string(), pa.int64(), pa.string(), pa.float64(), pa.bool_(), pa.float64())
     return pa.schema(list(zip(COLUMNS, types, strict=True)))
-
-
-def printable(path: str) -> str:
-    """Return a path as text that can be encoded; bytes that are not valid UTF-8 become escapes."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -17,6 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.checking.checks import Limits, usable_bytes
+from slimline.stages.data.checking.usable_photos import with_settings_of
 from slimline.stages.evaluation.occlusion import covered, overlay, score_drops
 from slimline.stages.images.files import NotUsable
 from slimline.stages.models.opened import OpenedModel
@@ -149,7 +150,8 @@ class Service:
         try:
             return await asyncio.to_thread(usable_bytes, upload.encoded, self._limits)
         except NotUsable as error:
-            raise HTTPException(413 if "pixels" in str(error) else 400, str(error)) from error
+            status = 413 if "too large" in str(error) else 400
+            raise HTTPException(status, with_settings_of("serve", str(error))) from error
 
     async def _scores(self, encoded: bytes) -> Any:
         try:

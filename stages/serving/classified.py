@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from slimline.pipeline.progress import progress
 from slimline.stages.backend.captions import CLASSIFYING, PHOTOS
+from slimline.stages.data.checking.checks import Limits
 from slimline.stages.data.checking.input_files import input_files
-from slimline.stages.data.checking.usable_photos import count_photos, usable_photos
+from slimline.stages.data.checking.usable_photos import LIMITS, count_photos, usable_photos
 from slimline.stages.models.opened import OpenedModel
 from slimline.stages.serving.scored_photos import scored_photos
 
@@ -38,6 +39,7 @@ def classified_photos(
     threshold: float | None,
     top: int,
     batch_size: int,
+    limits: Limits = LIMITS,
 ) -> Iterator[Classified]:
     """Yield the `top` classes of each photo in files and folders, in order, with a progress bar.
 
@@ -45,7 +47,7 @@ def classified_photos(
     """
     files = list(input_files(paths))
     with progress(CLASSIFYING, count_photos(files), PHOTOS) as advance:
-        for photo, scores in scored_photos(model, usable_photos(files), batch_size):
+        for photo, scores in scored_photos(model, usable_photos(files, limits), batch_size):
             if not photo.skipped:
                 advance()
             if scores is None:
@@ -55,3 +57,8 @@ def classified_photos(
             guesses = [(names[number], float(scores[number])) for number in best]
             unknown = threshold is not None and guesses[0][1] < threshold
             yield Classified(photo.name, guesses, unknown, threshold=threshold)
+
+
+def printable(path: str) -> str:
+    """Return a path as text that can be encoded; bytes that are not valid UTF-8 become escapes."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.errors import UserError
+from slimline.stages.data.checking.checks import Limits
 from slimline.stages.imagenet.class_names import full_names
 from slimline.stages.models.formats import find_model
-from slimline.stages.models.opened import open_base
+from slimline.stages.models.opened import OpenedModel, open_base
 from slimline.stages.models.opened_export import open_model
-from slimline.stages.serving.answers import FAILURES, Answers, printable
-from slimline.stages.serving.classified import Classified, classified_photos
+from slimline.stages.serving.answers import FAILURES, Answers
+from slimline.stages.serving.classified import Classified, classified_photos, printable
 from slimline.stages.serving.classify_config import ClassifyConfig
 from slimline.stages.serving.left_out import LeftOut
 
@@ -30,19 +31,15 @@ def classify_photos(config: ClassifyConfig, out: Path, base: Artifact | None) ->
     Raises:
         UserError: no photo could be used.
     """
-    model = (
-        open_base(base.path, config.batch_size)
-        if base
-        else open_model(find_model(str(config.model), "classify.model"), config.batch_size)
-    )
-    if not model.trained:
-        log.warning("classify: this model has an UNTRAINED base (base.weights=random)")
+    model = _opened(config, base)
     names = full_names(model.labels) if config.full_names and base else model.labels
     threshold = model.threshold if config.threshold is None else config.threshold
+    limits = Limits(config.max_pixels, config.max_frames, config.max_file_mb * 1_000_000)
+    paths = [Path(path) for path in config.images]
     classified, unknown, left_out = 0, 0, LeftOut()
     with Answers(out, config.write) as answers:
         for photo in classified_photos(
-            model, map(Path, config.images), names, threshold=threshold, top=config.top, batch_size=config.batch_size
+            model, paths, names, threshold=threshold, top=config.top, batch_size=config.batch_size, limits=limits
         ):
             answers.add(photo)
             if not photo.skipped and classified + left_out.count < config.shown:
@@ -56,14 +53,26 @@ def classify_photos(config: ClassifyConfig, out: Path, base: Artifact | None) ->
     print(f"\nand {more:,} more" if more > 0 else "")
     if not classified:
         raise UserError(left_out.reasons(0, out / FAILURES), left_out.line(0))
-    written = [f"scores    {{path}}/predictions.{one.value}" for one in config.write[:1]]
-    line = left_out.line(classified)
+    counts = {"images": classified, "left_out": left_out.count, "unknown": unknown, "threshold": threshold}
+    return {**counts, **_summary(config, out, classified, left_out)}
+
+
+def _opened(config: ClassifyConfig, base: Artifact | None) -> OpenedModel:
+    if base:
+        model = open_base(base.path, config.batch_size)
+    else:
+        model = open_model(find_model(str(config.model), "classify.model"), config.batch_size)
+    if not model.trained:
+        log.warning("classify: this model has an UNTRAINED base (base.weights=random)")
+    return model
+
+
+def _summary(config: ClassifyConfig, out: Path, classified: int, left_out: LeftOut) -> Facts:
+    """Return the lines at the end of the run, and what failed while the rest was kept."""
+    lines = [left_out.line(classified), *(f"scores    {{path}}/predictions.{one.value}" for one in config.write[:1])]
+    headline = "\n".join(line for line in lines if line)
     return {
-        "images": classified,
-        "left_out": left_out.count,
-        "unknown": unknown,
-        "threshold": threshold,
-        **({"headline": "\n".join((*([line] if line else []), *written))} if line or written else {}),
+        **({"headline": headline} if headline else {}),
         **({"failures": [left_out.reasons(classified, out / FAILURES)]} if left_out.count else {}),
     }
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path, PurePath
 
 from slimline.pipeline.config_files import shown
-from slimline.stages.serving.classified import Classified
+from slimline.stages.serving.classified import Classified, printable
 
 MOST_NAMED = 5
 MOST_EXTENSIONS = 3
@@ -54,7 +54,7 @@ class LeftOut:
             return
         self._kinds[kind_of(photo)] += 1
         if len(self._first) < MOST_NAMED:
-            self._first.append(f"{photo.path}: {photo.reason}")
+            self._first.append(f"{printable(photo.path)}: {photo.reason}")
 
     def line(self, classified: int) -> str:
         """Return the summary: `left out 4 of 24: 3 HEIC (pip install pillow-heif), 1 damaged`; empty for none."""

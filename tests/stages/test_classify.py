@@ -323,13 +323,24 @@ def test_missing_files_are_refused_before_anything_runs(asked, said):
         settle_images(replace(ClassifyConfig(**asked)), False)
 
 
-def test_file_names_that_are_not_text_are_written_as_escapes(exported, photos, tmp_path):
+def test_file_names_that_are_not_text_are_written_as_escapes(exported, photos, tmp_path, capsys):
     good = sorted(photos.rglob("*.png"))[0].read_bytes()
     folder = tmp_path / "odd"
     folder.mkdir()
     name = bytes(folder) + b"/caf\xe9.png"
-    with open(name, "wb") as file:  # noqa: PTH123  # a path of bytes
-        file.write(good)
-    run(ClassifyConfig([str(folder)], str(exported), write=list(Kind)), tmp_path / "out")
+    for path, content in ((name, good), (bytes(folder) + b"/\xe9.png", good[:60])):
+        with open(path, "wb") as file:  # noqa: PTH123  # a path of bytes
+            file.write(content)
+    facts = run(ClassifyConfig([str(folder)], str(exported), write=list(Kind)), tmp_path / "out")
     assert rows(tmp_path / "out")[0]["path"].endswith("caf\\xe9.png")
+    assert "/\\xe9.png: " in facts["failures"][0]
+    assert "caf\\xe9.png\n" in capsys.readouterr().out
     assert list(COLUMNS) == list(rows(tmp_path / "out")[0])
+
+
+def test_a_limit_is_named_as_a_setting_of_classify(exported, tmp_path):
+    from PIL import Image
+
+    Image.new("L", (300, 300)).save(tmp_path / "large.png")
+    with pytest.raises(UserError, match=r"300 x 300 pixels are more than classify\.max_pixels=80,000 allows"):
+        run(ClassifyConfig([str(tmp_path)], str(exported), max_pixels=80_000), tmp_path / "out")

@@ -44,7 +44,8 @@ class _Given(NamedTuple):
 def usable_photos(files: Iterable[InputFile], limits: Limits = LIMITS) -> Iterator[Looked]:
     """Yield the photos in files, also those inside tables and archives, read and checked in order, on all cores.
 
-    A damaged table or archive yields the photos before the damage, then a reason under its own name.
+    A damaged table or archive yields the photos before the damage, then a reason under its own name. Reasons name the
+    limits as settings of `classify`.
     """
     return in_parallel(lambda given: look(given, limits), _photos(files, limits), 0)
 
@@ -118,4 +119,9 @@ def look(given: _Given, limits: Limits = LIMITS) -> Looked:
     except OSError as error:
         return Looked(given.name, reason=f"it can't be read: {error.strerror}")
     except (ValueError, NotUsable) as error:
-        return Looked(given.name, reason=str(error), skipped=given.skipped)
+        return Looked(given.name, reason=with_settings_of("classify", str(error)), skipped=given.skipped)
+
+
+def with_settings_of(stage: str, reason: str) -> str:
+    """Return a reason in which the limits, which the checks name as settings of ingest, are settings of a stage."""
+    return reason.replace("ingest.max_", f"{stage}.max_")

@@ -137,3 +137,9 @@ def test_a_missing_package_is_named_with_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install fastapi uvicorn python-multipart$"):
         settle_model(ServeConfig(), False)
+
+
+def test_a_limit_is_named_as_a_setting_of_serve(client):
+    answer = client.post("/", content=picture(9, "PNG", 1001))
+    assert answer.status_code == 413
+    assert "more than serve.max_pixels=1,000,000 allows" in answer.json()["detail"]
