@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,6 @@ from hydra.errors import HydraException
 from slimline.pipeline.config_nodes import percent_encoded
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.settings import Setting
-
-WILD = re.compile(r"[*?\[]")
-"""What makes a pattern of a path."""
 
 ARGUMENT = re.compile(r"(?P<plus>\+{0,2})(?P<key>[^=+~][^=]*)=(?P<value>.*)", re.DOTALL)
 READABLE = re.compile(r"[A-Za-z]([\w .()\[\]-]*[\w.()\[\]-])?", re.ASCII)
@@ -103,7 +100,7 @@ def _without_value(key: str, setting: Setting, argument: str) -> str:
 
 def _text(value: str, sweep: bool) -> str:
     """Write one text, such as a path; in a sweep several, separated by commas."""
-    if _exists(value):
+    if _exists(value) or (_is_in_a_folder(value) and len(_split(value)) == 1):
         return quoted(value)
     parsed = _parse(value)
     if parsed is None and _is_quoted(value):
@@ -132,7 +129,7 @@ def _list(key: str, value: str, item: Any, sweep: bool) -> str:
 
 def _has_several(value: str) -> bool:
     """Whether a value is several texts, separated by commas; quotes make it one."""
-    return not _exists(value) and not _is_quoted(value) and len(_split(value)) > 1
+    return not _is_quoted(value) and len(_split(value)) > 1
 
 
 def _one_list(value: str, item: Any) -> str:
@@ -189,11 +186,14 @@ def _split(value: str) -> list[str]:
 
 
 def _joined(parts: list[str]) -> list[str]:
+    """Join neighbors: as many as name a file only together, else as few as lie in a folder with a comma in its path."""
     found = []
     while parts:
-        most = next((many for many in range(len(parts), 1, -1) if _exists(",".join(parts[:many]).strip())), 1)
-        found.append(",".join(parts[:most]).strip())
-        parts = parts[most:]
+        joints = {many: ",".join(parts[:many]).strip() for many in range(1, len(parts) + 1)}
+        many = max((many for many, joint in joints.items() if _exists(joint)), default=0)
+        many = many or next((many for many, joint in joints.items() if _is_in_a_folder(joint)), 1)
+        found.append(joints[many])
+        parts = parts[many:]
     return found
 
 
@@ -219,11 +219,25 @@ def _unquoted(name: str) -> str:
 
 
 def _exists(path: str) -> bool:
-    """Whether a path exists, or is a name or a pattern in a folder that exists and has a comma in its path."""
+    """Whether a path exists; backslashes count as slashes too, as on Windows."""
+    return any(_holds(place, Path.exists) for place in _places(path))
+
+
+def _is_in_a_folder(path: str) -> bool:
+    """Whether a name or a pattern is below a folder that exists and has a comma in its path."""
+    folders = (folder for place in _places(path) for folder in place.parents if "," in str(folder))
+    return any(_holds(folder, Path.is_dir) for folder in folders)
+
+
+def _places(path: str) -> list[Path]:
     try:
-        if not path or Path(path).expanduser().exists():
-            return bool(path)
-        folder = WILD.split(path)[0].rpartition("/")[0]
-        return "," in folder and Path(folder).expanduser().is_dir()
-    except (OSError, RuntimeError, ValueError):
+        return [Path(form).expanduser() for form in {path, path.replace("\\", "/")} if path]
+    except RuntimeError:  # there is no such user
+        return []
+
+
+def _holds(path: Path, test: Callable[[Path], bool]) -> bool:
+    try:
+        return test(path)
+    except (OSError, ValueError):
         return False

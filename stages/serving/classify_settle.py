@@ -50,11 +50,18 @@ def find_inputs(patterns: Sequence[str]) -> list[Path]:
 def _found(pattern: str) -> list[Path]:
     for form in dict.fromkeys((pattern, pattern.strip(), pattern.strip().replace("\\", "/"), _local(pattern.strip()))):
         path = Path(form).expanduser()
-        if form and path.exists():
+        if form and _exists(path):
             return [path]
         if found := sorted(glob.glob(_with_plain_folders(str(path)), recursive=True)):
             return [Path(name) for name in found]
     raise _nothing_at(pattern.strip())
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _local(address: str) -> str:
@@ -65,13 +72,19 @@ def _local(address: str) -> str:
 
 def _with_plain_folders(pattern: str) -> str:
     """Escape the folders at the beginning of a pattern that exist under that name, such as `photos [2024]`."""
+    known, rest = _existing_part(pattern)
+    return str(Path(glob.escape(str(known)), rest))
+
+
+def _existing_part(pattern: str) -> tuple[Path, Path]:
+    """Split a path into the folders at its beginning that exist, and the rest."""
     parts = Path(pattern).parts
     known = Path()
     for number, part in enumerate(parts):
-        if not (known / part).exists():
-            return str(Path(glob.escape(str(known)), *parts[number:]))
+        if not _exists(known / part):
+            return known, Path(*parts[number:])
         known = known / part
-    return pattern
+    return known, Path()
 
 
 def _nothing_at(pattern: str) -> UserError:
@@ -80,12 +93,13 @@ def _nothing_at(pattern: str) -> UserError:
             f"{KEY}: {pattern} is an address, and classify reads files of this machine.",
             f"Download it first: curl -LO {shlex.quote(pattern)}",
         )
-    what = "matches no files" if any(letter in pattern for letter in WILD) else "does not exist"
     path = Path(_local(pattern)).expanduser()
+    is_pattern = any(letter in str(_existing_part(str(path))[1]) for letter in WILD)
+    what = "matches no files" if is_pattern else "does not exist"
     if path.parent.is_dir() and (near := _nearest_in(path.parent, path.name)):
         asked = shlex.quote(f"{KEY}={near}")
         return UserError(f"{KEY}: {pattern} {what}. Did you mean {near}?", f"Write {asked}")
-    looked = "" if what == "matches no files" else f" (looked for {path.absolute()})"
+    looked = "" if is_pattern else f" (looked for {path.absolute()})"
     return UserError(f"{KEY}: {pattern} {what}{looked}.", _accepted())
 
 
