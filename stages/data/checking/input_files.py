@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slimline.pipeline.content import walk
-from slimline.stages.data.sources.detection import ARCHIVES
+from slimline.stages.data.sources.detection import ARCHIVES, MANIFESTS
 from slimline.stages.data.sources.layout import is_photo_name, is_systems_own
 from slimline.stages.data.sources.photo import MAGIC_BYTES, looks_like_a_photo, read_bytes
 
@@ -33,7 +33,8 @@ def input_files(inputs: Iterable[Path]) -> Iterator[InputFile]:
     """
     for given in inputs:
         if not given.is_dir():
-            yield InputFile(given)
+            is_list = given.name.lower().endswith(MANIFESTS)
+            yield InputFile(given, "a list; give the photos themselves, their folder or a pattern" if is_list else "")
             continue
         empty = True
         for one in _files_below(given):

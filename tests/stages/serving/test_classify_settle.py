@@ -129,3 +129,11 @@ def test_a_folder_without_photos_is_refused_before_anything_runs(tmp_path):
 def test_without_images_a_bundled_photo_is_classified():
     [photo] = settled()
     assert Path(photo).is_file()
+
+
+def test_a_list_of_photos_is_told_what_to_give_instead(tmp_path):
+    (tmp_path / "photos.csv").write_text("path,label\na.jpg,daisy\n")
+    (tmp_path / "a.jpg").write_bytes(picture(9))
+    with pytest.raises(UserError, match=r"photos\.csv: a list; give the photos themselves, their folder or a pattern"):
+        settled(str(tmp_path / "photos.csv"))
+    assert settled(str(tmp_path / "photos.csv"), str(tmp_path / "a.jpg"))
