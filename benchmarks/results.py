@@ -36,7 +36,7 @@ def photos_of(folder: Path) -> str:
 def formats(folder: Path) -> None:
     """Print size, accuracy, flips and speed of each format."""
     with scratch() as base:
-        run(base, photos_of(folder), "export=all", "export.max_flips_int8=1")
+        run(base, photos_of(folder), "export=all", "export.max_changed_int8=1")
         artifact = base / LATEST / "artifacts/export"
         found = json.loads((artifact / "formats.json").read_text(encoding="utf-8"))
         times = json.loads((artifact / "logs/formats.json").read_text(encoding="utf-8"))

@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from slimline.pipeline.config_files import shown, used
 from slimline.pipeline.errors import UserError, nearest
-from slimline.pipeline.stage import Stage
+from slimline.pipeline.stage import Stage, former_names
 
 SCHEMA = "schema"
 
@@ -67,21 +67,30 @@ def register_schemas(stages: Iterable[Stage]) -> None:
             store.store(group=group, name=f"{name}_{SCHEMA}", node=schema)
 
 
-def config_keys(stages: Iterable[Stage]) -> list[str]:
-    """List every key that a config may hold, dotted, to suggest one near to a misspelt key."""
-    keys = set(_keys(RunConfig, "run"))
+class ConfigKeys(NamedTuple):
+    """The keys that a config may hold, dotted, and the present name of each that was renamed."""
+
+    names: list[str]
+    former: dict[str, str]
+
+
+def config_keys(stages: Iterable[Stage]) -> ConfigKeys:
+    """List every key that a config may hold, to answer a misspelled or a former one."""
+    keys = dict(_keys(RunConfig, "run"))
     for stage in stages:
         keys.update(_keys(stage.config_type, stage.name))
         for option, schema in stage.schemas.items():
             subgroup = option.rpartition("/")[0].replace("/", ".")
             keys.update(_keys(schema, f"{stage.name}.{subgroup}".rstrip(".")))
-    return sorted(keys)
+    former = {f"{key.rpartition('.')[0]}.{name}": key for key, names in keys.items() for name in names}
+    return ConfigKeys(sorted(keys), former)
 
 
-def _keys(schema: type, prefix: str) -> Iterator[str]:
+def _keys(schema: type, prefix: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each key of a schema with its former names."""
     for item in dataclasses.fields(schema):
         key = f"{prefix}.{item.name}"
-        yield key
+        yield key, former_names(item)
         default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
         if is_dataclass(default):
             yield from _keys(type(default), key)

@@ -15,7 +15,7 @@ import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from slimline.pipeline.config import SCHEMA
+from slimline.pipeline.config import SCHEMA, ConfigKeys
 from slimline.pipeline.config_files import chosen, explain_yaml, searched, shown, used
 from slimline.pipeline.config_folders import list_options
 from slimline.pipeline.errors import UserError, nearest
@@ -40,8 +40,8 @@ def expand_home(argument: str, home: str) -> str:
     return re.sub(r"(?<=[=\[,])~(?=/|$|[,\]])", lambda _: home, argument)
 
 
-def explain(error: BaseException, keys: Sequence[str]) -> UserError:
-    """Turn a refusal into plain lines: the value, what is allowed, what to do. `keys` are all config keys.
+def explain(error: BaseException, keys: ConfigKeys) -> UserError:
+    """Turn a refusal into plain lines: the value, what is allowed, what to do. `keys` are those that a config may hold.
 
     What a config file says, not the command line, is said with the file's name.
     """
@@ -72,7 +72,7 @@ def explain(error: BaseException, keys: Sequence[str]) -> UserError:
     return _wrong_value(error, refused)
 
 
-def _in_file(file: Path, error: BaseException, keys: Sequence[str]) -> UserError:
+def _in_file(file: Path, error: BaseException, keys: ConfigKeys) -> UserError:
     """Answer what a file of the user's or a plug-in's says, in its settings or its list of defaults."""
     refused = _refused(error)
     if isinstance(refused, ConfigKeyError):
@@ -89,15 +89,15 @@ def _in_file(file: Path, error: BaseException, keys: Sequence[str]) -> UserError
     return UserError(f"{shown(file)}: {answer}")
 
 
-def _unknown_group(group: str, keys: Sequence[str]) -> UserError:
+def _unknown_group(group: str, keys: ConfigKeys) -> UserError:
     groups = _groups(keys)
     near = nearest(group, groups)
     return UserError(f"there is no group {group} to override.{near}", f"The groups are: {', '.join(groups)}.")
 
 
-def _groups(keys: Sequence[str]) -> list[str]:
+def _groups(keys: ConfigKeys) -> list[str]:
     """List the groups in the folders that were searched, else the parts that the keys are of."""
-    return sorted({group for group, _, _ in list_options(searched)} or {key.partition(".")[0] for key in keys})
+    return sorted({group for group, _, _ in list_options(searched)} or {key.partition(".")[0] for key in keys.names})
 
 
 def _refused(error: BaseException | None) -> OmegaConfBaseException | None:
@@ -109,7 +109,7 @@ def _refused(error: BaseException | None) -> OmegaConfBaseException | None:
     return None
 
 
-def _unknown_option(missing: str, options: Sequence[str], keys: Sequence[str]) -> UserError:
+def _unknown_option(missing: str, options: Sequence[str], keys: ConfigKeys) -> UserError:
     group, _, option = missing.rpartition("/")
     if not options:
         groups = _groups(keys)
@@ -123,7 +123,7 @@ def _unknown_option(missing: str, options: Sequence[str], keys: Sequence[str]) -
     )
 
 
-def _not_there(key: str, refused: OmegaConfBaseException | None, keys: Sequence[str]) -> UserError:
+def _not_there(key: str, refused: OmegaConfBaseException | None, keys: ConfigKeys) -> UserError:
     """Answer an override of `key`, or of a key inside it where the value is a mapping: key={name: value}."""
     if refused is None or not f"{refused.full_key}".startswith(f"{key}."):
         return _unknown_key(key, keys)
@@ -137,16 +137,18 @@ def _not_there(key: str, refused: OmegaConfBaseException | None, keys: Sequence[
     )
 
 
-def _unknown_key(key: str, keys: Sequence[str]) -> UserError:
+def _unknown_key(key: str, keys: ConfigKeys) -> UserError:
+    if key in keys.former:
+        return UserError(f"{key} has a new name: {keys.former[key]}.", f"Write {keys.former[key]}=... instead.")
     parent = key.rpartition(".")[0]
-    if key in keys or any(name.startswith(f"{key}.") for name in keys):
+    if key in keys.names or any(name.startswith(f"{key}.") for name in keys.names):
         return UserError(
             f"{key} doesn't belong to this experiment's choices.",
             "Choose the experiment (+experiment=...) or the option that has it.",
         )
-    siblings = [name for name in keys if name.rpartition(".")[0] == parent]
+    siblings = [name for name in keys.names if name.rpartition(".")[0] == parent]
     if not siblings:
-        near = nearest(key, keys)
+        near = nearest(key, keys.names)
         return UserError(
             f"{key} is no key of this config.{near}",
             "`python -m pipeline +experiment=flowers --cfg job` shows all keys.",

@@ -1,4 +1,4 @@
-"""Signals that ask a long work to end: heeded at its next good moment instead of at once."""
+"""Signals that ask a long operation to stop: handled at its next safe point instead of at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from slimline.pipeline.errors import Stopped
 
-HEEDED = (signal.SIGINT, signal.SIGTERM)
+HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
 def stopped(number: int, where: str) -> Stopped:
@@ -18,7 +18,7 @@ def stopped(number: int, where: str) -> Stopped:
 
 
 @contextmanager
-def heeding_signals() -> Iterator[Callable[[], int | None]]:
+def handling_signals() -> Iterator[Callable[[], int | None]]:
     """Hold back Ctrl-C and SIGTERM inside the block; hand out a function that tells the signal that came, or None.
 
     A second Ctrl-C counts at once. Outside of the main thread, where Python allows no handlers, nothing is held back;
@@ -34,7 +34,7 @@ def heeding_signals() -> Iterator[Callable[[], int | None]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    before = {number: signal.signal(number, note) for number in HEEDED if signal.getsignal(number) is not None}
+    before = {number: signal.signal(number, note) for number in HANDLED if signal.getsignal(number) is not None}
     try:
         yield lambda: came[0] if came else None
     finally:

@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import Field, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -171,9 +171,20 @@ def _is_optional_artifact(hint: Any) -> bool:
     return isinstance(hint, types.UnionType) and set(hint.__args__) == {Artifact, type(None)}
 
 
-def untracked(default: Any) -> Any:
-    """Make a config field that stays out of the key: it changes how the work goes, never what comes out."""
-    return _marked(default, untracked=True)
+def untracked(default: Any, *, former: tuple[str, ...] = ()) -> Any:
+    """Make a config field that stays out of the key: it changes how the work is done, never its result."""
+    return _marked(default, untracked=True, former=former)
+
+
+def renamed(default: Any, *former: str) -> Any:
+    """Make a config field that had other names in earlier versions: whoever uses one is told the present name."""
+    return _marked(default, former=former)
+
+
+def former_names(item: Field[Any]) -> tuple[str, ...]:
+    """Return the names that a config's field had in earlier versions."""
+    names: tuple[str, ...] = item.metadata.get("former", ())
+    return names
 
 
 def external(default: Any, more: Callable[[Any], Iterable[Path]] | None = None) -> Any:

@@ -70,7 +70,7 @@ def require_parity(one: Format, parity: Parity, most: float, evaluate: Path, lab
         f" evaluated, {parity.flipped:.2%}: more than {most:.2%}.",
         f"For example: {shown}",
         "Nothing was kept. Leave it out of export.formats, or allow more by export."
-        f"{'max_flips_int8' if one in EIGHT_BITS else 'max_flips'}.",
+        f"{'max_changed_int8' if one in EIGHT_BITS else 'max_changed'}.",
     )
 
 

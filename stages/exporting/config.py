@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from slimline.pipeline.config import require_range
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.stage import renamed
 from slimline.stages.models.formats import EIGHT_BITS, Format
 
 
@@ -14,8 +15,8 @@ class ExportConfig:
     """The formats, and the share of photos that each may name otherwise than the evaluated model."""
 
     formats: list[Format] = field(default_factory=lambda: [Format.saved_model])
-    max_flips: float = 0.005
-    max_flips_int8: float = 0.03
+    max_changed: float = renamed(0.005, "max_flips")
+    max_changed_int8: float = renamed(0.03, "max_flips_int8")
     calibration_photos: int = 200
     batch_size: int = 16
 
@@ -25,11 +26,11 @@ class ExportConfig:
                 f"export.formats={[one.name for one in self.formats]} must name at least one format, and each once.",
                 f"Choose of: {', '.join(one.name for one in Format)}.",
             )
-        require_range("export.max_flips", self.max_flips, 0.0, 1.0)
-        require_range("export.max_flips_int8", self.max_flips_int8, 0.0, 1.0)
+        require_range("export.max_changed", self.max_changed, 0.0, 1.0)
+        require_range("export.max_changed_int8", self.max_changed_int8, 0.0, 1.0)
         require_range("export.calibration_photos", self.calibration_photos, 1, 100_000)
         require_range("export.batch_size", self.batch_size, 1, 4096)
 
-    def most_flips(self, one: Format) -> float:
+    def most_changed(self, one: Format) -> float:
         """Return the share of photos that a format may name otherwise."""
-        return self.max_flips_int8 if one in EIGHT_BITS else self.max_flips
+        return self.max_changed_int8 if one in EIGHT_BITS else self.max_changed

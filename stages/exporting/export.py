@@ -50,7 +50,7 @@ def export_model(config: ExportConfig, out: Path, ingest: Artifact, train: Artif
             parity = parity_from_bytes(path, evaluate, records, config.batch_size, named)
         else:
             parity = parity_from_images(one, path, card.preprocessing, records, config.batch_size, named)
-        require_parity(one, parity, config.most_flips(one), evaluate.path, card.labels)
+        require_parity(one, parity, config.most_changed(one), evaluate.path, card.labels)
         measured[one.name] = {
             "file": FILES[one],
             "size_mb": _size_bytes(path) / 1e6,

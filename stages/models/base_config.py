@@ -24,8 +24,8 @@ class BaseConfig:
 
     `size` is the input's side in pixels (null: the network's own). `exclude_scopes` are drawn at random
     though the weights have them; `ignore_missing` draws what the weights lack. `min_restored` is the
-    part of the parameters that must come from the weights. `mirror` stands in for the hosts of
-    published weights. What the weights are is settled before the key is made.
+    part of the parameters that must come from the weights. `download_host` is asked in place of
+    the hosts of published weights. What the weights are is settled before the key is made.
     """
 
     network: str = MISSING
@@ -35,7 +35,7 @@ class BaseConfig:
     exclude_scopes: list[str] = field(default_factory=list)
     ignore_missing: bool = False
     min_restored: float = 0.5
-    mirror: str | None = untracked(None)
+    download_host: str | None = untracked(None, former=("mirror",))
     seed: int = II("run.seed")
     weights_kind: str | None = None
     weights_sha256: str | None = None

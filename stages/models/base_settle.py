@@ -25,7 +25,7 @@ def settle_weights(config: BaseConfig, plan: bool) -> BaseConfig:
     if config.weights == IMAGENET:
         from slimline.stages.networks.weights.cache import locate  # requests: composing a config does without
 
-        _, path = locate(published_for(config), mirror=config.mirror, plan=plan)
+        _, path = locate(published_for(config), host=config.download_host, plan=plan)
         return replace(config, weights_kind=IMAGENET, weights_sha256=digest_file(path), weights_path=str(path))
     given = find_given("base.weights", config.weights)
     return replace(config, weights_kind=given.kind, weights_sha256=given.digest(), weights_path=str(given.path))

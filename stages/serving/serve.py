@@ -10,7 +10,7 @@ from threading import Thread
 import uvicorn
 
 from slimline.pipeline.artifact import Artifact, Facts
-from slimline.pipeline.signals import heeding_signals
+from slimline.pipeline.signals import handling_signals
 from slimline.stages.data.checking.checks import Limits
 from slimline.stages.data.checking.usable_photos import LIMITS
 from slimline.stages.models.formats import find_model
@@ -38,7 +38,7 @@ def serve_model(config: ServeConfig, base: Artifact | None) -> Facts:
     socket = listening_socket(config.host, config.port)
     address = f"http://{config.host}:{socket.getsockname()[1]}/"
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=5, lifespan="on"))
-    with heeding_signals() as signal:  # of its own, uvicorn would end the process before the run is recorded
+    with handling_signals() as signal:  # of its own, uvicorn would end the process before the run is recorded
         worker = Thread(target=server.run, args=([socket],))
         worker.start()
         while not server.started and worker.is_alive():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.memo import Memo
-from slimline.pipeline.signals import heeding_signals, stopped
+from slimline.pipeline.signals import handling_signals, stopped
 from slimline.stages.backend.hardware import bfloat16_rewriting
 from slimline.stages.models.assemble import first_head_weights
 from slimline.stages.models.card import Card, write_card
@@ -47,7 +47,7 @@ def run_training(
     """
     state = TrainState(out / "state")
     with clear_when_full(out / "state"):
-        with heeding_signals() as signal:
+        with handling_signals() as signal:
             job = make_job(config, out, ingest=ingest, head=head, features=features, memo=memo, signal=signal)
             with training_display(job, state.position, ingest.facts["train"]) as display:
                 trained = train_phases(job, state, display)

@@ -229,6 +229,20 @@ def test_a_word_without_a_value_is_answered_with_how_to_write_one() -> None:
 
 
 def test_every_key_that_the_experiments_hold_is_known() -> None:
-    known = config_keys(STAGES.values())
+    known = config_keys(STAGES.values()).names
     assert {"run.sweep.metric", "train.optimizer.nesterov", "ingest.split.salt", "classify.top"} <= set(known)
     assert known == sorted(set(known))
+
+
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [
+        ("base.mirror", "base.download_host"),
+        ("export.max_flips", "export.max_changed"),
+        ("export.max_flips_int8", "export.max_changed_int8"),
+    ],
+)
+def test_a_former_name_is_answered_with_the_present_one(former: str, present: str) -> None:
+    lines = refusal("+experiment=flowers", f"{former}=1")
+    assert lines == [f"{former} has a new name: {present}.", f"Write {present}=... instead."]
+    assert present in config_keys(STAGES.values()).names

@@ -9,12 +9,12 @@ import threading
 import pytest
 
 from slimline.pipeline.errors import Stopped
-from slimline.pipeline.signals import heeding_signals, stopped
+from slimline.pipeline.signals import handling_signals, stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_noted_and_nothing_ends(number):
-    with heeding_signals() as came:
+    with handling_signals() as came:
         assert came() is None
         os.kill(os.getpid(), number)
         assert came() == number
@@ -22,14 +22,14 @@ def test_a_signal_is_noted_and_nothing_ends(number):
 
 
 def test_the_first_signal_is_the_one_that_counts():
-    with heeding_signals() as came:
+    with handling_signals() as came:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
         assert came() == signal.SIGTERM
 
 
 def test_a_second_ctrl_c_counts_at_once():
-    with heeding_signals():
+    with handling_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
@@ -37,7 +37,7 @@ def test_a_second_ctrl_c_counts_at_once():
 
 def test_afterwards_signals_are_as_they_were():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(ZeroDivisionError), heeding_signals():
+    with pytest.raises(ZeroDivisionError), handling_signals():
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] != before
         raise ZeroDivisionError
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
@@ -47,7 +47,7 @@ def test_beside_the_main_thread_nothing_is_held_back():
     found = []
 
     def work():
-        with heeding_signals() as came:
+        with handling_signals() as came:
             found.append((came(), signal.getsignal(signal.SIGTERM)))
 
     thread = threading.Thread(target=work)
@@ -71,6 +71,6 @@ def test_a_handler_that_python_did_not_set_stays(monkeypatch):
     own = signal.getsignal
     monkeypatch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGTERM else own(number))
     before = own(signal.SIGTERM)
-    with heeding_signals():
+    with handling_signals():
         assert own(signal.SIGTERM) == before
         assert own(signal.SIGINT) != signal.default_int_handler

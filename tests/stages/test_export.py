@@ -49,7 +49,7 @@ def trained(toys) -> dict[str, Artifact]:
 @pytest.fixture(scope="module")
 def exported(toys, trained) -> Path:
     out = toys.out()
-    facts = export(ExportConfig(list(Format), calibration_photos=30, max_flips_int8=0.2), out, **trained)
+    facts = export(ExportConfig(list(Format), calibration_photos=30, max_changed_int8=0.2), out, **trained)
     assert facts["formats"] == [one.name for one in Format]
     return out
 
@@ -146,7 +146,7 @@ def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
         export(ExportConfig([one], calibration_photos=30), toys.out(), **trained)
     assert "For example: " in str(caught.value)
     assert ".png: " in str(caught.value)
-    assert ("max_flips_int8" in str(caught.value)) == (one in (Format.litert_dynamic, Format.litert_int8))
+    assert ("max_changed_int8" in str(caught.value)) == (one in (Format.litert_dynamic, Format.litert_int8))
 
 
 def test_the_saved_model_is_the_evaluated_one_and_is_asked_again(toys, trained, exported):
@@ -244,7 +244,7 @@ def test_the_saved_model_gives_features_too(toys, kind):
     made["evaluate"] = Artifact("evaluate", "k", 1, out, "e", 0.0, evaluate(EvaluateConfig(seed=0), out, **made), {})
     out = toys.out()
     formats = [Format.saved_model, *([Format.litert, Format.litert_int8, Format.onnx] if kind == "flips" else [])]
-    assert export(ExportConfig(formats=formats, max_flips_int8=1), out, **made)["flips"] == 0
+    assert export(ExportConfig(formats=formats, max_changed_int8=1), out, **made)["flips"] == 0
     loaded = tf.saved_model.load(str(out / FILES[Format.saved_model]))
     found = loaded.signatures["features"](image=tf.constant(images()))["features"].numpy()
     card = read_card(made["train"].path)

@@ -30,12 +30,12 @@ def _installed_file(source: Published) -> Path | None:
         return None
 
 
-def locate(published: Sequence[Published], *, mirror: str | None = None, plan: bool = False) -> tuple[Published, Path]:
+def locate(published: Sequence[Published], *, host: str | None = None, plan: bool = False) -> tuple[Published, Path]:
     """Find the first file that is on this machine, else download the first that can be had.
 
     A file that was put into the cache by hand counts; its checksum, or where none is known whether it
-    opens, is looked at once. A mirror, else SLIMLINE_MIRROR, is asked in place of the publishers, for
-    `<mirror>/<file>`.
+    opens, is looked at once. `host`, else SLIMLINE_MIRROR, is asked in place of the publishers, for
+    `<host>/<file>`.
 
     Raises:
         Undecided: something would have to be downloaded, and `plan` is true.
@@ -52,7 +52,7 @@ def locate(published: Sequence[Published], *, mirror: str | None = None, plan: b
     if plan:
         size = f" ({wanted[0].size_bytes / 1e6:.0f} MB)" if wanted[0].size_bytes else ""
         raise Undecided(f"the weights {wanted[0].file}{size} would be downloaded")
-    urls = {source.file: _url(source, mirror or os.environ.get("SLIMLINE_MIRROR")) for source in wanted}
+    urls = {source.file: _url(source, host or os.environ.get("SLIMLINE_MIRROR")) for source in wanted}
     _make_folder(cache_directory())
     return _download_first(wanted, urls, faults)
 
@@ -118,8 +118,8 @@ def _download_first(wanted: list[Published], urls: dict[str, str], faults: list[
     raise _unavailable(wanted, urls, faults)
 
 
-def _url(source: Published, mirror: str | None) -> str:
-    return f"{mirror.rstrip('/')}/{source.file}" if mirror else source.url or ""
+def _url(source: Published, host: str | None) -> str:
+    return f"{host.rstrip('/')}/{source.file}" if host else source.url or ""
 
 
 def _make_folder(folder: Path) -> None:
@@ -157,7 +157,9 @@ def _unavailable(wanted: list[Published], urls: dict[str, str], faults: list[str
         checksum = f", {source.digest}" if source.digest else ""
         path = cache_directory() / source.file
         places.append(f"{'or' if places else 'By hand: put'} {source.url} at {path}{checksum}")
-    places.append("A mirror that has the file: base.mirror or SLIMLINE_MIRROR. Another folder: SLIMLINE_CACHE.")
+    places.append(
+        "Another host that has the file: base.download_host or SLIMLINE_MIRROR. Another folder: SLIMLINE_CACHE."
+    )
     return Unavailable(f"The weights {wanted[0].file} can't be had: {'; '.join(faults)}.", *places, *_offline_advice())
 
 

@@ -129,7 +129,7 @@ def test_folder_that_can_t_be_written_to(server, keras_source, folder, monkeypat
 
 def test_mirror_is_asked_in_place_of_the_publisher(server, keras_source, zoo_source, monkeypatch):
     away = replace(keras_source, url="https://nowhere.invalid/some/folder/keras.h5")
-    assert locate([away], mirror=server.url("/"))[0] == away
+    assert locate([away], host=server.url("/"))[0] == away
     assert [path for path, _ in server.requests] == ["/keras.h5"]
     monkeypatch.setenv("SLIMLINE_MIRROR", server.url(""))
     assert locate([replace(zoo_source, url="https://nowhere.invalid/zoo.tgz")])[1].name == "zoo.tgz"
@@ -138,7 +138,7 @@ def test_mirror_is_asked_in_place_of_the_publisher(server, keras_source, zoo_sou
 def test_mirror_is_checked_like_the_publisher(server, keras_source, folder):
     server.contents["/keras.h5"] = b"x" * keras_source.size_bytes
     with pytest.raises(UserError, match=f"has md5:.*, not {keras_source.digest}"):
-        locate([keras_source], mirror=server.url(""))
+        locate([keras_source], host=server.url(""))
     assert names_in(folder) == set()
 
 
@@ -335,7 +335,7 @@ def test_published_entry_comes_through_a_mirror_and_is_read_by_name(server, kera
     """The entry of what Keras wrote here: no checksum is known, and the layers come out under TF-Slim's names."""
     entries = published_weights("mobilenet_v1", 0.25, 128)
     server.contents = {f"/{entries[0].file}": keras_file}
-    source, path = locate(entries, mirror=server.url(""))
+    source, path = locate(entries, host=server.url(""))
     assert source == entries[0]
     module = SlimModule(partial(mobilenet_v1, multiplier=0.25, num_classes=source.classes), (128, 128, 3))
     names = {name: tuple(variable.shape) for name, variable in module.variables_by_name.items()}
