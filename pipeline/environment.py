@@ -19,7 +19,7 @@ CHECKOUT = ("conf", "pipeline", "slimline")
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return what a run ran on, as JSON values by name."""
+    """Return the environment of a run, as JSON values by name."""
     installed = list(distributions())
     return {
         "command": [sys.executable, *sys.orig_argv[1:]],
@@ -46,15 +46,15 @@ def _is_plugin(distribution: Distribution) -> bool:
 
 
 def _versions(found: Iterable[Distribution]) -> dict[str, str]:
-    """Return versions by name, sorted; of two of a name, the one that Python imports, which is the first."""
+    """Return versions by name, sorted. Of two with the same name, the first counts: Python imports it."""
     return dict(sorted({(one.name or "?"): one.version for one in reversed(list(found))}.items()))
 
 
 def git_state() -> dict[str, str] | None:
-    """Return the commit of Slimline's checkout and what differs from it.
+    """Return the commit of Slimline's checkout and the uncommitted changes.
 
-    None for an installed copy, whatever repository it is installed in, for a checkout inside of another repository,
-    and where git is missing.
+    None for an installed copy, whatever repository it is installed in, for a checkout inside another repository, and
+    if git is not installed.
     """
     root = Path(__file__).parents[2]
     if not all((root / name).is_dir() for name in CHECKOUT):
@@ -68,7 +68,7 @@ def git_state() -> dict[str, str] | None:
 
 
 def _output(command: list[str]) -> str | None:
-    """Run a program and return what it prints, or None where it isn't there or fails."""
+    """Run a program and return its output, or None if it does not exist or fails."""
     try:
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that gates a commit, in the environment that is active.
+# All checks that a commit must pass, in the active environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python --version
@@ -7,4 +7,4 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports
-exec python -m pytest -n 2 --dist loadfile  # a module's fixtures are made once
+exec python -m pytest -n 2 --dist loadfile  # the tests of a file run in one process and share its fixtures

@@ -1,4 +1,4 @@
-"""Bases on the command line: compared, refused, untrained; with no network at all."""
+"""Bases on the command line, without a network: compared, refused, untrained."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def untrained(tmp_path_factory) -> tuple[Path, str]:
     return folder, done.stdout
 
 
-def test_without_its_weights_a_base_says_what_to_do(tmp_path):
+def test_missing_weights_of_a_base_are_an_error_with_advice(tmp_path):
     started = time.perf_counter()
     done = pipeline(tmp_path, "+experiment=flowers", "ingest.origin=drawn", "base=inception_v3")
     assert time.perf_counter() - started < 10
@@ -37,7 +37,7 @@ def test_without_its_weights_a_base_says_what_to_do(tmp_path):
     assert not (tmp_path / "runs/flowers").exists()
 
 
-def test_an_untrained_base_goes_the_whole_way_and_is_marked_everywhere(untrained):
+def test_a_run_with_an_untrained_base_completes_and_is_marked_everywhere(untrained):
     folder, said = untrained
     run = folder / "runs/flowers/v001"
     assert "base: mobilenet_v1 is untrained" in said
@@ -51,7 +51,7 @@ def test_an_untrained_base_goes_the_whole_way_and_is_marked_everywhere(untrained
     assert json.loads((run / "metrics.json").read_text(encoding="utf-8"))["base_weights"] == "random"
 
 
-def test_a_model_on_an_untrained_base_says_so_when_it_classifies(untrained):
+def test_classify_warns_of_an_untrained_base(untrained):
     folder, _ = untrained
     done = pipeline(folder, "+experiment=classify", "classify.model=runs/flowers/latest")
     assert done.returncode == 0
@@ -61,7 +61,7 @@ def test_a_model_on_an_untrained_base_says_so_when_it_classifies(untrained):
     assert "has no ImageNet layer to classify by" in done.stderr
 
 
-def test_an_earlier_run_is_a_base(untrained):
+def test_an_earlier_run_serves_as_a_base(untrained):
     folder, _ = untrained
     done = pipeline(
         folder, "+experiment=flowers", *SMALL, *UNTRAINED[:3], "base.weights=runs/flowers/v001", "run.targets=[base]"
@@ -71,7 +71,7 @@ def test_an_earlier_run_is_a_base(untrained):
     assert (facts["restored"], facts["new"], facts["unused"]) == (135, 0, 2)
 
 
-def test_all_bases_that_can_be_had_are_compared(tmp_path):
+def test_all_available_bases_are_compared(tmp_path):
     bases = "base=efficientnet_lite0,mobilenet_v1,inception_v3"
     done = pipeline(tmp_path, "-m", "+experiment=bases", bases, "ingest.origin=drawn", *SMALL)
     assert done.returncode == 0, done.stderr + done.stdout
@@ -81,7 +81,7 @@ def test_all_bases_that_can_be_had_are_compared(tmp_path):
             [
                 line
                 for line in lines
-                if re.match(r"left out: The weights (mobilenet|inception)_\S+\.h5 can't be had: ", line)
+                if re.match(r"skipped: The weights (mobilenet|inception)_\S+\.h5 can't be had: ", line)
             ]
         )
         == 2
@@ -102,7 +102,7 @@ def test_all_bases_that_can_be_had_are_compared(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["checkpoint", "frozen graph"])
-def test_real_mobilenet_names_all_ten_photos(how, imagenet_photos, tmp_path):
+def test_the_real_mobilenet_classifies_all_ten_photos(how, imagenet_photos, tmp_path):
     folder = shared("weights/mobilenet_v1_1.0_224")
     if how == "checkpoint":
         choice = ["base=mobilenet_v1", f"base.weights={folder}/mobilenet_v1_1.0_224.ckpt"]
