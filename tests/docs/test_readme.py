@@ -121,6 +121,7 @@ def test_bash_and_zsh_take_it_for_the_same_words(text: str, tmp_path: Path) -> N
     assert found == words("zsh", text, tmp_path / "zsh")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [one for one in documented() if OF_A_PLUGIN not in str(one.id)])
 def test_what_it_asks_for_can_be_planned(
     text: str, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
