@@ -18,7 +18,7 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
     if not path.name.startswith(".")
 )
-PROGRAMS = ("slimline", "python", "python3", "pip")
+PROGRAMS = ("slimline", "python", "python3", "pip", "tensorboard", "git")
 SHELLS = {
     "bash": ["bash", "--norc", "-s"],
     # As a person's terminal: comments are off in zsh there, and the most characters are special with EXTENDED_GLOB.
@@ -47,7 +47,7 @@ def spans(page: Path) -> list[str]:
     """Return the commands of a page that are written within a line, as in a table."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     found = re.findall(r"`([^`\n]+)`", text)
-    return [span for span in found if span.split()[0] in PROGRAMS and " " in span and "..." not in span]
+    return [span for span in found if {*PROGRAMS} & {*span.split()} and " " in span and "..." not in span]
 
 
 def documented() -> list[object]:
