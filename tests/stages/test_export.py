@@ -33,6 +33,8 @@ from slimline.stages.models.saved_model import SavedModel, open_saved_model
 from slimline.stages.pages.model_card import model_card
 from tests.stages.toy_training import CLASSES, SIDE, config, phase
 
+pytestmark = pytest.mark.slow
+
 FLOAT = (Format.saved_model, Format.frozen_graph, Format.litert, Format.onnx)
 
 

@@ -39,6 +39,8 @@ from tests.stages.toy_training import (
     rows,
 )
 
+pytestmark = pytest.mark.slow
+
 HEAD = {"Head/Logits/weights", "Head/Logits/biases"}
 
 

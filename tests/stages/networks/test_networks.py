@@ -28,6 +28,8 @@ from tf_slim.nets import inception_v2 as theirs_v2
 from tf_slim.nets import inception_v3 as theirs_v3
 from tf_slim.nets import resnet_v1, resnet_v2
 
+pytestmark = pytest.mark.slow
+
 REFERENCES = {
     "inception_v1_224": inception_v1,
     "inception_v3_299": partial(inception_v3, aux_logits=True),

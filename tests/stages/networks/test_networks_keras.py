@@ -15,7 +15,10 @@ from slimline.stages.networks.architectures.mobilenet_v2 import mobilenet_v2
 from slimline.stages.networks.graphs.module import outline
 from tests.stages.networks.conftest import relative_error, run_plainly
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on NumPy 2
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras on NumPy 2
+]
 
 CASES = {
     "mobilenet_v1_0.25_128": (

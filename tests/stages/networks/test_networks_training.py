@@ -15,6 +15,8 @@ from slimline.stages.networks.architectures.mobilenet_v2 import mobilenet_v2
 from slimline.stages.networks.architectures.resnet import resnet_v1_50, resnet_v2_50
 from slimline.stages.networks.graphs.module import SlimModule, outline
 
+pytestmark = pytest.mark.slow
+
 CASES = {
     "inception_v3": (partial(inception_v3, aux_logits=True), 96, 0.9997),
     "mobilenet_v1": (partial(mobilenet_v1, multiplier=0.25), 64, 0.9997),

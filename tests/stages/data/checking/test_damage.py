@@ -18,7 +18,10 @@ from tests.stages.data.checking.judging import WANTED, as_seen_by_the_network, c
 from tests.stages.data.checking.usable import picture
 from tests.stages.images.preparing import prepare
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged files
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::UserWarning:PIL"),  # of damaged files
+]
 
 INTERNALS = ("0x", "_io.", "Op:", "function_node", "Error", "jpeg::", "Pillow", "b'")
 

@@ -16,6 +16,8 @@ from slimline.stages.networks.graphs.pointwise import use_products
 from slimline.stages.networks.graphs.symbolic import find_cut, lower_part, trace, upper_part
 from slimline.stages.networks.table import NETWORKS
 
+pytestmark = pytest.mark.slow
+
 PX = 64
 NAMES = ("efficientnet_lite0", "mobilenet_v1", "mobilenet_v2", "inception_v1", "resnet_v1_50", "resnet_v2_50")
 
