@@ -69,7 +69,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def _store(config: pytest.Config) -> Path | None:
-    return config.cache.mkdir(kept_store.NAME) if config.cache else None
+    cache = getattr(config, "cache", None)  # absent with `-p no:cacheprovider`
+    return cache.mkdir(kept_store.NAME) if cache else None
 
 
 @pytest.fixture(scope="session")

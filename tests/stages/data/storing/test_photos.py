@@ -95,6 +95,7 @@ print(pages_mapped())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's malloc")
 def test_reading_leaves_large_blocks_to_be_used_again(ingest):
     """TensorFlow's datasets from generators have malloc map each block of 8 MB anew, 2,048 pages, from there on."""

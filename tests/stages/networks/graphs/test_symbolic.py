@@ -19,7 +19,14 @@ from slimline.stages.networks.table import NETWORKS
 pytestmark = pytest.mark.slow
 
 PX = 64
-NAMES = ("efficientnet_lite0", "mobilenet_v1", "mobilenet_v2", "inception_v1", "resnet_v1_50", "resnet_v2_50")
+NAMES = (
+    "efficientnet_lite0",
+    pytest.param("mobilenet_v1", marks=pytest.mark.release),  # its layers are among Lite0's
+    "mobilenet_v2",
+    "inception_v1",
+    pytest.param("resnet_v1_50", marks=pytest.mark.release),
+    "resnet_v2_50",
+)
 
 
 def network(name):

@@ -331,6 +331,7 @@ def test_two_at_once_download_once(server, keras_source, keras_file):
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_published_entry_comes_through_a_mirror_and_is_read_by_name(server, keras_file):
     """The entry of what Keras wrote here: no checksum is known, and the layers come out under TF-Slim's names."""
     entries = published_weights("mobilenet_v1", 0.25, 128)
