@@ -1,11 +1,11 @@
-"""What bases cost, and what caching their features in batches saves.
+"""Benchmarks of the bases: their start-up time, and the speed of features in batches.
 
     python benchmarks/bases.py PHOTOS MODEL
 
-PHOTOS is a folder of photos, MODEL the folder of mobilenet_v1_1.0_224, with its checkpoint and frozen graph as
-published. Times Inception-v3 from nothing to its first batch. Then compares, on the same photos in one run: the
-features of the frozen graph as retrain.py made them (two `session.run` a photo: decode and resize, then the
-bottleneck), the same graph through Slimline, and the TF-Slim network from the checkpoint.
+PHOTOS is a folder of photos. MODEL is the folder of mobilenet_v1_1.0_224, with its published checkpoint and frozen
+graph. The script times Inception-v3 from its definition to the first batch. Then it compares, on the same photos in one
+run: the features of the frozen graph as in retrain.py (two `session.run` calls per photo: decode and resize, then the
+bottleneck), the same graph in Slimline, and the TF-Slim network from the checkpoint.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ PHOTOS = 600
 ONE_BY_ONE = 200
 BATCH_SIZE = 32
 BOTTLENECK = "MobilenetV1/Logits/AvgPool_1a/AvgPool:0"
+ONE_RUN_PER_PHOTO = "one photo per session.run"
 
 
 def one_by_one(graph_def: Any, encoded: list[bytes], size_px: int, keep: Path | None = None) -> tuple[float, Any]:
-    """Run the graph as retrain.py did; return photos a second and the features.
+    """Run the graph as retrain.py does; return the photos per second and the features.
 
-    With a folder in `keep` each photo's features are written to a text file there, as retrain.py did too.
+    With a folder in `keep`, each photo's features are written to a text file there, as in retrain.py.
     """
     with tf.Graph().as_default() as graph:
         jpeg = tf.compat.v1.placeholder(tf.string)
@@ -62,7 +63,7 @@ def one_by_one(graph_def: Any, encoded: list[bytes], size_px: int, keep: Path | 
 
 
 def in_batches(bottleneck: Any, card: Card, encoded: list[bytes], bfloat16: bool) -> tuple[float, Any]:
-    """Run a frozen base as the features stage does; return photos a second and the features."""
+    """Run a frozen base as the features stage does; return the photos per second and the features."""
     dataset = tf.data.Dataset.from_tensor_slices({"encoded": encoded})
     with bfloat16_rewriting(bfloat16):
         run_padded(bottleneck, tf.zeros([1, *input_shape(card)]), BATCH_SIZE)
@@ -72,12 +73,12 @@ def in_batches(bottleneck: Any, card: Card, encoded: list[bytes], bfloat16: bool
 
 
 def relative(found: Any, expected: Any) -> float:
-    """Return the distance of two arrays by the length of the second."""
+    """Return the norm of the difference, divided by the norm of `expected`."""
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
 def compare_features(photos: list[bytes], model: Path) -> None:
-    """Print photos a second, each way, medians of interleaved repeats."""
+    """Print the photos per second of each way: medians of interleaved repetitions."""
     graph_def = read_graph(next(model.glob("*.pb")))
     values = read_checkpoint(next(model.glob("*.index")).with_suffix(""))
     whole = replace(NETWORKS["mobilenet_v1"].preprocessing, crop="whole")
@@ -93,23 +94,23 @@ def compare_features(photos: list[bytes], model: Path) -> None:
     exact: dict[str, Any] = {}
     for _ in range(REPEATS):
         rate, features = one_by_one(graph_def, photos[:ONE_BY_ONE], whole.input_px)
-        rates.setdefault("one session.run a photo", []).append(rate)
+        rates.setdefault(ONE_RUN_PER_PHOTO, []).append(rate)
         with tempfile.TemporaryDirectory() as folder:
             rate, _ = one_by_one(graph_def, photos[:ONE_BY_ONE], whole.input_px, Path(folder))
-        rates.setdefault("the same, kept in text files as retrain.py did", []).append(rate)
+        rates.setdefault("the same, stored in text files as in retrain.py", []).append(rate)
         for name, card in cards.items():
             for kind in ["float32", *(["bfloat16"] if has_fast_bfloat16() else [])]:
                 rate, exact[f"{name}, {kind}"] = in_batches(frozen[name], card, photos, kind == "bfloat16")
                 rates.setdefault(f"{name}, {kind}", []).append(rate)
-    slowest = statistics.median(rates["one session.run a photo"])
+    slowest = statistics.median(rates[ONE_RUN_PER_PHOTO])
     for name, found in rates.items():
         median = statistics.median(found)
         error = f", relative error {relative(exact[name][:ONE_BY_ONE], features):.1e}" if name in exact else ""
-        print(f"{name}: {median:.0f} photos a second, {median / slowest:.1f} times{error}")
+        print(f"{name}: {median:.0f} photos per second, {median / slowest:.1f} times{error}")
 
 
 def time_inception() -> None:
-    """Print how long Inception-v3 takes from nothing to its first batch's features, TensorFlow imported."""
+    """Print how long Inception-v3 takes from its definition to the features of the first batch, without imports."""
     seconds = []
     for seed in range(REPEATS):
         started = time.perf_counter()
@@ -120,11 +121,14 @@ def time_inception() -> None:
         bottleneck = freeze(network, values, input_shape(card))
         bottleneck(tf.zeros([BATCH_SIZE, *input_shape(card)])).numpy()
         seconds.append(time.perf_counter() - started)
-    print(f"Inception-v3 outlined, drawn, frozen, first batch of {BATCH_SIZE}: {[f'{one:.1f} s' for one in seconds]}")
+    print(
+        f"Inception-v3 defined, initialized, frozen, and run on a batch of {BATCH_SIZE}:"
+        f" {[f'{one:.1f} s' for one in seconds]}"
+    )
 
 
 def main() -> None:
-    """Measure, and print one line a figure."""
+    """Measure, and print one line per result."""
     photos = [path.read_bytes() for path in sorted(Path(sys.argv[1]).rglob("*.jpg"))[:PHOTOS]]
     time_inception()
     compare_features(photos, Path(sys.argv[2]))

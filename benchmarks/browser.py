@@ -1,10 +1,10 @@
-"""The exported ONNX model in a browser: how often it differs from what was evaluated, and how fast it is.
+"""Benchmark of the exported ONNX model in a browser: changed predictions compared with the evaluation, and speed.
 
     npm install onnxruntime-web
     python benchmarks/browser.py runs/flowers/latest ../shared/data/flower_photos node_modules
 
-Serves docs/browser/ with a run's model.onnx on loopback, opens it in headless Chromium, and gives it the evaluated
-photos. The run was exported with `export=all`.
+The script serves docs/browser/ and a run's model.onnx on the loopback interface, opens the page in headless Chromium,
+and classifies the evaluated photos there. The run must have been exported with `export=all`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ PAGE = ROOT / "docs/browser/index.html"
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files without telling of each."""
+    """HTTP handler that serves files without logging."""
 
     def log_message(self, *said: Any) -> None:
         pass
 
 
 def main(run: Path, photos: Path, modules: Path) -> None:
-    """Print the flips, the largest difference of a score, and photos a second."""
+    """Print the changed predictions, the largest difference of a score, and the photos per second."""
     from tests.browser import opened
 
     rows = pq.read_table(run / "artifacts/evaluate/predictions.parquet").to_pylist()
@@ -57,14 +57,15 @@ def main(run: Path, photos: Path, modules: Path) -> None:
         server.shutdown()
     named = [(name.removeprefix("unknown (").removesuffix("?)"), float(score)) for _, name, score in found]
     pairs = list(zip(rows, named, strict=True))
-    flips = [
+    changed = [
         f"{row['filename']}: {name}, was {row['predicted']}" for row, (name, _) in pairs if name != row["predicted"]
     ]
     right = sum(name == row["label"] for row, (name, _) in pairs)
     apart = max(abs(score - row["score"]) for row, (name, score) in pairs if name == row["predicted"])
     print(
-        f"{len(rows)} photos: {len(flips)} named otherwise {flips[:MOST_SHOWN]}, top-1 {right / len(rows):.2%}, scores"
-        f" at most {apart:.4f} apart, {len(rows) / seconds:.1f} photos a second; the console said {said}"
+        f"{len(rows)} photos: {len(changed)} changed predictions {changed[:MOST_SHOWN]}, top-1"
+        f" {right / len(rows):.2%}, largest difference of a score {apart:.4f}, {len(rows) / seconds:.1f} photos per"
+        f" second; console: {said}"
     )
 
 

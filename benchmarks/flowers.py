@@ -1,8 +1,8 @@
-"""The README's table: whole commands on a folder of flower photos, timed from outside.
+"""Benchmark for the README's table: whole commands on a folder of flower photos, timed from outside.
 
     python benchmarks/flowers.py ../shared/data/flower_photos
 
-Every figure is the median of its runs; the machine should have nothing else to do.
+Every result is the median of its runs. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SALTS = ("", "1", "2", "3", "4")
 
 
 def run(folder: Path, *arguments: str, offline: bool = False) -> float:
-    """Run one command in a folder and return its wall seconds."""
+    """Run one command in a folder, and return its wall-clock seconds."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **(NO_NETWORK if offline else {})}
     started = time.perf_counter()
     command = [sys.executable, "-m", "pipeline", *arguments]
@@ -38,13 +38,13 @@ def top1(folder: Path) -> float:
 
 
 def rate(folder: Path) -> float:
-    """Read how many photos a second the latest run's ingest took in, TensorFlow's import aside."""
+    """Read the photos per second of the latest run's ingest, without TensorFlow's import."""
     manifest = json.loads((folder / "runs/flowers/latest/manifest.json").read_text(encoding="utf-8"))
     return float(manifest["stages"]["ingest"]["facts"]["photos_per_second"])
 
 
 def main() -> None:
-    """Measure, and print one line a figure."""
+    """Measure, and print one line per result."""
     job = ["+experiment=flowers", f'ingest.images="{Path(sys.argv[1]).resolve()}"']
     cold, rates = [], []
     for _ in range(REPEATS):
@@ -52,7 +52,7 @@ def main() -> None:
             cold.append(run(Path(name), *job))
             rates.append(rate(Path(name)))
     print(f"cold, whole command: {statistics.median(cold):.1f} s of {[f'{value:.1f}' for value in cold]}")
-    print(f"ingest: {statistics.median(rates):,.0f} photos a second")
+    print(f"ingest: {statistics.median(rates):,.0f} photos per second")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         accuracies = []

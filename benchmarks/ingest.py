@@ -1,13 +1,13 @@
-"""What ingest costs: against decoding alone, against reading separate files, and how large it grows.
+"""Benchmarks of ingest: its speed, its resuming, the stability of its splits, and its memory.
 
-    python benchmarks/ingest.py rate ../shared/data/flower_photos       ingest against decoding alone
-    python benchmarks/ingest.py reading ../shared/data/flower_photos    shards against separate files, warm and cold
-    python benchmarks/ingest.py kills ../shared/data/flower_photos      20 kills, and the same bytes in the end
+    python benchmarks/ingest.py rate ../shared/data/flower_photos       ingest compared with decoding alone
+    python benchmarks/ingest.py reading ../shared/data/flower_photos    shards compared with files, warm and cold
+    python benchmarks/ingest.py kills ../shared/data/flower_photos      20 kills, and equal bytes at the end
     python benchmarks/ingest.py stability ../shared/data/flower_photos  a fifth more photos, a renamed folder
-    python benchmarks/ingest.py store_px ../shared/data/flower_photos   scaled down once: saving and accuracy
-    python benchmarks/ingest.py million 1000000                         peak memory over so many small images
+    python benchmarks/ingest.py store_px ../shared/data/flower_photos   photos scaled down at ingest: size and accuracy
+    python benchmarks/ingest.py million 1000000                         peak memory for this number of small images
 
-Each compares within one run; the machine should have nothing else to do.
+Each subcommand compares within one run. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 REPEATS = 5
 COPIES = 4
-"""Of each photo, for reading: enough that starting up doesn't count."""
+"""Copies of each photo for `reading`: enough that the start-up time is negligible."""
 RATIO = 8
-"""At which ingest decodes flowers: all have a shorter side of 128 px or more."""
+"""Scale ratio at which ingest decodes the flowers: the shorter side of each is 128 px or more."""
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Lend a folder beside the runs, on a disk and not in memory."""
+    """Yield a temporary folder next to the runs, on disk and not in memory."""
     with tempfile.TemporaryDirectory(dir=ROOT / "runs") as name:
         yield Path(name)
 
 
 def rate(folder: Path) -> None:
-    """Compare ingest with reading and decoding alone: the same files, decoder, groups and threads, in turn."""
+    """Compare ingest with reading and decoding alone: same files, decoder, groups and threads, interleaved."""
     from slimline.stages.backend.tensorflow import tf
     from slimline.stages.data.checking.checks import decode_small
     from slimline.stages.data.checking.survey import GROUP
@@ -102,7 +102,7 @@ def reading(folder: Path) -> None:
             for number in range(COPIES):
                 target = photos / path.parent.name / f"{number} {path.name}"
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(path.read_bytes() + bytes([number]))  # another photo, by its bytes
+                target.write_bytes(path.read_bytes() + bytes([number]))  # different bytes: another photo
         out.mkdir()
         ingest(settle_source(IngestConfig(images=str(photos), twin_bits=None, seed=0), False), out)
         rows = pq.read_table(out / "index.parquet", columns=["path"], filters=[("split", "=", "train")]).to_pylist()
@@ -166,7 +166,7 @@ def shards_of(folder: Path) -> dict[str, str]:
 
 
 def kills(folder: Path) -> None:
-    """Kill ingest at 20 random moments of its work, then let it finish: the same bytes as an undisturbed run's."""
+    """Kill ingest at 20 random moments, then let it finish; compare the bytes with those of an uninterrupted run."""
     draw = random.Random(0)
     arguments = [f'ingest.images="{folder.resolve()}"', "run.targets=[ingest]"]
     with scratch() as whole, scratch() as broken:
@@ -180,7 +180,7 @@ def kills(folder: Path) -> None:
             process.wait()
             chunks = len(list(broken.glob("runs/store/ingest/*/partial/scratch/rows-*")))
             shards = len(list(broken.glob("runs/store/ingest/*/partial/*.tfrecord")))
-            print(f"kill {number + 1}: {chunks} chunks and {shards} shards were done")
+            print(f"kill {number + 1}: {chunks} chunks and {shards} shards were complete")
             if list(broken.glob("runs/store/ingest/*/1")):
                 shutil.rmtree(broken / "runs")
         run(broken, *arguments)
@@ -198,7 +198,7 @@ def splits_of(folder: Path) -> dict[str, tuple[str, bool]]:
 
 
 def stability(folder: Path) -> None:
-    """Ingest five in six photos, then all: who moved? Then all from a folder of another name."""
+    """Ingest five sixths of the photos, then all, then all from a renamed folder; print how many changed splits."""
     photos = sorted(path for path in folder.rglob("*") if path.is_file())
     with scratch() as base:
         for number, path in enumerate(photos):
@@ -216,15 +216,14 @@ def stability(folder: Path) -> None:
         run(base / "run-renamed", f'ingest.images="{base / "renamed"}"', "run.targets=[ingest]")
         both = found["most"].keys() & found["all"].keys()
         moved = [sha for sha in both if found["most"][sha][0] != found["all"][sha][0] and not found["most"][sha][1]]
+        excluded = len(found["most"].keys() - found["all"].keys())
         print(f"{len(found['all']) - len(found['most'])} photos added to {len(found['most'])}: {len(moved)} moved")
-        print(
-            f"left out since, as they look like an added test photo: {len(found['most'].keys() - found['all'].keys())}"
-        )
+        print(f"excluded after that, because they look like an added test photo: {excluded}")
         print(f"folder renamed: {'none moved' if splits_of(base / 'run-renamed') == found['all'] else 'SOME MOVED'}")
 
 
 def store_px(folder: Path) -> None:
-    """Measure what scaling photos down at ingest saves, and what it costs in accuracy."""
+    """Measure the size and the accuracy with and without scaling the photos down at ingest."""
     for px in ("null", "256"):
         accuracies, sizes = [], []
         with scratch() as base:
@@ -238,7 +237,7 @@ def store_px(folder: Path) -> None:
 
 
 def million(count: int) -> None:
-    """Ingest so many small images, kept for the next time, and report the process's peak memory."""
+    """Ingest `count` small images, which are kept for the next time, and print the process's peak memory."""
     photos = ROOT / "runs" / f"small-images-{count}"
     if not photos.exists():
         make_images(photos, count)
@@ -248,11 +247,11 @@ def million(count: int) -> None:
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
         rows = json.loads((base / "runs/flowers/latest/manifest.json").read_text(encoding="utf-8"))["stages"]["ingest"]
-        print(f"{count:,} images in {seconds:,.0f} s, {peak:.2f} GB at the peak; {rows['facts']}")
+        print(f"{count:,} images in {seconds:,.0f} s, peak memory {peak:.2f} GB; {rows['facts']}")
 
 
 def make_images(photos: Path, count: int) -> None:
-    """Make so many JPEGs of 32 by 32 pixels, of blurred noise, in ten classes."""
+    """Write `count` JPEGs of blurred noise, 32 by 32 pixels, in ten classes."""
     from PIL import Image
 
     unfinished = photos.with_name(f"{photos.name}.unfinished")

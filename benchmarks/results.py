@@ -1,10 +1,10 @@
-"""What comes out, measured: every format, classify's rate, the server under load.
+"""Benchmarks of the results: export formats, the speed of classify, and the server under load.
 
     python benchmarks/results.py formats ../shared/data/flower_photos     every export of a head-only run
-    python benchmarks/results.py classify ../shared/data/flower_photos    against the features' rate, same precision
-    python benchmarks/results.py serve ../shared/data/flower_photos       32 clients, against batches of the same model
+    python benchmarks/results.py classify ../shared/data/flower_photos    compared with the features stage in float32
+    python benchmarks/results.py serve ../shared/data/flower_photos       32 clients, compared with batches
 
-The machine should have nothing else to do.
+Run them on an idle machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def photos_of(folder: Path) -> str:
 
 
 def formats(folder: Path) -> None:
-    """Print size, accuracy, flips and speed of each format."""
+    """Print size, accuracy, changed predictions and speed of each format."""
     with scratch() as base:
         run(base, photos_of(folder), "export=all", "export.max_changed_int8=1")
         artifact = base / LATEST / "artifacts/export"
@@ -43,30 +43,34 @@ def formats(folder: Path) -> None:
         for name, row in found.items():
             one = times[name]
             print(
-                f"{name}: {row['size_mb']:.1f} MB, top-1 {row['top1']:.2%}, {row['flips']} of {row['checked']} flips,"
+                f"{name}: {row['size_mb']:.1f} MB, top-1 {row['top1']:.2%},"
+                f" changed {row['changed']} of {row['checked']},"
                 f" {1e3 * one['latency_seconds']:.1f} ms (p95 {1e3 * one['latency_p95_seconds']:.1f}),"
-                f" {one['images_per_second']:.0f} a second"
+                f" {one['images_per_second']:.0f} per second"
             )
         report = base / LATEST / "report.html"
         print(f"report.html: {report.stat().st_size / 1e6:.2f} MB")
 
 
 def classify(folder: Path) -> None:
-    """Compare classify's photos a second, start aside, with the features stage's in float32, in turns."""
+    """Compare the photos per second of classify, without its start, with the features stage in float32, interleaved."""
     with scratch() as base:
         run(base, photos_of(folder), "run.targets=[export]")
-        ours, theirs = [], []
+        classify_rates, features_rates = [], []
         for _ in range(REPEATS):
             run(base, photos_of(folder), "run.targets=[features]", "features.precision=float32", "run.force=[features]")
             manifest = json.loads((base / LATEST / "manifest.json").read_text(encoding="utf-8"))
-            theirs.append(manifest["stages"]["features"]["facts"]["images_per_second"])
-            ours.append(classified(base, folder))
-        rate, bare = statistics.median(ours), statistics.median(theirs)
-        print(f"classify {rate:.0f} photos a second ({ours}), features {bare:.0f} ({theirs}): {rate / bare:.2f} times")
+            features_rates.append(manifest["stages"]["features"]["facts"]["images_per_second"])
+            classify_rates.append(classified(base, folder))
+        rate, bare = statistics.median(classify_rates), statistics.median(features_rates)
+        print(
+            f"classify {rate:.0f} photos per second ({classify_rates}), features {bare:.0f} ({features_rates}):"
+            f" ratio {rate / bare:.2f}"
+        )
 
 
 def classified(base: Path, folder: Path) -> float:
-    """Return classify's rate over a folder: all of it less one photo's time, which is the start."""
+    """Return the photos per second of classify over a folder; the time for one photo is subtracted as its start."""
     seconds = []
     some = next(path for path in sorted(folder.rglob("*.jpg")))
     count = sum(1 for _ in folder.rglob("*.jpg"))
@@ -81,7 +85,7 @@ def classified(base: Path, folder: Path) -> float:
 
 @contextmanager
 def serving(base: Path) -> Iterator[int]:
-    """Start the server; hand out its port."""
+    """Start the server, and yield its port."""
     command = [sys.executable, "-u", "-m", "pipeline", "+experiment=serve", f"serve.model={LATEST}", "serve.port=0"]
     process = subprocess.Popen(command, cwd=base, stdout=subprocess.PIPE, encoding="utf-8")
     assert process.stdout
@@ -100,7 +104,7 @@ def serving(base: Path) -> Iterator[int]:
 
 
 def serve(folder: Path) -> None:
-    """Load the server by 32 clients, each with a connection of its own; compare with batches in one process."""
+    """Load the server with 32 clients, each with its own connection; compare with batches in one process."""
     with scratch() as base:
         run(base, photos_of(folder), "run.targets=[export]")
         photos = [path.read_bytes() for path in sorted(folder.rglob("*.jpg"))[:: max(1, 2934 // REQUESTS)]]
@@ -114,12 +118,12 @@ def serve(folder: Path) -> None:
         slowest = statistics.quantiles(seconds, n=20)[-1]
         print(
             f"{CLIENTS} clients, {len(seconds)} photos: median {statistics.median(seconds):.3f} s, p95 {slowest:.3f} s,"
-            f" {rate:.0f} a second; in batches {batch:.0f} a second: {rate / batch:.2f} times"
+            f" {rate:.0f} per second; in batches {batch:.0f} per second: ratio {rate / batch:.2f}"
         )
 
 
 def ask(port: int, photos: list[bytes]) -> list[float]:
-    """Have all clients classify photos as fast as they are answered; return each answer's time."""
+    """Let all clients classify photos without pauses; return the seconds of each answer."""
 
     def client(number: int) -> list[float]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -139,7 +143,7 @@ def ask(port: int, photos: list[bytes]) -> list[float]:
 
 
 def batches(folder: Path, model: Path) -> None:
-    """Print how many photos a second the exported model scores in batches, two at once, checked as the server does."""
+    """Print the photos per second of the exported model in batches, two at once, with the server's checks."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from slimline.stages.data.checking.usable_photos import usable_photos
     from slimline.stages.models.formats import find_model

@@ -1,14 +1,14 @@
-"""What training costs and keeps: against Keras and retrain.py, cut and whole, killed, imbalanced, asked for again.
+"""Benchmarks of training: speed compared with Keras and retrain.py, the cut, kills, imbalance, and repeated runs.
 
-    python benchmarks/training.py step                                    a step, against Keras's; or name networks
+    python benchmarks/training.py step                                    a step compared with Keras; or name networks
     python benchmarks/training.py methods ../shared/data/flower_photos ../shared/weights/mobilenet_v1_1.0_224
-                                                                          against retrain.py and the Keras guide
-    python benchmarks/training.py cut ../shared/data/flower_photos 100    what the cut saves; so many photos a class
-    python benchmarks/training.py kills ../shared/data/flower_photos 25   so many kills, and the same bits in the end
-    python benchmarks/training.py imbalance ../shared/data/flower_photos  two classes at a twentieth, balanced or not
-    python benchmarks/training.py salts ../shared/data/flower_photos      again with another split, with 50 photos more
+                                                                          compared with retrain.py and the Keras guide
+    python benchmarks/training.py cut ../shared/data/flower_photos 100    time saved by the cut, 100 photos per class
+    python benchmarks/training.py kills ../shared/data/flower_photos 25   25 kills, and equal bits at the end
+    python benchmarks/training.py imbalance ../shared/data/flower_photos  two scarce classes, with and without balance
+    python benchmarks/training.py salts ../shared/data/flower_photos      repeat with other splits, with 50 more photos
 
-Each compares within one run; the machine should have nothing else to do. All but `step` run the command line.
+Each subcommand compares within one run. Run it on an idle machine. All except `step` run the command line.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PRECISIONS = {
     "as chosen by default": [],
 }
 KILLED_PHOTOS = 30
-"""Of each class: a training of some twenty seconds."""
+"""Photos per class: the training takes about twenty seconds."""
 SCARCITY = 20
 SCARCE_CLASSES = 2
 DRAWS = 3
@@ -52,14 +52,14 @@ MORE = 50
 
 
 def machine() -> str:
-    """Say what this is measured on."""
+    """Return a description of the machine and the versions."""
     from slimline.stages.backend.hardware import has_fast_bfloat16
 
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
     bfloat16 = "with" if has_fast_bfloat16() else "without"
     return (
-        f"{os.cpu_count()} cores of {model}, {bfloat16} fast bfloat16, load {os.getloadavg()[0]:.1f} at the beginning;"
+        f"{os.cpu_count()} cores of {model}, {bfloat16} fast bfloat16, load {os.getloadavg()[0]:.1f} at the start;"
         f" Python {platform.python_version()}, TensorFlow {version('tensorflow')}, Keras {version('keras')}"
     )
 
@@ -77,41 +77,41 @@ def copy_photos(folder: Path, target: Path, per_class: int) -> None:
 
 
 def stages_of(folder: Path) -> dict[str, Any]:
-    """Return what the latest run's manifest says of each stage."""
+    """Return the stages' entries in the latest run's manifest."""
     manifest = json.loads((folder / LATEST / "manifest.json").read_text(encoding="utf-8"))
     found: dict[str, Any] = manifest["stages"]
     return found
 
 
 def cut(folder: str, per_class: str = "10000") -> None:
-    """Compare an epoch from what is kept at the cut with one that computes it again: seconds, and the losses."""
+    """Compare epochs from cached outputs at the cut with epochs that compute them again: seconds and losses."""
     with scratch() as base:
         copy_photos(Path(folder), base / "photos", int(per_class))
         for network, scope in CUTS.items():
             for precision, chosen in PRECISIONS.items():
                 found = {}
-                for way, budget_mb in (("kept", 10**6), ("computed again", 0)):
+                for way, budget_mb in (("cached", 10**6), ("recomputed", 0)):
                     (base / network / precision / way).mkdir(parents=True)
                     arguments = [f"base={network}", f"train.cache.budget_mb={budget_mb}", *chosen]
                     found[way] = train_above(base / network / precision / way, base / "photos", scope, arguments)
                     print(f"{network} from {scope}, {precision}, {way}: {found[way][0]}", flush=True)
-                (kept, curves), (again, other) = found.values()
-                seconds = [statistics.median(one["epochs"]) for one in (kept, again)]
+                (cached, curves), (recomputed, other) = found.values()
+                seconds = [statistics.median(one["epochs"]) for one in (cached, recomputed)]
                 pairs = [pair for name in curves for pair in zip(curves[name], other[name], strict=True)]
                 apart = max(abs(one - two) / max(abs(two), 1e-9) for one, two in pairs)
                 print(
-                    f"  {seconds[0]:.2f} against {seconds[1]:.2f} s an epoch, {seconds[1] / seconds[0]:.1f} times as"
-                    f" fast; losses at most {max(abs(one - two) for one, two in pairs):.1e} apart ({apart:.1e} of them)"
+                    f"  {seconds[0]:.2f} and {seconds[1]:.2f} s per epoch, {seconds[1] / seconds[0]:.1f} times as fast;"
+                    f" losses differ by at most {max(abs(one - two) for one, two in pairs):.1e} (relative {apart:.1e})"
                 )
 
 
 def train_above(
     folder: Path, photos: Path, scope: str, arguments: list[str]
 ) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """Train what lies above a scope; return the seconds of the stage and of its epochs but the first, and the losses.
+    """Train the layers from a scope up; return the seconds of the stage and of its epochs except the first, and losses.
 
-    An epoch reaches from where TensorBoard's files got the last one's loss to where they got its own, validation
-    included.
+    The time of an epoch, including validation, is the difference of the times at which TensorBoard's files received its
+    loss and that of the previous epoch.
     """
     import pyarrow.parquet as pq
 
@@ -136,7 +136,7 @@ def train_above(
 
 
 def kills(folder: str, count: str = "25") -> None:
-    """Kill a training at random moments, each time starting it again: the same bits as an undisturbed one's."""
+    """Kill and restart a training at random moments; compare its bits with those of an uninterrupted training."""
     draw = random.Random(0)
     with scratch() as base:
         photos, whole, broken = (base / name for name in ("photos", "whole", "broken"))
@@ -149,7 +149,7 @@ def kills(folder: str, count: str = "25") -> None:
         began = time.perf_counter()
         run(whole, *arguments, "run.targets=[train]")
         seconds = time.perf_counter() - began
-        print(f"undisturbed: {seconds:.1f} s")
+        print(f"uninterrupted: {seconds:.1f} s")
         killed = 0
         while True:
             process = run(broken, *arguments, "run.targets=[train]", wait=False)
@@ -170,7 +170,7 @@ def kills(folder: str, count: str = "25") -> None:
 
 
 def position_of(folder: Path) -> str:
-    """Say where the training that is under way in a folder would go on."""
+    """Return a description of the position from which the unfinished training in a folder would resume."""
     paths = list(folder.glob("runs/store/train/*/partial/state/position.json"))
     if not paths:
         return "before the first checkpoint"
@@ -179,14 +179,14 @@ def position_of(folder: Path) -> str:
 
 
 def trained(folder: Path) -> dict[str, str]:
-    """Return the digest of each file of the latest run's best and last weights, and of its history."""
+    """Return the digests of the latest run's files of best and last weights, and of its history."""
     artifact = folder / LATEST / "artifacts/train"
     paths = [*artifact.glob("best.ckpt.*"), *artifact.glob("last.ckpt.*"), artifact / "history.parquet"]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def imbalance(folder: str) -> None:
-    """Train on two classes cut to a twentieth of their training photos, with `train.balance` and without."""
+    """Train with two classes reduced to a twentieth of their training photos, with and without `train.balance`."""
     differences = []
     for number in range(DRAWS):
         with scratch() as base:
@@ -207,7 +207,7 @@ def imbalance(folder: str) -> None:
 
 
 def write_imbalanced(folder: Path, manifest: Path, draw: random.Random) -> list[str]:
-    """Write a manifest of all photos but most of two classes' training photos; return these classes."""
+    """Write a manifest of all photos, without most training photos of two classes; return these classes."""
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
     scarce = draw.sample(classes, SCARCE_CLASSES)
     with manifest.open("w", newline="", encoding="utf-8") as file:
@@ -225,7 +225,7 @@ def write_imbalanced(folder: Path, manifest: Path, draw: random.Random) -> list[
 
 
 def salts(folder: str) -> None:
-    """Run the whole command, then with another split, then with some photos more: seconds, and features computed."""
+    """Run the whole command, then with other splits, then with more photos; print the seconds and computed features."""
     photos = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     later = set(random.Random(0).sample(photos, MORE))
     with scratch() as base:
@@ -249,7 +249,7 @@ def salts(folder: str) -> None:
         for salt in ("1", "2", "3"):
             timed(f"salt {salt}", f'ingest.split.salt="{salt}"')
         add(sorted(later))
-        timed(f"{MORE} photos more")
+        timed(f"{MORE} more photos")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Three ways from a folder of photos to a classifier on the same base: the subcommand `methods` of training.py.
+"""Comparison of three ways to train a classifier from a folder of photos: the subcommand `methods` of training.py.
 
-The base is MobileNet-v1 1.0 224 with its published weights in all three. retrain.py's way is what
-https://github.com/tensorflow/hub/blob/master/examples/image_retraining/retrain.py does at its defaults: a photo at a
-time through the frozen graph, bottlenecks as text files that each step reads again, 4000 steps of 100, summaries at
-each of them. The guide's is https://www.tensorflow.org/tutorials/images/transfer_learning up to where it fine-tunes,
-at the base's own 224 px. Each is a command of its own, timed from outside; what its import of TensorFlow takes counts.
-Slimline's does more: it checks the photos, evaluates, exports, and writes a report.
+All three use the base MobileNet-v1 1.0 224 with its published weights. The first way is that of
+https://github.com/tensorflow/hub/blob/master/examples/image_retraining/retrain.py with its defaults: it runs one photo
+at a time through the frozen graph, stores the bottlenecks as text files that each step reads again, and trains 4000
+steps with a batch size of 100, with summaries at each step. The second way is that of the Keras guide
+https://www.tensorflow.org/tutorials/images/transfer_learning up to the fine-tuning, at the base's own 224 px. The third
+way is Slimline's, which does more: it checks the photos, evaluates, exports, and writes a report. Each way is a
+separate command, timed from outside, including the import of TensorFlow.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ SIZE_PX = 224
 STEPS, BATCH, EVALUATED_EVERY, RATE = 4000, 100, 10, 0.01
 EPOCHS, GUIDE_BATCH, GUIDE_RATE, DROPOUT = 10, 32, 1e-4, 0.2
 HELD_OUT = {"testing": (0, 10), "validation": (10, 20)}
-"""In percent of a hash of the file's name; what is left trains."""
+"""Ranges in percent of a hash of the file's name; all other photos are for training."""
 
 
 def methods(folder: str, model: str) -> None:
-    """Time the three ways in one run, and print how often Slimline's time goes into the others'."""
+    """Time the three ways in one run, and print the ratios of the other ways' times to Slimline's."""
     checkpoint = next(Path(model).resolve().glob("*.index")).with_suffix("")
     own: dict[str, list[float]] = {"to the report": [], "to the accuracy": []}
 
@@ -65,7 +66,7 @@ def methods(folder: str, model: str) -> None:
 
 
 def retrain(folder: Path, model: Path) -> None:
-    """Do as retrain.py does, and print its test accuracy."""
+    """Train as retrain.py does, and print the test accuracy."""
     from bases import one_by_one
 
     from slimline.stages.networks.graphs.file import read_graph
@@ -84,24 +85,24 @@ def retrain(folder: Path, model: Path) -> None:
 
 
 def retrain_split(name: str) -> str:
-    """Tell a photo's split by its name's hash."""
+    """Return a photo's split, from the hash of its name."""
     percent = int(hashlib.sha1(name.encode()).hexdigest(), 16) % 10_000 / 100
     return next((split for split, (low, high) in HELD_OUT.items() if low <= percent < high), "training")
 
 
 def read_bottlenecks(paths: list[Path]) -> list[list[float]]:
-    """Read text files of numbers with commas between them."""
+    """Read text files of comma-separated numbers."""
     return [[float(value) for value in path.read_text().split(",")] for path in paths]
 
 
 def drawn_batch(rows: list[list[Path]]) -> tuple[list[list[float]], list[int]]:
-    """Draw a class, then one of its photos, so often as a batch is long; read their bottlenecks."""
+    """Draw a batch, for each example first a class, then one of its photos; return their bottlenecks and labels."""
     labels = [random.randrange(len(rows)) for _ in range(BATCH)]
     return read_bottlenecks([random.choice(rows[label]) for label in labels]), labels
 
 
 def train_on_files(splits: dict[str, list[list[Path]]], logs: Path) -> float:
-    """Train a layer by gradient descent, and return its test accuracy."""
+    """Train one layer with gradient descent, and return its test accuracy."""
     from slimline.stages.backend.tensorflow import tf
 
     v1 = tf.compat.v1
@@ -138,7 +139,7 @@ def train_on_files(splits: dict[str, list[list[Path]]], logs: Path) -> float:
 
 
 def summarize(variable: Any) -> None:
-    """Have TensorBoard show a variable's mean, spread, bounds and distribution."""
+    """Add summaries of a variable's mean, standard deviation, bounds and distribution."""
     from slimline.stages.backend.tensorflow import tf
 
     scalar = tf.compat.v1.summary.scalar
@@ -151,7 +152,7 @@ def summarize(variable: Any) -> None:
 
 
 def guide(folder: Path, model: Path) -> None:
-    """Do as the Keras guide does, and print its test accuracy."""
+    """Train as the Keras guide does, and print the test accuracy."""
     import keras
     import tensorflow as tf
 

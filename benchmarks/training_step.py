@@ -1,9 +1,9 @@
-"""A step that trains all of a network, Slimline's and Keras's: the subcommand `step` of training.py.
+"""Comparison of a training step of a whole network in Slimline and in Keras: the subcommand `step` of training.py.
 
-Each side is a process of its own, as Slimline hides Keras from TensorFlow, and stays alive: they take turns of a few
-steps, so that what else the machine does meets all alike. A network's first step is left out, which compiles, and so
-is the first of each turn. Both train every weight and offset of the same network on the same batch of random images,
-with batch norm's kept statistics, by gradient descent with momentum; weights are random.
+Each side is a separate process, because Slimline hides Keras from TensorFlow. The processes alternate in turns of a few
+steps, so that other load on the machine affects both. The first step of a network, which includes compiling, and the
+first step of each turn are not measured. Both sides train all weights and biases of the same network on the same random
+images, with the batch norms' moving averages, by gradient descent with momentum; the weights are random.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ BATCH = 32
 CLASSES = 5
 TURNS = 3
 STEPS = 4
-"""Of a turn, beside the first."""
+"""Measured steps per turn, without the first step."""
 LEARNING_RATE, MOMENTUM = 1e-4, 0.9
 SIDES_PX = {"inception_v3": 299, "mobilenet_v2": 224}
 PLAIN = "frozen batch norm, as compiled by default"
-"""The fine-tuning guide's way, as a user writes it: https://keras.io/guides/transfer_learning/
+"""The code of the fine-tuning guide: https://keras.io/guides/transfer_learning/
 
-By default Keras 3 compiles without XLA where there are processors only; what it chose is printed.
+By default Keras 3 compiles without XLA on a CPU; the choice is printed.
 """
 KERAS: dict[str, dict[str, Any]] = {
     PLAIN: {},
@@ -51,14 +51,14 @@ Turn = Callable[[], list[float]]
 
 
 def batches(network: str) -> tuple[Any, Any]:
-    """Draw the images [count, side, side, 3] float32 in [-1, 1] of a turn, and their labels [count]."""
+    """Draw a turn's images [count, side, side, 3] float32 in [-1, 1], and their labels [count]."""
     draw = np.random.default_rng(0)
     count, side = BATCH * (STEPS + 1), SIDES_PX[network]
     return draw.uniform(-1, 1, (count, side, side, 3)).astype(np.float32), draw.integers(CLASSES, size=count)
 
 
 def keras_turn(network: str, *, training: bool = False, jit: bool | str = "auto", policy: str = "float32") -> Turn:
-    """Compile a Keras model; return what fits it for a turn, and tells the seconds of each step but the first."""
+    """Compile a Keras model; return a function that trains one turn and returns the seconds of its steps."""
     import keras
 
     keras.config.set_dtype_policy(policy)
@@ -97,7 +97,7 @@ def keras_turn(network: str, *, training: bool = False, jit: bool | str = "auto"
 
 
 def slimline_turn(network: str, *, bfloat16: bool = False, fuse: bool = True, pointwise: bool = False) -> Turn:
-    """Make a phase's trainer; return what trains it for a turn, and tells the seconds of each step but the first."""
+    """Create a phase's trainer; return a function that trains one turn and returns the seconds of its steps."""
     from slimline.stages.backend.hardware import bfloat16_rewriting
     from slimline.stages.backend.tensorflow import tf
     from slimline.stages.models.assemble import classifier_network
@@ -132,7 +132,7 @@ def slimline_turn(network: str, *, bfloat16: bool = False, fuse: bool = True, po
                 chosen = slice(step * BATCH, (step + 1) * BATCH)
                 sums = trainer.run_step(tf.constant(images[chosen]), tf.constant(targets[chosen]), step)
                 if sums.bad_step is not None:
-                    raise SystemExit(f"{network}: the loss is no number")
+                    raise SystemExit(f"{network}: the loss is NaN or infinite")
                 ends.append(time.perf_counter())
         return list(np.diff(ends))
 
@@ -140,7 +140,7 @@ def slimline_turn(network: str, *, bfloat16: bool = False, fuse: bool = True, po
 
 
 def drawn_value(name: str, shape: tuple[int, ...]) -> Any:
-    """Draw a variable so that signals neither grow nor fade on their way up: batch norm here changes nothing."""
+    """Draw a variable's value so that activations neither grow nor vanish; batch norm is the identity here."""
     if len(shape) == 1:
         return np.full(shape, name.endswith(("gamma", "moving_variance")), np.float32)
     fan_in = np.prod(shape[:2]) if name.endswith("depthwise_weights") else np.prod(shape[:-1])
@@ -148,12 +148,12 @@ def drawn_value(name: str, shape: tuple[int, ...]) -> Any:
 
 
 def note(text: str) -> None:
-    """Tell the one who reads the error stream; the other is for answers."""
+    """Print to standard error, because standard output is for answers."""
     print(text, file=sys.stderr)
 
 
 def serve(side: str) -> None:
-    """Answer each line that comes in, a network and a way, with the seconds of a turn's steps."""
+    """Read lines with a network and a way from standard input, and answer each with the seconds of a turn's steps."""
     make: Callable[..., Turn] = keras_turn if side == "keras" else slimline_turn
     turns: dict[tuple[str, str], Turn] = {}
     for line in sys.stdin:
@@ -167,7 +167,7 @@ def serve(side: str) -> None:
 
 
 def step(*networks: str) -> None:
-    """Compare Slimline's steps with Keras's, of each network: images a second, medians over the turns' steps."""
+    """Compare Slimline's steps with Keras's for each network: images per second, medians over all turns' steps."""
     from slimline.stages.backend.hardware import has_fast_bfloat16
 
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -183,20 +183,20 @@ def step(*networks: str) -> None:
             for side in ("keras", "slimline")
         }
         ways = [("keras", way) for way in KERAS] + [("slimline", way) for way in SLIMLINE]
-        if not has_fast_bfloat16():  # it is emulated then
+        if not has_fast_bfloat16():  # bfloat16 would be emulated
             ways = [(side, way) for side, way in ways if "bfloat16" not in way]
         seconds: dict[tuple[str, str], list[float]] = {key: [] for key in ways}
         for turn in range(TURNS):
             for side, way in ways:
                 seconds[side, way] += ask(workers[side], network, way)
-            note(f"{network}: turn {turn + 1} of {TURNS} is over")
+            note(f"{network}: turn {turn + 1} of {TURNS} is complete")
         for worker in workers.values():
             worker.communicate()
         report(network, {key: BATCH / statistics.median(found) for key, found in seconds.items()}, seconds)
 
 
 def ask(worker: subprocess.Popen[str], network: str, way: str) -> list[float]:
-    """Have a worker take its turn."""
+    """Run one turn in a worker, and return the seconds of its steps."""
     assert worker.stdin and worker.stdout
     worker.stdin.write(json.dumps([network, way]) + "\n")
     worker.stdin.flush()
@@ -208,10 +208,10 @@ def ask(worker: subprocess.Popen[str], network: str, way: str) -> list[float]:
 
 
 def report(network: str, rates: dict[tuple[str, str], float], seconds: dict[tuple[str, str], list[float]]) -> None:
-    """Print each way's rate, and what it is of Keras's plain way and of its fastest with frozen batch norm."""
+    """Print each way's rate, and its ratios to Keras's plain way and to Keras's fastest way with frozen batch norm."""
     plain = rates["keras", PLAIN]
     fastest = max(rate for (side, way), rate in rates.items() if side == "keras" and not KERAS[way].get("training"))
-    print(f"{network}, {SIDES_PX[network]} px, batch {BATCH}, {TURNS} turns of {STEPS} steps, images a second:")
+    print(f"{network}, {SIDES_PX[network]} px, batch {BATCH}, {TURNS} turns of {STEPS} steps, images per second:")
     for (side, way), rate in rates.items():
         spread = f"{BATCH / max(seconds[side, way]):.1f} to {BATCH / min(seconds[side, way]):.1f}"
         print(

@@ -1,1 +1,1 @@
-"""The framework: stages, artifacts, the store and runs. It knows nothing of images and never imports TensorFlow."""
+"""The framework: stages, artifacts, the store and runs. It is independent of images and never imports TensorFlow."""

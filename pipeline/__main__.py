@@ -3,7 +3,7 @@
 import sys
 
 try:
-    import slimline  # noqa: F401  # where the links in its folder are text files, this says what to do
+    import slimline  # noqa: F401  # if the links in its folder are text files, the ImportError says what to do
 except ImportError as error:
     print(error, file=sys.stderr)
     sys.exit(2)

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 Facts = dict[str, Any]
-"""What a stage says of its work: JSON values, by name. A name that ends in a timing unit is a timing."""
+"""Facts that a stage reports about its work: JSON values by name. A name that ends in a timing unit is a timing."""
 
 RECORD = "artifact.json"
 LOGS = "logs"
 TIMINGS = ("_seconds", "_per_second")
 HEADLINE = "headline"
-"""A fact of this name is a sentence for the summary; `{path}` in it stands for the stage's output."""
+"""The fact of this name is a sentence for the summary; `{path}` in it is replaced by the path of the stage's output."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A stage's committed output: its directory, the key that led to it, and what it says of itself.
+    """A stage's committed output: its directory, its key and its facts.
 
-    `choices` is what was chosen from tables for it and for its inputs, as references, by the table's module.
+    `choices` holds the table entries that were chosen for it and for its inputs: references by the table's module.
     """
 
     stage: str
@@ -46,7 +46,7 @@ def digest_text(text: str) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """Write a value as JSON, the same text for the same value: sorted keys, no white space."""
+    """Return a value as canonical JSON: equal values give equal texts, with sorted keys and without white space."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=True)
 
 
@@ -57,24 +57,24 @@ def digest_file(path: Path) -> str:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """Yield the regular files below a folder, sorted by their path inside it, less its own record.
+    """Yield the regular files below a folder, sorted by relative path, without the folder's own record.
 
     Raises:
-        ValueError: there is a link; an artifact holds its content itself.
+        ValueError: the folder contains a link; an artifact must contain its own content.
     """
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
-            raise ValueError(f"{path} is a link, and an artifact must hold what it needs itself")
+            raise ValueError(f"{path} is a link, but an artifact must contain its own content")
         if path.is_file() and path != folder / RECORD:
             yield path
 
 
 def content_digest(folder: Path, facts: Facts, undigested: Collection[str] = ()) -> str:
-    """Return the digest of what an artifact holds: its files and facts, less logs, timings and the headline.
+    """Return the digest of an artifact's files and facts, without logs, timings and the headline.
 
-    The files in the top folder `logs` (TensorBoard's carry times) and facts named after a timing unit stay outside,
-    so that the same result has the same digest; so do the headline and the files in `undigested`, by their relative
-    paths, which are only shown.
+    The files in the top folder `logs` (TensorBoard's contain times) and facts named after a timing unit are left out,
+    so that equal results have equal digests. The headline and the files in `undigested` (relative paths) are left out
+    too, because they are only displayed.
     """
     paths = [path for path in files_in(folder) if LOGS not in path.relative_to(folder).parts[:-1][:1]]
     with ThreadPoolExecutor() as executor:
@@ -86,7 +86,7 @@ def content_digest(folder: Path, facts: Facts, undigested: Collection[str] = ())
 
 
 def _name(path: Path, folder: Path) -> str:
-    """Name a file inside a folder; bytes that are no UTF-8 are written as escapes."""
+    """Return a file's path inside a folder; bytes that are not valid UTF-8 are written as escapes."""
     return os.fsencode(path.relative_to(folder)).decode("utf-8", "backslashreplace")
 
 
@@ -99,7 +99,7 @@ def seal(
     parts: dict[str, Any],
     undigested: Collection[str] = (),
 ) -> None:
-    """Write the record that makes a finished directory an artifact, and put everything on the disk."""
+    """Write the record that turns a finished directory into an artifact, and flush everything to disk."""
     record = {
         "stage": stage,
         "key": key,
@@ -122,7 +122,7 @@ def read_artifact(path: Path, generation: int) -> Artifact:
 
 
 def empty_folder(folder: Path) -> None:
-    """Remove all that a folder holds."""
+    """Remove everything in a folder."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -131,12 +131,12 @@ def empty_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON in one step: a reader sees the old text or the new, never half."""
+    """Write a value as indented JSON, atomically: a reader sees the old text or the new text, never a mixture."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step, through a temporary file beside it."""
+    """Write a text file atomically, through a temporary file in the same folder."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     fsync(temporary)
@@ -144,7 +144,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def fsync(path: Path) -> None:
-    """Put a file's or a folder's content on the disk."""
+    """Flush a file's or a folder's content to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
 """The command line: `slimline +experiment=flowers`, or `python -m pipeline` from a checkout.
 
-The composition root: the one module of the framework that knows which stages there are.
+This module is the composition root: the only module of the framework that imports the stages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's refusals reach us, to be said in plainer words
+os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's errors are raised to this module, which explains them in plain words
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -50,12 +50,12 @@ mistakes: list[UserError] = []
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base=VERSION_BASE)
 def compose_and_execute(config: DictConfig) -> None:
-    """Run one composed config; a mistake in it is kept for the end, as Hydra would print over it."""
+    """Run one composed config. A user error is printed at the end, because Hydra would print over it here."""
     try:
         _execute(config)
     except Unavailable as error:
         if HydraConfig.get().mode is RunMode.MULTIRUN and config.run.sweep.skip_unavailable:
-            log.info("left out: %s", str(error).splitlines()[0])
+            log.info("skipped: %s", str(error).splitlines()[0])
         else:
             mistakes.append(error)
     except UserError as error:
@@ -63,25 +63,25 @@ def compose_and_execute(config: DictConfig) -> None:
 
 
 def _execute(config: DictConfig) -> None:
-    """Run to the targets; as a point of a sweep only to the sweep's target."""
+    """Run the stages up to the targets; for a point of a sweep, only up to the sweep's target."""
     if not config.run.targets:
         options = list_options(searched or [CONF])
         experiments = ", ".join(sorted(name for group, name, _ in options if group == EXPERIMENT))
         raise UserError(
             "No experiment is chosen, so there is nothing to run.",
-            f"Add +experiment=..., one of: {experiments}.",
+            f"Add +experiment=NAME with one of these names: {experiments}.",
         )
     job = HydraConfig.get()
     if job.job.chdir:
         raise UserError(
-            "hydra.job.chdir=true is not supported: paths are relative to the folder where the command was typed.",
-            "Leave it out; run.directory=... names another folder for the runs.",
+            "hydra.job.chdir=true is not supported: paths are relative to the current directory.",
+            "Remove it. To write the runs to another folder, set run.directory=PATH.",
         )
     if job.mode is RunMode.MULTIRUN and TOKEN not in os.environ:
-        raise UserError("hydra.mode=MULTIRUN is not how a sweep is started.", "Write -m instead.")
+        raise UserError("hydra.mode=MULTIRUN does not start a sweep.", "Use -m instead.")
     overrides = list(job.overrides.task)
     if job.mode is RunMode.MULTIRUN:
-        log.info("\npoint %d: %s", job.job.num + 1, job.job.override_dirname.replace(",", " ") or "as it is")
+        log.info("\npoint %d: %s", job.job.num + 1, job.job.override_dirname.replace(",", " ") or "no overrides")
         target = config.run.sweep.target
         execute(config, STAGES, overrides, targets=[target], display_only=DISPLAY_ONLY, sweep=os.environ[TOKEN])
     else:
@@ -89,7 +89,7 @@ def _execute(config: DictConfig) -> None:
 
 
 def finish_sweep(token: str, arguments: Namespace) -> None:
-    """Print the sweep's points, best first, and run the best one to its end."""
+    """Print the sweep's points, best first, and run the remaining stages of the best one."""
     main = Path(arguments.config_path or CONF).absolute()  # the added folders come before it: see `search_first`
     own = [argument for argument in arguments.overrides if _parsed(argument).is_hydra_override()]
     plain = [argument for argument in arguments.overrides if not _parsed(argument).is_sweep_override()]
@@ -104,8 +104,11 @@ def finish_sweep(token: str, arguments: Namespace) -> None:
     log.info("\n%s\n", sweep_table(points, sweep.metric))
     best = points[0]
     if best.score is None:
-        raise UserError("Every point of the sweep failed, so none goes on.", "Their manifests hold the errors.")
-    log.info("the best point goes on: %s", " ".join(best.overrides))
+        raise UserError(
+            "Every point of the sweep failed, so there is no best point to complete.",
+            f"Read the errors in the manifest.json of each point's run, in {folder}.",
+        )
+    log.info("completing the best point: %s", " ".join(best.overrides))
     execute(
         compose_config([*best.overrides, *own], [main], STAGES.values()).config,
         STAGES,
@@ -121,31 +124,34 @@ def _parsed(argument: str) -> Override:
 
 
 def run_sweep(arguments: Namespace) -> None:
-    """Run a sweep's points, then the best of them to its end; a point that fails doesn't stop the others.
+    """Run a sweep's points, then complete the best of them. A point that fails does not stop the others.
 
     Raises:
-        UserError: a folder of runs is swept, or every point failed.
+        UserError: the folder of the runs has several values, or every point failed.
     """
     for argument in arguments.overrides:
         if argument.startswith(("run.name=", "run.directory=")) and _parsed(argument).is_sweep_override():
-            raise UserError(f"{argument} can't be swept.", "The points of a sweep share one folder of runs.")
+            raise UserError(
+                f"{argument}: a sweep cannot use several folders of runs.",
+                f"Give {argument.partition('=')[0]} one value; all points of a sweep share one folder.",
+            )
     token = begin_sweep()
-    with tempfile.TemporaryDirectory() as folder:  # for what Hydra writes, which the manifests hold already
+    with tempfile.TemporaryDirectory() as folder:  # for Hydra's own files; the manifests contain the same information
         sys.argv.insert(1, f"hydra.sweep.dir={folder}")
         compose_and_execute()
     finish_sweep(token, arguments)
 
 
 def run(typed: list[str]) -> None:
-    """Compose what was typed and run it: once, or as a sweep."""
+    """Compose a config from the arguments and run it, once or as a sweep."""
     arguments = _parse(typed)
     flags, settings = list(typed), list(arguments.overrides)
     for setting in settings:
         flags.remove(setting)
-    sys.argv[1:] = [*settings, *flags]  # as Hydra takes no setting behind a flag that is behind another setting
+    sys.argv[1:] = [*settings, *flags]  # Hydra rejects the order: setting, flag, setting
     if arguments.cfg:
-        _log_to(sys.stderr)  # what is shown may go to a file, which is to hold no messages
-    elif arguments.info:  # Hydra logs what it is asked for, through a handler of its own
+        _log_to(sys.stderr)  # the output may be redirected to a file, which must not contain log messages
+    elif arguments.info:  # Hydra logs the requested information through a handler of its own
         logging.basicConfig(handlers=[], force=True)
         logging.getLogger("hydra").setLevel(logging.NOTSET)
     search_first(_folders(arguments))
@@ -157,7 +163,7 @@ def run(typed: list[str]) -> None:
 
 
 def _parse(typed: Sequence[str]) -> Namespace:
-    """Tell flags and their values from settings, as Hydra does."""
+    """Separate flags and their values from settings, as Hydra does."""
     return get_args_parser().parse_intermixed_args(typed)
 
 
@@ -172,7 +178,7 @@ def _log_to(stream: TextIO) -> None:
 
 
 def main() -> None:
-    """Run the command line; ends with 0, 2 for a mistake that the user can mend, or 128 + the signal that ended it."""
+    """Run the command line. The exit code is 0, 2 for a mistake that the user can fix, or 128 + the signal's number."""
     typed = [expand_home(argument, str(Path.home())) for argument in sys.argv[1:]]
     _log_to(sys.stdout)
     try:
@@ -187,14 +193,14 @@ def main() -> None:
         sys.stdout.flush()
         print("\n".join(str(mistake) for mistake in mistakes), file=sys.stderr)
         sys.exit(2)
-    # Everything is on the disk by now; taking TensorFlow down in good order would cost most of a second.
+    # Everything is on disk. A regular shutdown of TensorFlow would take most of a second.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
 def _do(typed: list[str]) -> None:
-    """Do what a command line says: show the version or the help, or carry out a command."""
+    """Carry out a command line: show the version, show the help, or run a command."""
     if "--version" in typed:
         print(f"Slimline {__version__}")
         return
@@ -215,10 +221,10 @@ def _do(typed: list[str]) -> None:
 
 
 def _end_stopped(error: KeyboardInterrupt) -> None:
-    """End as a command that a signal ended, saying what is kept."""
-    said = str(error) or "Stopped by SIGINT. What is finished is kept: the same command goes on from there."
+    """End the process after a signal, and print what is kept."""
+    said = str(error) or "Stopped by SIGINT. Finished work is kept. Run the same command again to resume."
     number = error.signal if isinstance(error, Stopped) else signal.SIGINT
     sys.stdout.flush()
     print(said, file=sys.stderr, flush=True)
-    # At once: a thread of TensorFlow's that is at work must not hold this up.
+    # Exit at once: a TensorFlow thread that is still working must not delay it.
     os._exit(128 + number)

@@ -1,4 +1,4 @@
-"""Code: which modules decide a stage's output, and digests of what they say."""
+"""Code: the modules that decide a stage's output, and their digests."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ Choices = Mapping[str, Sequence[str]]
 
 
 class Code(NamedTuple):
-    """What of a stage's code is in its keys: a digest for each module, a version for each distribution."""
+    """The code part of a stage's key: a digest for each module, and a version for each distribution."""
 
     digests: dict[str, str]
     versions: dict[str, str]
 
 
 class CodeReader:
-    """Reads which modules a stage reaches, without importing any.
+    """Finds the modules that a stage reaches, without importing any.
 
-    Imports are followed wherever they are, inside functions too. A digest is of the syntax tree without docstrings,
-    and of the data files next to a package's `__init__`: a comment, a docstring and the layout change nothing. These
-    do not count: the framework, display-only modules, the module of the stage's `resolve`, and of a table all but
-    what was chosen from it.
+    Imports are followed everywhere, also inside functions. A digest covers the syntax tree without docstrings, and
+    the data files next to a package's `__init__`: comments, docstrings and layout do not change it. These do not
+    count: the framework, display-only modules, the module of the stage's `resolve`, and the entries of a table that
+    were not chosen.
     """
 
     def __init__(self, memory: Path, display_only: Iterable[str] = ()) -> None:
-        """Remember what was parsed in the JSON file `memory`; leave modules and packages in `display_only` out."""
+        """Cache parsed modules in the JSON file `memory`; ignore the modules and packages in `display_only`."""
         self._parsed = ParsedModules(memory)
         self._left_out = (FRAMEWORK, *display_only)
         self._read: dict[tuple[str, str, str], Code] = {}
 
     def read(self, stage: Stage, choices: Choices | None = None) -> Code:
-        """Return the stage's code: what its own module reaches, and what was chosen from the tables among it.
+        """Return the stage's code: the modules that its own module reaches, and the chosen entries of their tables.
 
         Raises:
             TypeError: the stage has no source file.
@@ -55,7 +55,7 @@ class CodeReader:
         if asked not in self._read:
             reached, outside = self._reach(stage, chosen)
             if stage.function.__module__ not in reached:
-                raise TypeError(f"stage {stage.name} has no source file that its key could hold")
+                raise TypeError(f"stage {stage.name} has no source file, so its key cannot cover its code")
             self._parsed.keep()
             digests = {name: _with_data(module) for name, module in sorted(reached.items())}
             tables = {name: _as_chosen(reached[name], chosen[name]) for name in digests if name in chosen}
@@ -63,7 +63,7 @@ class CodeReader:
         return self._read[asked]
 
     def _reach(self, stage: Stage, choices: Choices) -> tuple[dict[str, Parsed], set[str]]:
-        """Follow imports from the stage's module: the modules that count, and the top names from elsewhere."""
+        """Follow imports from the stage's module; return the modules that count, and the top names of other imports."""
         start = stage.function.__module__
         modules = {table: [one.partition(":")[0] for one in chosen] for table, chosen in choices.items()}
         followed = {_top(name) for name in (start, PROJECT, *(name for names in modules.values() for name in names))}
@@ -73,7 +73,7 @@ class CodeReader:
             if name in reached or self._is_left_out(name) or (source := _source(name)) is None:
                 continue
             reached[name] = module = self._parsed.read(name, source)
-            imports = _less_settling(stage, module) if name == start else module.imports
+            imports = _without_resolve(stage, module) if name == start else module.imports
             outside.update(_top(imported) for imported in imports if _top(imported) not in followed)
             inside = [imported for imported in imports if _top(imported) in followed]
             waiting.extend(part for one in (*inside, *modules.get(name, ())) for part in _with_packages(one))
@@ -86,15 +86,15 @@ class CodeReader:
 
 @cache
 def code_reader(memory: Path, display_only: frozenset[str]) -> CodeReader:
-    """Return one reader for the process: the code that it runs is the code that it started with."""
+    """Return one reader per process: a process runs the code that it started with."""
     return CodeReader(memory, display_only)
 
 
-def _less_settling(stage: Stage, start: Parsed) -> list[str]:
-    """Leave out the module of a stage's `resolve`, whose outcome is in the config, where that is all it is used for.
+def _without_resolve(stage: Stage, start: Parsed) -> list[str]:
+    """Return the imports of a stage's module without the module of its `resolve`, whose result is in the config.
 
-    A module that also declares the stage's config counts, and one from which the stage's file imports more, or whose
-    `resolve` a function in that file calls.
+    The module of `resolve` still counts if it declares the stage's config, if the stage's file imports other
+    names from it, or if a function in that file calls `resolve`.
     """
     resolve, found = stage.resolve, list(start.imports)
     if resolve is None:
@@ -108,12 +108,12 @@ def _less_settling(stage: Stage, start: Parsed) -> list[str]:
 
 
 def _as_chosen(table: Parsed, chosen: Iterable[str]) -> str:
-    """Digest a table's module by what was chosen from it, and by what else the module says."""
+    """Digest a table's module by its chosen entries, and by the rest of the module's code."""
     return digest_text(canonical_json([table.rest, sorted(chosen)]))
 
 
 def _with_packages(module: str) -> Iterator[str]:
-    """Name a module's packages, the outermost first, and itself: importing it runs them all."""
+    """Yield the names of a module's packages, outermost first, then its own: importing the module runs them all."""
     pieces = module.split(".")
     return (".".join(pieces[: length + 1]) for length in range(len(pieces)))
 
@@ -131,7 +131,7 @@ def _versions(imported: Iterable[str]) -> dict[str, str]:
 
 @cache
 def _distributions() -> Mapping[str, list[str]]:
-    """Name the distributions of each top package; of a plug-in, installed in whatever way, the one that declares it."""
+    """Map each top package to its distributions. A plug-in's package maps to the distribution that declares it."""
     plugins = {package: [distribution] for package, distribution in plugin_distributions().items()}
     return {**importlib.metadata.packages_distributions(), **plugins}
 

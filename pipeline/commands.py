@@ -14,14 +14,14 @@ from slimline.pipeline.errors import UserError
 from slimline.pipeline.listing import list_runs
 
 RUN = "run"
-"""The command that is meant where none is named: Hydra composes a config, and its stages run."""
+"""The default command: Hydra composes a config, and its stages run."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What a command does: how it is written and what for, and the function that takes its arguments.
+    """A command: how it is written, its purpose, and the function that takes its arguments.
 
-    The function prints what it has to say, and raises UserError for a mistake. `None` stands for a run.
+    The function prints its output, and raises UserError for a mistake. `None` means a run.
     """
 
     written: str
@@ -32,15 +32,15 @@ class Command:
 COMMANDS = {
     RUN: Command("run +experiment=...", "run an experiment; 'run' may be left out", None),
     "copy": Command("copy experiment/flowers", "write ./conf/experiment/flowers.yaml, for you to edit", copy_option),
-    "runs": Command("runs", "list the runs: what each tried, its test top-1, its size", list_runs),
+    "runs": Command("runs", "list the runs: their settings, test top-1 and sizes", list_runs),
 }
 
 
 def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """Take the command's name off the arguments.
+    """Separate the command's name from its arguments.
 
     Raises:
-        UserError: the first argument is a word near to a command's name.
+        UserError: the first argument is similar to a command's name.
     """
     first, *rest = arguments or [""]
     if first in COMMANDS:
@@ -53,6 +53,6 @@ def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def program_name() -> str:
-    """Return how this program was started, as a user would type it: `slimline` or `python -m pipeline`."""
+    """Return the name of this program as a user would type it: `slimline` or `python -m pipeline`."""
     called = Path(sys.argv[0])
     return f"python -m {called.parent.name}" if called.name == "__main__.py" else called.name.removesuffix(".exe")

@@ -1,7 +1,7 @@
 """Compose a config without running a Hydra application: from Python, and for a sweep's best point.
 
-`hydra.initialize` and `hydra.compose` keep what they compose with in process-wide objects, of which an application that
-uses Hydra itself has its own. This module builds the loader directly and puts back everything that it has to change.
+`hydra.initialize` and `hydra.compose` keep their state in process-wide objects, which an application that uses Hydra
+needs for itself. This module builds the loader directly, and restores everything that it has to change.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _lock = RLock()
 
 
 class Composed(NamedTuple):
-    """A config with all its interpolations resolved, and the overrides that it was composed from, less Hydra's own."""
+    """A config with all its interpolations resolved, and the overrides it was composed from, without Hydra's own."""
 
     config: DictConfig
     overrides: list[str]
@@ -47,11 +47,11 @@ def compose_config(overrides: Sequence[str], folders: Sequence[Path | str], stag
     """Compose the config that the command line would run for `overrides`.
 
     A group's option is taken from the first of `folders` that has it; a folder inside a package is `pkg://package.conf`.
-    Hydra's process-wide objects are afterwards as they were before, and several threads may call this.
+    Hydra's process-wide objects are restored afterwards, and several threads may call this function.
 
     Raises:
-        UserError: a folder is not there.
-        HydraException: Hydra refuses an override; `refusals.explain` says it in plainer words.
+        UserError: a folder does not exist.
+        HydraException: Hydra rejects an override; `refusals.explain` explains the error in plain words.
     """
     places = [_place(folder) for folder in folders]
     with _lock, _hydra_of_our_own(stages):
@@ -69,12 +69,12 @@ def _place(folder: Path | str) -> str:
         return folder
     path = Path(folder).expanduser().absolute()
     if not path.is_dir():
-        raise UserError(f"The config folder {folder} isn't there (looked for {path}).", "Give a folder that exists.")
+        raise UserError(f"The config folder {folder} does not exist (looked for {path}).", "Check the folder's path.")
     return f"file://{path}"
 
 
 def _resolved(config: DictConfig) -> DictConfig:
-    """Return the config less Hydra's part, its interpolations resolved while `${hydra:...}` means this config."""
+    """Return the config without Hydra's part, its interpolations resolved; `${hydra:...}` refers to this config."""
     with open_dict(config.hydra):
         config.hydra.mode = RunMode.RUN
         config.hydra.runtime.output_dir = str(Path(config.hydra.run.dir).absolute())
@@ -82,21 +82,21 @@ def _resolved(config: DictConfig) -> DictConfig:
     task = deepcopy(config)
     with read_write(task), open_dict(task):
         del task["hydra"]
-    if not OmegaConf.missing_keys(task):  # the stages' own check names the missing value better than Hydra would here
+    if not OmegaConf.missing_keys(task):  # a later check reports a missing value more clearly than Hydra would here
         OmegaConf.resolve(task)
     return task
 
 
 @contextmanager
 def _hydra_of_our_own(stages: Iterable[Stage]) -> Iterator[None]:
-    """Have Hydra hold the stages' schemas, our version base and no other config, inside the block only."""
-    Plugins.instance()  # when first asked for, it imports Hydra's launchers, and they register schemas that must stay
+    """Give Hydra the stages' schemas, our version base and no other config, inside the block only."""
+    Plugins.instance()  # the first call imports Hydra's launchers, which register schemas that must be kept
     store, job, base = ConfigStore.instance(), HydraConfig.instance(), VersionBase.instance()
     before = store.repo, job.cfg, base.version_base
     if not OmegaConf.has_resolver("hydra"):
         setup_globals()  # `${now:...}` and `${hydra:...}`, which Hydra registers when an application starts
     try:
-        # An application's own schemas are left out: Hydra checks any file by a schema of its name, such as `config`.
+        # An application's own schemas are left out: Hydra applies a schema to any file of its name, such as `config`.
         store.repo = {name: node for name, node in store.repo.items() if name in HYDRAS_OWN}
         setbase(VERSION_BASE)
         register_schemas(stages)

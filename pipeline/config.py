@@ -1,4 +1,4 @@
-"""Configs: the schemas that Hydra composes against, and the typed values that stages get."""
+"""Configs: the schemas that Hydra validates against, and the typed values that stages receive."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SCHEMA = "schema"
 
 @dataclass
 class SweepConfig:
-    """What `--multirun` does with its points: each runs up to `target`, the best by `metric` goes on alone.
+    """Settings of `--multirun`: each point runs up to `target`, then the best point by `metric` is completed.
 
-    `metric` is a fact of the target's, or another stage's as `stage.fact`; the table shows the facts of
-    `columns` too. `skip_unavailable` leaves points out whose data or weights can't be had.
+    `metric` is a fact of the target stage, or of another stage as `stage.fact`. The table also shows the facts in
+    `columns`. `skip_unavailable` skips points whose data or weights are not available.
     """
 
     target: str = "train"
@@ -35,7 +35,7 @@ class SweepConfig:
 
 @dataclass
 class RunConfig:
-    """How a run goes; its fields are `run.*` on the command line."""
+    """Settings of a run; they are `run.*` on the command line."""
 
     name: str = "unnamed"
     directory: str = "runs"
@@ -51,13 +51,13 @@ class RunConfig:
         )
         if not allowed or self.name == "store":
             raise UserError(
-                f"run.name={self.name!r} can't name a folder of runs.",
-                "Use letters, digits, '-', '_' and '.', not a leading '.', and not 'store', where the artifacts live.",
+                f"run.name={self.name!r} is not a valid name for a folder of runs.",
+                "Use letters, digits, '-', '_' and '.'. A leading '.' and the name 'store' are not allowed.",
             )
 
 
 def register_schemas(stages: Iterable[Stage]) -> None:
-    """Make every stage's config known to Hydra, as `<group>/schema`, and options' own as `<group>/<option>_schema`."""
+    """Register every stage's config with Hydra as `<group>/schema`, and options' own as `<group>/<option>_schema`."""
     store = ConfigStore.instance()
     store.store(group="run", name=SCHEMA, node=RunConfig)
     for stage in stages:
@@ -68,14 +68,14 @@ def register_schemas(stages: Iterable[Stage]) -> None:
 
 
 class ConfigKeys(NamedTuple):
-    """The keys that a config may hold, dotted, and the present name of each that was renamed."""
+    """The keys that a config may contain, in dotted form, and the present name of each renamed key."""
 
     names: list[str]
     former: dict[str, str]
 
 
 def config_keys(stages: Iterable[Stage]) -> ConfigKeys:
-    """List every key that a config may hold, to answer a misspelled or a former one."""
+    """List every key that a config may contain, to explain a misspelled or a former one."""
     keys = dict(_keys(RunConfig, "run"))
     for stage in stages:
         keys.update(_keys(stage.config_type, stage.name))
@@ -104,14 +104,14 @@ def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunC
     """
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
-        raise UserError(f"{missing[0]} has no value, and needs one.", f"Give it on the command line: {missing[0]}=...")
+        raise UserError(f"{missing[0]} is required, but has no value.", f"Set it on the command line: {missing[0]}=...")
     run = OmegaConf.to_object(config.run)
     assert isinstance(run, RunConfig)
     unread = sorted(set(config) - {"run", *stages})
     if unread:
         raise UserError(
-            f"{unread[0]} is no part of the config that any stage reads.",
-            f"The parts are: run, {', '.join(stages)}.",
+            f"{unread[0]} is not a section of the config that any stage reads.",
+            f"The sections are: run, {', '.join(stages)}.",
         )
     nodes = {name: config[name] for name in stages if config.get(name) is not None}
     typed = {name: OmegaConf.to_object(node) for name, node in nodes.items()}
@@ -122,38 +122,38 @@ def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunC
     check_names("run.force", run.force, typed)
     if run.force and run.plan:
         raise UserError(
-            "run.plan=true and run.force don't go together.",
-            "A plan runs nothing, so there is nothing to force.",
+            "run.plan=true and run.force cannot be used together.",
+            "Remove one of them: a plan runs nothing, so there is nothing to force.",
         )
     return run, typed
 
 
 def _without_schema(stage: str, wanted: type) -> Exception:
-    """Name the user's file that sets a stage's values without its schema; a shipped one that does is our mistake."""
+    """Return the error for a stage's values without its schema; without a user's file it is a bug of Slimline's."""
     files = [shown(file) for name, file in used.items() if name.rpartition("/")[0] == stage]
     if not files:
-        return TypeError(f"conf/{stage}/ gives no {wanted.__name__}: an option lacks `- schema` in its defaults")
+        return TypeError(f"conf/{stage}/ does not give a {wanted.__name__}: an option lacks `- schema` in its defaults")
     return UserError(
         f"{' or '.join(files)} does not include the schema of {stage}.",
-        "Add to its defaults, as the first item: '  - schema' (below a line 'defaults:').",
+        "Add '  - schema' as the first item of its defaults, below a line 'defaults:'.",
     )
 
 
 def check_names(key: str, names: list[str], configured: Mapping[str, Any]) -> None:
-    """Raise a UserError where a list of stages names one that isn't configured."""
+    """Raise a UserError if a list of stages names one that is not configured."""
     for name in names:
         if name not in configured:
             raise UserError(
-                f"{key} names {name!r}, which is no stage of this experiment.",
+                f"{key} names {name!r}, which is not a stage of this experiment.",
                 f"Its stages are: {', '.join(configured) or 'none'}.",
             )
 
 
 def require_range(key: str, value: float, low: float, high: float, unit: str = "") -> None:
-    """Raise a UserError unless low <= value <= high; a config's `__post_init__` calls it for each number.
+    """Check that low <= value <= high. A config's `__post_init__` calls it for each number.
 
     Raises:
-        UserError: the value is outside, or not a number.
+        UserError: the value is outside the range, or is NaN.
     """
     if not low <= value <= high:
         bounds = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
@@ -161,24 +161,24 @@ def require_range(key: str, value: float, low: float, high: float, unit: str = "
 
 
 def require_choice(key: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise a UserError unless a value is one of those that are allowed, as for an Enum's.
+    """Check that a value is one of the allowed values; the message is the same as for an Enum.
 
     Raises:
-        UserError: it is not.
+        UserError: it is not allowed.
     """
     if value not in allowed:
         raise UserError(
-            f"{key}={value} isn't allowed.", f"It must be one of: {', '.join(allowed)}.{nearest(value, allowed)}"
+            f"{key}={value} is not allowed.", f"It must be one of: {', '.join(allowed)}.{nearest(value, allowed)}"
         )
 
 
 def require_path(key: str, path: str) -> Path:
-    """Return a path that exists, absolute.
+    """Return an existing path in absolute form.
 
     Raises:
-        UserError: nothing is there.
+        UserError: the path does not exist.
     """
     found = Path(path).expanduser()
     if not found.exists():
-        raise UserError(f"{key}={path} isn't there (looked for {found.absolute()}).", "Give a path that exists.")
+        raise UserError(f"{key}={path} does not exist (looked for {found.absolute()}).", "Check the path.")
     return found.absolute()

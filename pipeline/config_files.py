@@ -1,4 +1,4 @@
-"""Config files that Slimline does not ship: the user's own and the plug-ins', checked as they are read."""
+"""Config files that do not come with Slimline: the user's own and the plug-ins', checked as they are read."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ ROOT = "config"
 BYTE_ORDER_MARK = "\ufeff"
 
 used: dict[str, Path] = {}
-"""The files that were read since the last command began, by their name in a config: `experiment/flowers`."""
+"""The files that were read since the last command began, by their name in a config, such as `experiment/flowers`."""
 
 chosen: dict[tuple[str, str], Path] = {}
-"""The group and the option of each choice that these files make, and the file that makes it."""
+"""The choices that these files make: the file, by the group and the option that it chooses."""
 
 searched: list[Path] = []
-"""All folders of configs in the order in which they are searched, the shipped one last."""
+"""All config folders in search order; the shipped one is last."""
 
 
 class AddedConfigs(ConfigSource):
-    """A folder of configs that is searched before the shipped one, as `slimline://FOLDER`.
+    """A config folder that is searched before the shipped one, as `slimline://FOLDER`.
 
-    A mistake in a file is a UserError that names the file. The root, `config.yaml`, is never taken from here.
+    A mistake in a file raises a UserError that names the file. The root, `config.yaml`, is never taken from here.
     """
 
     @staticmethod
@@ -59,10 +59,8 @@ class AddedConfigs(ConfigSource):
     def _header(self, file: Path, text: str) -> dict[str, str | None]:
         try:
             return self._get_header_dict(text)
-        except ValueError as error:  # Hydra's, of one type with a bug's
-            raise UserError(
-                f"{shown(file)}: {error}", f"Write '# @package {GLOBAL}', or leave the line out."
-            ) from error
+        except ValueError as error:  # raised by Hydra, which has no type of its own for it
+            raise UserError(f"{shown(file)}: {error}", f"Write '# @package {GLOBAL}', or remove the line.") from error
 
     def _file(self, config_path: str) -> Path:
         return Path(self.path) / self._normalize_file_name(config_path)
@@ -84,18 +82,18 @@ class AddedConfigs(ConfigSource):
 
 
 def read_text(file: Path) -> str:
-    """Return what is in a config file.
+    """Return the text of a config file.
 
     Raises:
-        UserError: it is not plain UTF-8.
+        UserError: it is not UTF-8, or begins with a byte order mark.
     """
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         line = file.read_bytes()[: error.start].count(b"\n") + 1
-        raise UserError(f"{shown(file)}, line {line}: not UTF-8 text.", "Save the file in UTF-8.") from error
+        raise UserError(f"{shown(file)}, line {line}: not UTF-8 text.", "Save the file as UTF-8.") from error
     if text.startswith(BYTE_ORDER_MARK):
-        raise UserError(f"{shown(file)}, line 1: begins with a byte order mark.", "Save the file in UTF-8 without BOM.")
+        raise UserError(f"{shown(file)}, line 1: begins with a byte order mark.", "Save the file as UTF-8 without BOM.")
     return text
 
 
@@ -109,20 +107,20 @@ def parse(file: Path, text: str) -> DictConfig:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None and not isinstance(node, yaml.MappingNode):
             kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
-            raise UserError(f"{shown(file)} holds {kind}, not settings.", "Write one 'key: value' on each line.")
+            raise UserError(f"{shown(file)} contains {kind}, not settings.", "Write one 'key: value' on each line.")
         config = OmegaConf.load(StringIO(text))
     except yaml.YAMLError as error:
         raise explain_yaml(error, file) from error
     except OmegaConfBaseException as error:
         said, _, _ = str(error).partition("\n")
-        raise UserError(f"{shown(file)}: {said}", "Correct the value; a literal ${ is written as \\${.") from error
+        raise UserError(f"{shown(file)}: {said}", "Correct the value. Write a literal ${ as \\${.") from error
     assert isinstance(config, DictConfig)
     _check_defaults(file, config)
     return config
 
 
 def explain_yaml(error: yaml.YAMLError, file: Path | None = None) -> UserError:
-    """Say where a file is not YAML, and the usual reason."""
+    """Return an error that says where a file is not valid YAML, with the usual reason."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     name = shown(file) if file else shown(Path(mark.name)) if mark else "A config file"
     where = f"{name}, line {mark.line + 1}" if mark else name
@@ -149,12 +147,12 @@ def _check_defaults(file: Path, config: DictConfig) -> None:
         if not named:
             raise UserError(
                 f"{shown(file)}: defaults must be a list of choices.",
-                "Write each on a line of its own, as in '  - schema' or '  - override /head: mlp'.",
+                "Write each choice on its own line, such as '  - schema' or '  - override /head: mlp'.",
             )
 
 
 def _note(name: str, file: Path, config: DictConfig, folder: Path) -> None:
-    """Remember that a file is in use, and say so where it replaces one of a folder that is searched later."""
+    """Record that a file is used, and log it if it replaces a file from a folder that is searched later."""
     later = searched[searched.index(folder) + 1 :] if folder in searched else []
     replaced = [one for one in later if (one / f"{name}.yaml").is_file()]
     if name not in used and replaced:
@@ -174,6 +172,6 @@ def _choices(config: DictConfig) -> Iterator[tuple[str, str]]:
 
 
 def shown(file: Path) -> str:
-    """Show a path as a user would type it: relative to here, where it is below."""
+    """Return a path as a user would type it: relative if it is below the current directory."""
     here = Path.cwd()
     return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)

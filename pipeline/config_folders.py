@@ -1,4 +1,4 @@
-"""Config folders: where choices are looked for, the user's own folder first, then plug-ins', then the shipped one."""
+"""Config folders in search order: the user's own folder, then the plug-ins' folders, then the shipped one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from slimline.pipeline.errors import UserError
 
 OWN = "conf"
 MAIN = "main"
-"""What Hydra calls the folder that a program declares as its own."""
+"""Hydra's name for the folder that a program declares as its own."""
 
 
 @dataclass(frozen=True)
 class ConfigFolders:
-    """The folders of configs in the order of the search: the user's own, if any, plug-ins', and the shipped one."""
+    """The config folders: the user's own, if any, the plug-ins', and the shipped one."""
 
     own: Path | None
     plugins: tuple[Path, ...]
@@ -36,7 +36,7 @@ class ConfigFolders:
 
     @property
     def all(self) -> list[Path]:
-        """Every folder, in the order of the search."""
+        """Every folder, in search order."""
         return [*self.added, self.shipped]
 
     @property
@@ -49,7 +49,7 @@ class ConfigFolders:
         return list_options(self.all)
 
     def not_own(self) -> Iterator[tuple[str, str, Path]]:
-        """List the options as they are without the user's own folder."""
+        """List the options of the plug-ins and of Slimline, without the user's own folder."""
         return list_options([*self.plugins, self.shipped])
 
 
@@ -65,7 +65,7 @@ def list_options(folders: Iterable[Path]) -> Iterator[tuple[str, str, Path]]:
 
 
 def find_config_folders(given: str | PathLike[str] | None, plugins: list[Path], shipped: Path) -> ConfigFolders:
-    """Return where to look: in the `given` folder, else in `./conf` where that holds one of our groups.
+    """Return the folders to search. The user's own is `given`, or else `./conf` if it has a file in a known group.
 
     Raises:
         UserError: the given folder does not exist.
@@ -75,7 +75,7 @@ def find_config_folders(given: str | PathLike[str] | None, plugins: list[Path], 
         if not own.is_dir():
             raise UserError(
                 f"--config-dir {given} is not a folder (looked for {own}).",
-                "Create it, or name a folder that holds options of your own, such as experiment/mine.yaml.",
+                "Create it, or name a folder with your own options, such as experiment/mine.yaml.",
             )
         return ConfigFolders(own, tuple(plugins), shipped)
     here = Path(OWN).absolute()
@@ -86,7 +86,7 @@ def find_config_folders(given: str | PathLike[str] | None, plugins: list[Path], 
 
 
 class AddedFirst(SearchPathPlugin):
-    """Puts folders before the program's own on Hydra's search path; Hydra's --config-dir puts its folder behind."""
+    """Puts folders before the program's own on Hydra's search path; Hydra's --config-dir would put them after it."""
 
     folders: ClassVar[list[Path]] = []
 
@@ -96,14 +96,14 @@ class AddedFirst(SearchPathPlugin):
 
 
 def search_first(folders: ConfigFolders) -> None:
-    """Have Hydra applications that start from here on search the added folders before their own."""
+    """Make the Hydra applications that start after this call search the added folders before their own."""
     know_added_configs(folders)
     Plugins.instance().register(AddedFirst)
     AddedFirst.folders = folders.added
 
 
 def know_added_configs(folders: ConfigFolders) -> None:
-    """Have Hydra read the added folders, and forget what an earlier command used of them."""
+    """Register the added folders with Hydra, and clear the record of files that an earlier command used."""
     Plugins.instance().register(AddedConfigs)
     config_files.used.clear()
     config_files.chosen.clear()

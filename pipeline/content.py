@@ -1,4 +1,4 @@
-"""Digests of what lies outside: files and folders, remembered so that nothing is read twice."""
+"""Content digests of files and folders outside the store, cached so that no file is read twice."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from slimline.pipeline.artifact import digest_file
 from slimline.pipeline.errors import UserError
 
 FRESH_SECONDS = 2.0
-"""A file changed this recently isn't remembered: it may change again within its clock's resolution."""
+"""The digest of a file that changed this recently is not cached: it may change again within its clock's resolution."""
 BATCH = 4096
 
 
 class Found(NamedTuple):
-    """Something below a folder: its path, and why it is no file that can be read (empty: it is one).
+    """An entry below a folder: its path, and the reason why it is not a readable file (empty: it is one).
 
-    `hidden` is true of what a leading dot hides; what lies in a hidden folder isn't listed.
+    `hidden` is true if the name begins with a dot. The content of a hidden folder is not listed.
     """
 
     path: Path
@@ -32,27 +32,30 @@ class Found(NamedTuple):
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, sorted, links followed, hidden files and folders left out."""
+    """Yield the files below a folder, sorted. Links are followed; hidden files and folders are left out."""
     return (found.path for found in walk(folder) if not (found.fault or found.hidden))
 
 
 def walk(folder: Path) -> Iterator[Found]:
-    """Yield all that lies below a folder, by path, links followed: files, and what isn't one and why."""
+    """Yield all entries below a folder, by path: files, and entries that are not files, with the reason.
+
+    Links are followed.
+    """
     yield from _walk(folder, frozenset())
 
 
 def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]:
-    """Walk a folder, unless it is one of those above it: a link that leads round in a circle."""
+    """Walk a folder, unless a link made it one of its own parents."""
     try:
         status = directory.stat()
         here = (status.st_dev, status.st_ino)
         if here in above:
-            yield Found(directory, "a link to a folder that it lies in")
+            yield Found(directory, "a link to one of its parent folders")
             return
         with os.scandir(directory) as opened:
             entries = sorted(opened, key=_sort_key)
     except OSError as error:
-        yield Found(directory, f"a folder that can't be read: {error.strerror}")
+        yield Found(directory, f"a folder that cannot be read: {error.strerror}")
         return
     for entry in entries:
         path = directory / entry.name
@@ -69,9 +72,7 @@ def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Found]
         elif is_file:
             yield Found(path)
         else:
-            yield Found(
-                path, "a link that leads nowhere" if entry.is_symlink() else "no file: a pipe, socket or device"
-            )
+            yield Found(path, "a broken link" if entry.is_symlink() else "not a regular file: a pipe, socket or device")
 
 
 def _sort_key(entry: os.DirEntry[str]) -> bytes:
@@ -87,30 +88,30 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 class ContentDigests:
-    """Digests of outside files and folders by content, remembered by path, size, mtime and inode."""
+    """Content digests of files and folders, cached by path, size, modification time and inode."""
 
     def __init__(self, memory: Path) -> None:
-        """Keep what is remembered in the SQLite file `memory`."""
+        """Keep the cache in the SQLite file `memory`."""
         self._memory = memory
 
     def digest(self, path: Path, more: Iterable[Path] = ()) -> str:
         """Return the digest of a file's bytes, or of a folder's relative paths and bytes.
 
-        Moving or renaming the folder changes nothing. The bytes of `more` files count too, in their order; one that
-        can't be read counts as such.
+        Moving or renaming the folder does not change the digest. The bytes of `more` files count too, in their order;
+        a file that cannot be read counts as unreadable.
 
         Raises:
-            UserError: nothing is there, or it can't be read.
+            UserError: the path does not exist or cannot be read.
         """
         path = path.resolve()
         if path.is_file():
             digest = next(self._digests([path]))
             if not digest:
-                raise UserError(f"{path} can't be read.", "Give a file that you may read.")
+                raise UserError(f"{path} cannot be read.", "Check the file's permissions.")
         elif path.is_dir():
             digest = self._folder_digest(path)
         else:
-            raise UserError(f"{path} isn't there.", "Give the path of a file or a folder that is.")
+            raise UserError(f"{path} does not exist.", "Check the path of the file or folder.")
         others = self._digests(more)
         if (first := next(others, None)) is None:
             return digest
@@ -120,7 +121,7 @@ class ContentDigests:
         return listed.hexdigest()
 
     def _folder_digest(self, folder: Path) -> str:
-        """Hash the canonical JSON of {relative path in hex: digest}, which comes in its order, so that none is kept."""
+        """Hash the canonical JSON of {relative path in hex: digest}; files come sorted, so none is kept in memory."""
         prefix = len(os.fsencode(folder)) + (folder != folder.parent)
         paths, same = tee(files_below(folder))
         whole = hashlib.sha256(b"{")
@@ -132,7 +133,7 @@ class ContentDigests:
         return whole.hexdigest()
 
     def _digests(self, paths: Iterable[Path]) -> Iterator[str]:
-        """Yield each file's digest in turn, empty for one that can't be read."""
+        """Yield each file's digest in order; it is empty for a file that cannot be read."""
         self._memory.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self._memory, timeout=60)
         try:

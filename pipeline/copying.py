@@ -12,14 +12,15 @@ from slimline.pipeline.errors import UserError
 
 
 def copy_option(arguments: Sequence[str], folders: ConfigFolders, program: str) -> None:
-    """Copy the file of `group/option` into the own folder, `./conf` unless another was given, and say how it is used.
+    """Copy the file of `group/option` into the own folder, by default `./conf`, and print how to use it.
 
     Raises:
-        UserError: there is no such option, or the own folder has it already.
+        UserError: the option does not exist, or the own folder already has it.
     """
     if len(arguments) != 1:
         raise UserError(
-            f"copy takes one option, and got {len(arguments)}.", f"Write: {program} copy {EXPERIMENT}/flowers"
+            f"copy takes one option, but {len(arguments)} were given.",
+            f"Write, for example: {program} copy {EXPERIMENT}/flowers",
         )
     name = arguments[0].lstrip("+").replace("=", "/").removesuffix(".yaml")
     source = _find(name, folders)
@@ -33,15 +34,15 @@ def copy_option(arguments: Sequence[str], folders: ConfigFolders, program: str) 
         if target.is_file():
             raise UserError(
                 f"{shown(target)} already exists, so nothing was copied.",
-                "Edit it, or remove it first; --config-dir DIR copies into another folder.",
+                "Edit it, or remove it first. To copy into another folder, add --config-dir DIR.",
             ) from error
         raise UserError(
-            f"{shown(target)} can't be written: {error.strerror}.",
-            "Check the folder and its permissions, or name another one: --config-dir DIR.",
+            f"{shown(target)} cannot be written: {error.strerror}.",
+            "Check the folder and its permissions, or name another one with --config-dir DIR.",
         ) from error
     group, _, option = name.rpartition("/")
     setting = f"+{EXPERIMENT}={option}" if group == EXPERIMENT else f"+{EXPERIMENT}=flowers {group}={option}"
-    print(f"{shown(target)} is a copy of the shipped {name}. Edit it; here it is used by:")
+    print(f"{shown(target)} is a copy of the shipped {name}. Edit it, then use it with:")
     at = "" if own == Path(OWN).absolute() else f"--config-dir {shown(own)} "
     print(f"  {program} {at}{setting}")
 

@@ -19,7 +19,7 @@ CHECKOUT = ("conf", "pipeline", "slimline")
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return what a run ran on, as JSON values by name."""
+    """Return the environment of a run, as JSON values by name."""
     installed = list(distributions())
     return {
         "command": [sys.executable, *sys.orig_argv[1:]],
@@ -46,16 +46,16 @@ def _is_plugin(distribution: Distribution) -> bool:
 
 
 def _versions(found: Iterable[Distribution]) -> dict[str, str]:
-    """Return versions by name, sorted; of two of a name, the one that Python imports, which is the first."""
+    """Return versions by name, sorted. Of two with the same name, the first counts: Python imports it."""
     about = (one.metadata for one in reversed(list(found)))  # parsed once; `name` and `version` each parse it again
     return dict(sorted({(one["Name"] or "?"): one["Version"] for one in about}.items()))
 
 
 def git_state() -> dict[str, str] | None:
-    """Return the commit of Slimline's checkout and what differs from it.
+    """Return the commit of Slimline's checkout and the uncommitted changes.
 
-    None for an installed copy, whatever repository it is installed in, for a checkout inside of another repository,
-    and where git is missing.
+    None for an installed copy, whatever repository it is installed in, for a checkout inside another repository, and
+    if git is not installed.
     """
     root = Path(__file__).parents[2]
     if not all((root / name).is_dir() for name in CHECKOUT):
@@ -69,7 +69,7 @@ def git_state() -> dict[str, str] | None:
 
 
 def _output(command: list[str]) -> str | None:
-    """Run a program and return what it prints, or None where it isn't there or fails."""
+    """Run a program and return its output, or None if it does not exist or fails."""
     try:
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -1,4 +1,4 @@
-"""The errors that a user is meant to read."""
+"""Errors whose messages are written for the user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: what is wrong with which value, then what to do.
+    """A mistake that the user can fix: the problem and the value that caused it, then what to do.
 
     Printed as plain lines, without a traceback; the command ends with exit code 2.
     """
@@ -17,21 +17,21 @@ class UserError(Exception):
 
 
 class Unavailable(UserError):
-    """What is asked for must come from elsewhere, and can't be had now; a sweep may leave such a point out."""
+    """Data or weights are not available, for example without a network; a sweep may skip such a point."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """Return the question whether the most similar of the allowed words was meant, or an empty text."""
+    """Return a question that suggests the most similar of the allowed words, or an empty text."""
     found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
     return f" Did you mean {found[0]}?" if found else ""
 
 
 class Undecided(Exception):
-    """Raised by a stage's `resolve` under `run.plan=true`: settling it would need work, such as a download."""
+    """Raised by a stage's `resolve` under `run.plan=true` if a value can only be found by work, such as a download."""
 
 
 class Stopped(KeyboardInterrupt):
-    """Work that a signal ended in good order: what was kept, and how to go on.
+    """Work that a signal stopped cleanly; the message says what was kept and how to resume.
 
     Printed as plain lines; the command ends with exit code 128 + the signal's number: 130 for Ctrl-C, 143 for SIGTERM.
     """

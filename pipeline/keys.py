@@ -1,4 +1,4 @@
-"""Keys: everything that decides what a stage's output is, in one sha256."""
+"""Keys: one sha256 of everything that decides a stage's output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def key_parts(
     code: Code,
     contents: ContentDigests,
 ) -> dict[str, Any]:
-    """Gather what decides a stage's output, as JSON values by name."""
+    """Collect everything that decides a stage's output, as JSON values by name."""
     return {
         "format": STORE_FORMAT,
         "stage": stage.name,
@@ -37,9 +37,9 @@ def key_parts(
 
 
 def settled_choices(stage: Stage, config: Any, inputs: Mapping[str, Artifact]) -> dict[str, list[str]]:
-    """Return what the config chose from tables, and what was chosen for the stage's inputs, by the table's module.
+    """Return the table entries that were chosen by the config and for the stage's inputs, by the table's module.
 
-    They reach a key through the code's digests: of a stage that reaches the table.
+    They enter a key through the code digests, if the stage reaches the table.
     """
     found: dict[str, set[str]] = {}
     own = stage.choices(config) if stage.choices else {}
@@ -50,12 +50,12 @@ def settled_choices(stage: Stage, config: Any, inputs: Mapping[str, Artifact]) -
 
 
 def make_key(parts: Mapping[str, Any]) -> str:
-    """Return the key: the first 32 hex digits of the sha256 of the parts, written canonically."""
+    """Return the key: the first 32 hex digits of the sha256 of the parts' canonical JSON."""
     return digest_text(canonical_json(parts))[:KEY_LENGTH]
 
 
 def tracked(config: Any, contents: ContentDigests) -> Any:
-    """Return a config as JSON values: its type's name, less untracked fields, external paths by content."""
+    """Return a config as JSON values, with its type's name, without untracked fields, external paths by content."""
     if not is_dataclass(config):
         return _plain(config, contents)
     values: dict[str, Any] = {"type": type(config).__name__}

@@ -1,4 +1,4 @@
-"""List the runs that there are: what each tried, what came of it, and what it takes up."""
+"""List the existing runs: their settings, their results and their sizes on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slimline.pipeline.config_files import EXPERIMENT, shown
 from slimline.pipeline.config_folders import ConfigFolders
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.run import METRICS, VERSION, read_manifest
-from slimline.pipeline.sweep import less_shared
+from slimline.pipeline.sweep import without_shared
 from slimline.pipeline.text_table import text_table
 
 DIRECTORY = "run.directory="
@@ -28,7 +28,7 @@ DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 @dataclass(frozen=True)
 class Entry:
-    """One run of a list; `top1` is None where it was not tested, sizes are in bytes."""
+    """One run in the list; `top1` is None if the run was not tested, sizes are in bytes."""
 
     path: Path
     started: datetime
@@ -41,19 +41,22 @@ class Entry:
 
 
 def list_runs(arguments: Sequence[str], folders: ConfigFolders, program: str) -> None:
-    """Print a table of the runs in `run.directory`, oldest first, then the directories that hold no readable run.
+    """Print a table of the runs in `run.directory`, oldest first, then the directories without a readable run.
 
     Raises:
         UserError: an argument is not `run.directory=...`, or that is not a directory.
     """
     for argument in arguments:
         if not argument.startswith(DIRECTORY):
-            raise UserError(f"runs does not take {argument}.", f"Write: {program} runs {DIRECTORY}path")
+            raise UserError(
+                f"runs does not take the argument {argument}.",
+                f"Write {program} runs, or {program} runs {DIRECTORY}PATH",
+            )
     directory = Path(arguments[-1].removeprefix(DIRECTORY) if arguments else RunConfig().directory)
     if not directory.is_dir():
         raise UserError(
             f"There are no runs: {directory} is not a directory (looked for {directory.absolute()}).",
-            f"Name where they are: {program} runs {DIRECTORY}path",
+            f"Name the folder of the runs: {program} runs {DIRECTORY}PATH",
         )
     entries, damaged = read_runs(directory)
     if entries:
@@ -65,7 +68,7 @@ def list_runs(arguments: Sequence[str], folders: ConfigFolders, program: str) ->
 
 
 def read_runs(directory: Path) -> tuple[list[Entry], list[tuple[Path, str]]]:
-    """Read all runs below a directory, oldest first; and which could not be read, with the reason."""
+    """Read all runs below a directory, oldest first. Also return those that cannot be read, with the reason."""
     entries, damaged = [], []
     sizes: dict[Path, int] = {}
     for path in sorted(directory.glob("*/v*")):
@@ -98,7 +101,7 @@ def _entry(path: Path, sizes: dict[Path, int]) -> Entry:
 
 
 def _test_top1(path: Path) -> float | None:
-    """Return the top-1 of photos that training never saw, or None where they were not evaluated."""
+    """Return the top-1 accuracy on the test photos, or None if they were not evaluated."""
     file = path / METRICS
     if not file.is_file():
         return None
@@ -107,13 +110,13 @@ def _test_top1(path: Path) -> float | None:
 
 
 def _size_bytes(path: Path) -> int:
-    """Add up the files below a directory; links count for nothing."""
+    """Add up the sizes of the files below a directory; links do not count."""
     files = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
     return sum(file.stat().st_size for file in files if not file.is_symlink())
 
 
 def _artifact_bytes(link: Path, sizes: dict[Path, int]) -> int:
-    """Return the size of what a link refers to, added up once for all the runs that share it."""
+    """Return the size of the artifact that a link refers to; it is computed once for all runs that share it."""
     artifact = link.resolve()
     if artifact not in sizes:
         sizes[artifact] = _size_bytes(artifact)
@@ -121,8 +124,8 @@ def _artifact_bytes(link: Path, sizes: dict[Path, int]) -> int:
 
 
 def runs_table(directory: Path, entries: list[Entry]) -> str:
-    """Lay the runs out, one line each; overrides that all of them share are left out."""
-    varied = less_shared([entry.overrides for entry in entries])
+    """Format the runs as a table, one line each; overrides that all of them share are left out."""
+    varied = without_shared([entry.overrides for entry in entries])
     rows = [
         [
             entry.path.relative_to(directory).as_posix(),
@@ -140,7 +143,7 @@ def runs_table(directory: Path, entries: list[Entry]) -> str:
 
 
 def show_bytes(size: float) -> str:
-    """Write a size in the unit that keeps it below a thousand."""
+    """Format a size in the unit that keeps the number below a thousand."""
     for unit in UNITS:
         if size < 999.5 or unit == UNITS[-1]:
             break

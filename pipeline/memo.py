@@ -1,4 +1,4 @@
-"""Memos: what a stage worked out for parts of its inputs, kept for the next artifact that wants the same."""
+"""Memos: a stage's results for parts of its inputs, kept so that later artifacts can reuse them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ KEY_LENGTH = 32
 
 
 class Memo:
-    """A stage's folders of results that outlive one artifact, each under the key of what decides them.
+    """A stage's folders of reusable results, each under a key of everything that decides them.
 
     A stage takes it as the keyword-only parameter `memo: Memo`. The contract: a memo changes how long the work takes,
-    never what comes out. What is found in a folder must be, to the last bit, what the stage would compute without it;
-    so a folder is only ever read by the same code, with the same versions and the same `decides`.
+    never the result. The content of a folder must be identical, to the last bit, to what the stage would compute
+    without it. So a folder is only read by the same code, with the same versions and the same `decides`.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Memo:
         versions: Mapping[str, str],
         fresh: bool = False,
     ) -> None:
-        """Keep folders below `root` for a stage's code digests and versions; `fresh` empties those that it opens."""
+        """Keep folders below `root` for a stage's code digests and versions; `fresh` empties each one it opens."""
         self._root = root
         self._parts = {"format": MEMO_FORMAT, "code": dict(code), "versions": dict(versions)}
         self._fresh = fresh
@@ -36,13 +36,13 @@ class Memo:
         self.notes: Facts = {}
 
     def folder(self, **decides: Any) -> Path:
-        """Return the folder, which exists, of results that `decides`, the stage's code and its versions settle.
+        """Return the folder for results that depend on `decides`, the stage's code and its versions; it exists.
 
-        `decides` are JSON values: choices of the config, digests of those input artifacts that matter. Several
-        processes may have one folder at once: write under names of your own and rename what is complete.
+        `decides` are JSON values: the config's choices and the digests of the input artifacts that matter. Several
+        processes may use a folder at the same time: write to a hidden file with a unique name, then rename it.
 
         Raises:
-            TypeError: a value of `decides` is no JSON.
+            TypeError: a value of `decides` is not a JSON value.
         """
         key = digest_text(canonical_json({**self._parts, "decides": decides}))[:KEY_LENGTH]
         folder = self._root / key
@@ -53,16 +53,16 @@ class Memo:
         return folder
 
     def note(self, **facts: Any) -> None:
-        """Say in the run's manifest what the memo saved.
+        """Record in the run's manifest what the memo saved.
 
-        Such numbers are the run's and not the artifact's: among its facts they would change its digest, and with it
-        the keys of the stages after it, though what was made is the same.
+        These numbers belong to the run, not to the artifact: as facts of the artifact they would change its digest,
+        and so the keys of the stages after it, although the result is the same.
         """
         self.notes.update(facts)
 
 
 def _forget(folder: Path) -> None:
-    """Remove what is complete in a folder; hidden files are what another process is writing."""
+    """Remove the complete results in a folder; hidden files are still being written by another process."""
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue

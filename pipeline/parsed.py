@@ -1,4 +1,4 @@
-"""Parsed modules: what a source file says and imports, remembered so that nothing is parsed twice."""
+"""Parsed modules: digests and imports of source files, cached so that no file is parsed twice."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from slimline.pipeline.artifact import canonical_json, digest_text
 
 MEMORY_FORMAT = 2
 MOST_REMEMBERED = 4096
-"""Entries of the memory, each of some hundred bytes; beyond this number it starts again empty."""
+"""The most entries in the cache, each of some hundred bytes. When it is full, it is emptied."""
 
 
 class Parsed(NamedTuple):
-    """A module: its source file, a digest of its syntax tree without docstrings, the names it imports, sorted.
+    """A module: its source file, a digest of its syntax tree without docstrings, and the names it imports, sorted.
 
-    `rest` is the digest without what its tables list: the arguments of `Table(...)`. `used` are the names that its
-    functions use.
+    `rest` is the digest without the entries of its tables, which are the arguments of `Table(...)`. `used` are the
+    names that its functions use.
     """
 
     source: Path
@@ -32,9 +32,9 @@ class Parsed(NamedTuple):
 
 
 class ParsedModules:
-    """Parses modules; by the source's bytes, a JSON file holds what was parsed by this Python before.
+    """Parses modules, with a cache in a JSON file by the source's bytes and the Python version.
 
-    A file that can't be read counts for nothing, and is written again.
+    A cache file that cannot be read is ignored and replaced.
     """
 
     def __init__(self, memory: Path) -> None:
@@ -48,7 +48,7 @@ class ParsedModules:
             self._entries = found
 
     def read(self, module: str, source: Path) -> Parsed:
-        """Return what a module of that name says, from its source file."""
+        """Parse the source file of a module of that name, or return it from the cache."""
         text = source.read_bytes()
         is_package = source.name == "__init__.py"
         parts = [MEMORY_FORMAT, sys.version, module, is_package, hashlib.sha256(text).hexdigest()]
@@ -67,7 +67,7 @@ class ParsedModules:
         self._is_new = True
 
     def keep(self) -> None:
-        """Write the memory, if there is anything new."""
+        """Write the cache, if it has new entries."""
         if self._is_new:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")  # other runs may write theirs
@@ -85,7 +85,7 @@ def _tree(text: bytes) -> ast.Module:
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
-    """Say whether a statement is a text alone, which does nothing: a docstring, of an attribute too."""
+    """Return whether a statement is only a string: a docstring, including those of attributes."""
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)
@@ -106,14 +106,14 @@ def _without_tables(tree: ast.Module) -> ast.Module:
 
 
 def _used(tree: ast.Module) -> set[str]:
-    """Name what the bodies of functions use; what decorates them does not count."""
+    """Return the names that the bodies of functions use; decorators do not count."""
     functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     inside = [part for function in functions for statement in function.body for part in ast.walk(statement)]
     return {part.id for part in inside if isinstance(part, ast.Name)}
 
 
 def _imports(tree: ast.Module, module: str, is_package: bool) -> set[str]:
-    """Name what a module imports; for `from a import b`, both a and a.b, as b may be a module."""
+    """Return the names that a module imports; for `from a import b`, both a and a.b, because b may be a module."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

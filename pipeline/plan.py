@@ -1,4 +1,4 @@
-"""Plans: what a run would do, stage by stage, and why."""
+"""Plans: what a run would do for each stage, and why."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ MOST_REASONS = 3
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a plan: its key if that can be known yet, and why it would run (empty: it is cached)."""
+    """One stage of a plan: its key, if it can be known already, and why it would run (empty: it is cached)."""
 
     stage: str
     key: str | None
     reason: str
 
     def line(self) -> str:
-        """Write the step as one line of a plan."""
+        """Format the step as one line of a plan."""
         state = "runs  " if self.reason else "cached"
         return f"{self.stage:<10}{state}  {(self.key or '')[:12]:<12}  {self.reason}".rstrip()
 
 
 def order_stages(stages: Mapping[str, Stage], configs: Mapping[str, Any], targets: Iterable[str]) -> list[Stage]:
-    """List the stages that the targets need, inputs first; those that are never cached come last.
+    """List the stages that the targets need, inputs first; stages that are never cached come last.
 
-    A stage that follows others comes after each of them, and so more than once.
+    A stage that follows others is listed after each of them, so it can occur more than once.
     """
     ordered: dict[str, Stage] = {}
 
@@ -40,7 +40,10 @@ def order_stages(stages: Mapping[str, Stage], configs: Mapping[str, Any], target
         stage = stages[name]
         for wanted in sorted(stage.required) if stage.follows else stage.needs(configs[name]):
             if wanted not in configs:
-                raise UserError(f"{name} needs {wanted}, and this experiment has none.", f"Choose one: {wanted}=...")
+                raise UserError(
+                    f"{name} needs the stage {wanted}, which this experiment does not have.",
+                    f"Choose an option for it: {wanted}=...",
+                )
             if wanted not in ordered:
                 visit(wanted)
         if not stage.follows:
@@ -64,9 +67,9 @@ def make_plan(
     force: Iterable[str] = (),
     plan_only: bool = False,
 ) -> list[Step]:
-    """Settle each stage's config (in place, by its `resolve`) and say what a run would do.
+    """Resolve each stage's config in place, with the stage's `resolve`, and return what a run would do.
 
-    Keys go as far as they can be known: past a stage that would run, its output's digest is open.
+    A stage that needs the output of a stage that would run has no key yet: the digest of that output is unknown.
     """
     made: dict[str, Artifact] = {}
     steps = []
@@ -100,7 +103,7 @@ def make_plan(
 
 
 def why(parts: Mapping[str, Any], earlier: Iterable[Artifact]) -> str:
-    """Say what differs from the nearest earlier key: the one with the fewest differences, the latest among equals."""
+    """Describe the differences from the nearest earlier key: the one with the fewest, and the latest of equals."""
     nearest: list[str] | None = None
     for artifact in earlier:
         found = list(_differences(parts, artifact.parts))
@@ -128,7 +131,7 @@ def _differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[
 
 
 def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
-    """Name what differs as JSON does, so that 1, 1.0 and true are three values."""
+    """Return the names whose values differ as JSON: 1, 1.0 and true are three values."""
     both = sorted({*new, *old})
     return [
         name
@@ -147,6 +150,6 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    """Show a value; of a digest, its first digits."""
+    """Format a value; a digest is shortened to its first digits."""
     text = str(value)
     return f"{text[:8]}…" if len(text) == 64 and all(digit in "0123456789abcdef" for digit in text) else text

@@ -1,4 +1,4 @@
-"""Progress bars on the terminal's error stream, silent when that isn't a terminal."""
+"""Progress bars on the error stream; they are shown only if it is a terminal."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ BYTES = "bytes"
 
 
 class Advance(Protocol):
-    """Call with how many more are done."""
+    """A function that advances a progress bar by `count` units."""
 
     def __call__(self, count: int = 1) -> None: ...
 
 
 @contextmanager
 def progress(what: str, total: int | None, unit: str, *, done: int = 0) -> Iterator[Advance]:
-    """Show a bar of `total` units (None: unknown), with rate and time left, and hand out what advances it.
+    """Show a bar of `total` units (None: unknown) with rate and time left, and yield the function that advances it.
 
-    `done` units were there before: the bar begins at them, and they count for nothing in the rate.
+    `done` units were done before: the bar starts there, and they do not count in the rate.
     """
     if not sys.stderr.isatty():
         yield lambda count=1: None
         return
-    # Here, as most runs have no terminal or nothing to show, and Rich's bars take 40 ms to import.
+    # Imported here: most runs have no terminal or nothing to show, and Rich's bars take 40 ms to import.
     from rich.console import Console
     from rich.progress import (
         BarColumn,

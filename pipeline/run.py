@@ -1,4 +1,4 @@
-"""Runs: versioned directories that hold everything about what was done."""
+"""Runs: versioned directories that record the settings, the stages that ran, and the results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERSION = re.compile(r"v(\d{3,})$")
 
 
 def claim_version(folder: Path) -> Path:
-    """Make the next free `vNNN` in a folder and return it; two at once never get the same one."""
+    """Create the next free `vNNN` in a folder and return it; concurrent runs never get the same one."""
     folder.mkdir(parents=True, exist_ok=True)
     while True:
         taken = [int(found.group(1)) for path in folder.iterdir() if (found := VERSION.fullmatch(path.name))]
@@ -30,15 +30,15 @@ def claim_version(folder: Path) -> Path:
 
 
 class Run:
-    """One run's directory: what was asked, what ran, what came of it.
+    """The directory of one run: its settings, the stages that ran, and the results.
 
-    `config.yaml`, `overrides.json`, `environment.json`; `manifest.json`, rewritten after each stage;
-    `metrics.json`, what the stages' own files of that name hold, as one; `artifacts/<stage>`, relative
-    links into the store.
+    It holds `config.yaml`, `overrides.json` and `environment.json`; `manifest.json`, rewritten after each stage;
+    `metrics.json`, which merges the stages' own files of that name; and `artifacts/<stage>`, relative links into the
+    store.
     """
 
     def __init__(self, folder: Path, config_yaml: str, overrides: list[str], **about: Any) -> None:
-        """Claim the next version in `folder`; `about` goes into the manifest (which point of which sweep)."""
+        """Claim the next version in `folder`; `about` goes into the manifest, for example the sweep it belongs to."""
         self.path = claim_version(folder)
         self._started = time.time()
         self._metrics: dict[str, Any] = {}
@@ -59,7 +59,7 @@ class Run:
     def record(
         self, stage: str, *, cached: bool, seconds: float, facts: Facts, artifact: Artifact | None = None
     ) -> None:
-        """Note that a stage is done, and link its artifact."""
+        """Record that a stage is done, and link its artifact."""
         entry: dict[str, Any] = {"cached": cached, "seconds": round(seconds, 3), "facts": facts}
         if artifact:
             entry.update(key=artifact.key, generation=artifact.generation, digest=artifact.digest)
@@ -84,7 +84,7 @@ class Run:
             self._become_latest()
 
     def _become_latest(self) -> None:
-        """Point `latest` here, unless a newer run has ended already."""
+        """Point `latest` to this run, unless a newer run has already completed."""
         latest = self.path.parent / "latest"
         newer = VERSION.fullmatch(latest.readlink().name) if latest.is_symlink() else None
         if newer and int(newer.group(1)) > int(self.path.name[1:]):

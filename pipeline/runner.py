@@ -37,13 +37,13 @@ def execute(
     display_only: Iterable[str] = (),
     **about: Any,
 ) -> Run | None:
-    """Run the stages that the config's targets need, in order, into a new run directory.
+    """Run the stages that the config's targets need, in order, in a new run directory.
 
-    `targets` stands in for the config's own; `display_only` names the modules that only show, which count in no
+    `targets` replaces the config's own; `display_only` names the modules that only display results and count in no
     key; `about` goes into the manifest. With `run.plan` it prints what would run and why, and returns None.
 
     Raises:
-        UserError: the config asks for what can't be; nothing has run then.
+        UserError: the config cannot be run; nothing has run in this case.
     """
     started = time.perf_counter()
     run_config, configs = typed_configs(config, stages)
@@ -74,14 +74,14 @@ def _writable(directory: Path) -> Path:
     """Return the folder of runs, which may not exist yet.
 
     Raises:
-        UserError: it is a file, or nothing can be written there.
+        UserError: it is a file, or it is not writable.
     """
     there = next(path for path in (directory, *directory.parents) if path.exists())
     if not there.is_dir():
         raise UserError(f"run.directory={directory}: {there} is not a folder.", "Name another folder for the runs.")
     if not os.access(there, os.W_OK):
         raise UserError(
-            f"run.directory={directory}: {there} can't be written to.",
+            f"run.directory={directory}: {there} is not writable.",
             "Check its permissions, or name another folder for the runs.",
         )
     return directory
@@ -91,13 +91,13 @@ def _targets(run_config: RunConfig) -> list[str]:
     if not run_config.targets:
         raise UserError(
             "run.targets is empty: there is nothing to run.",
-            "Name the stages you want, as in run.targets=[ingest].",
+            "Name the stages to run, such as 'run.targets=[ingest]'.",
         )
     return run_config.targets
 
 
 def _resolved_yaml(run_config: RunConfig, configs: Mapping[str, Any], absent: Iterable[str]) -> str:
-    """Write the config as it ran: every choice settled, only the stages that the experiment has."""
+    """Return the config as it ran, as YAML: every choice is resolved, and only the experiment's stages are included."""
     settled = {"run": run_config, **{name: value for name, value in configs.items() if name not in absent}}
     return OmegaConf.to_yaml(OmegaConf.create({name: OmegaConf.structured(value) for name, value in settled.items()}))
 
@@ -133,11 +133,11 @@ def _run_stages(
 
 
 def _memo(stage: Stage, choices: Choices, store: Store, force: bool) -> Memo | None:
-    """Return the memo of a stage that takes one; forced, the stage computes all of it again."""
+    """Return the memo of a stage that takes one; with `force` the memo is emptied."""
     if not stage.wants_memo:
         return None
-    mattering = {table: () if table in stage.memo_without else chosen for table, chosen in choices.items()}
-    return store.memo(stage.name, store.code.read(stage, mattering), fresh=force)
+    relevant = {table: () if table in stage.memo_without else chosen for table, chosen in choices.items()}
+    return store.memo(stage.name, store.code.read(stage, relevant), fresh=force)
 
 
 def _obtain(
@@ -158,7 +158,7 @@ def _obtain(
         if make_key(key_parts(stage, config, present, code, store.contents)) != key:
             empty_folder(out)
             raise UserError(
-                f"The files that {stage.name} reads changed while it read them.",
+                f"The input files of {stage.name} changed while they were read.",
                 "Nothing was kept. Run the same command again.",
             )
         return facts
@@ -193,6 +193,6 @@ def _summarise(run: Run, seconds: float) -> None:
 
 
 def _shown(path: Path) -> str:
-    """Show a path as a user would type it: relative to here, where it lies below."""
+    """Return a path as a user would type it: relative if it is below the current directory."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,4 +1,4 @@
-"""Signals that ask a long operation to stop: handled at its next safe point instead of at once."""
+"""Signals that ask a long operation to stop, handled at its next safe point."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
 def stopped(number: int, where: str) -> Stopped:
-    """Return what ends the work that a signal stopped; `where` says at which place, and what is kept."""
-    return Stopped(number, f"Stopped by {signal.Signals(number).name} {where}", "The same command goes on from there.")
+    """Return the exception for work that a signal stopped; `where` says where it stopped and what is kept."""
+    return Stopped(number, f"Stopped by {signal.Signals(number).name} {where}", "Run the same command again to resume.")
 
 
 @contextmanager
 def handling_signals() -> Iterator[Callable[[], int | None]]:
-    """Hold back Ctrl-C and SIGTERM inside the block; hand out a function that tells the signal that came, or None.
+    """Delay Ctrl-C and SIGTERM inside the block; yield a function that returns the signal that arrived, or None.
 
-    A second Ctrl-C counts at once. Outside of the main thread, where Python allows no handlers, nothing is held back;
-    nor is a signal whose handler was not set by Python, as it could not be put back.
+    A second Ctrl-C interrupts at once. Signals are not delayed outside the main thread, where Python allows no
+    handlers, or if their handler was not set by Python, because it could not be restored.
     """
     came: list[int] = []
 

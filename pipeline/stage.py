@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Facts])
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a stage that is never cached may know of the run it is part of."""
+    """The record of the current run, for a stage that is never cached."""
 
     path: Path
     manifest: Mapping[str, Any]
@@ -27,16 +27,16 @@ class RunRecord:
 
 
 GIVEN = {"run": RunRecord, "memo": Memo}
-"""What a stage may take beside its inputs: a parameter of that name and that annotation."""
+"""Parameters that a stage may take besides its inputs, by name and annotation."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage's declaration, read from its function; call it as the function itself.
+    """A stage's declaration, read from its function; call it like the function itself.
 
-    `optional` maps an input to the predicate on config that says whether it is needed, and `required` holds the others.
-    `wants_record` and `wants_memo` are true for a stage that takes the run's record, or a memo. The rest is described
-    in `stage`.
+    `optional` maps an input to a predicate on the config that says whether it is needed; `required` holds the others.
+    `wants_record` and `wants_memo` are true for a stage that takes the run's record or a memo. The other fields are
+    described in `stage`.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Stage:
         return self.function(config, out, **inputs)
 
     def needs(self, config: Any) -> tuple[str, ...]:
-        """Name the inputs that this config calls for."""
+        """Return the names of the inputs that this config needs."""
         return tuple(name for name in self.inputs if name not in self.optional or self.optional[name](config))
 
 
@@ -78,31 +78,32 @@ def stage(
     memo_without: tuple[str, ...] = (),
     undigested: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Facts]], Stage]:
-    """Declare a function `(config, out, *, input: Artifact, other: Artifact | None) -> Facts` a stage.
+    """Declare a function `(config, out, *, input: Artifact, other: Artifact | None) -> Facts` as a stage.
 
-    It may also take `memo: Memo`, where it keeps what it computed for parts of its inputs: that changes how long the
-    work takes, never what comes out, and so is in no key. A stage with cache=False may take `run: RunRecord`.
+    It may also take `memo: Memo`, in which it keeps results for parts of its inputs. A memo changes how long the work
+    takes, never the result, so it is in no key. A stage with cache=False may take `run: RunRecord`.
 
     Args:
-        cache: keep the output under its key; without it the stage always runs, in the run's directory.
-        resume: hand a killed attempt's partial directory back, for the function to go on in; without
-            it every attempt starts empty.
-        resolve: `(config, plan) -> config`, called before keys are made, settles what depends on the
-            world. With `plan` true it must do no work: it raises `Undecided` where work is needed.
+        cache: keep the output under its key. Without it, the stage always runs and writes into the run's directory.
+        resume: give the partial directory of a killed attempt to the function, which continues in it. Without it,
+            every attempt starts with an empty directory.
+        resolve: `(config, plan) -> config`, called before keys are made, sets the values that depend on the
+            environment. With `plan` true it must do no work: it raises `Undecided` if work is needed.
         optional: for each input annotated `Artifact | None`, whether this config needs it.
-        schemas: options of the stage's config group that have fields of their own, by option name
-            (or `subgroup/option`); each type extends the config's.
-        choices: `config -> {module of a table: references}`: what the config chooses from tables, see `Table`. A key
-            then holds the chosen references and all that their modules import, and not what else the table lists.
-        follows: stages that this one joins without being a target: it runs right after each of them, with the
-            artifacts made so far; an input `Artifact | None` that isn't made yet is None.
-        by_key: inputs that count by their key too and not by their content alone, as the stage reads files of theirs
-            that no digest covers.
-        memo_without: tables, by module, whose choice does not matter to what the memo holds.
-        undigested: files of the output that only pages show: they stay outside its content digest.
+        schemas: options of the stage's config group that have their own fields, by option name (or
+            `subgroup/option`); each type extends the config's.
+        choices: `config -> {module of a table: references}`: the table entries that the config chooses, see `Table`.
+            A key then contains the chosen references and everything that their modules import, but not the table's
+            other entries.
+        follows: stages that this one follows without being a target: it runs right after each of them, with the
+            artifacts made so far. An input `Artifact | None` that does not exist yet is None.
+        by_key: inputs that count by their key as well as by their content, because the stage reads files in them that
+            their content digest does not cover.
+        memo_without: tables, by module, whose choice does not affect the content of the memo.
+        undigested: files of the output that are only displayed; they are left out of its content digest.
 
     Raises:
-        TypeError: the signature isn't that of a stage.
+        TypeError: the signature is not that of a stage.
     """
 
     def declare(function: Callable[..., Facts]) -> Stage:
@@ -129,7 +130,7 @@ def _declaration(
     hints = typing.get_type_hints(function)
     parameters = list(inspect.signature(function).parameters.values())
     if [parameter.name for parameter in parameters[:2]] != ["config", "out"]:
-        raise TypeError(f"stage {name} takes (config, out, *, inputs ...), not {inspect.signature(function)}")
+        raise TypeError(f"stage {name} must take (config, out, *, inputs ...), not {inspect.signature(function)}")
     if not is_dataclass(hints.get("config")) or hints.get("out") is not Path:
         raise TypeError(f"stage {name}: config must be a dataclass and out a Path")
     inputs, required, given = [], set(), set()
@@ -148,11 +149,11 @@ def _declaration(
         else:
             raise TypeError(f"stage {name}: {parameter.name} is annotated {hint}, not Artifact")
     if set(optional) - set(inputs):
-        raise TypeError(f"stage {name}: optional names {sorted(set(optional) - set(inputs))}, which it doesn't take")
+        raise TypeError(f"stage {name}: optional names {sorted(set(optional) - set(inputs))}, which it does not take")
     if follows and (cache or optional):
-        raise TypeError(f"stage {name} follows others: declare it cache=False, and no input optional")
+        raise TypeError(f"stage {name} follows others: declare it with cache=False and without `optional`")
     if "run" in given and cache:
-        raise TypeError(f"stage {name} takes the run's record, which no key covers: declare it cache=False")
+        raise TypeError(f"stage {name} takes the run's record, which no key covers: declare it with cache=False")
     return Stage(
         name,
         function,
@@ -172,26 +173,26 @@ def _is_optional_artifact(hint: Any) -> bool:
 
 
 def untracked(default: Any, *, former: tuple[str, ...] = ()) -> Any:
-    """Make a config field that stays out of the key: it changes how the work is done, never its result."""
-    return _marked(default, untracked=True, former=former)
+    """Declare a config field that stays out of the key: it affects how the work is done, never the result."""
+    return _marked(default, untracked=True, **({"former": former} if former else {}))
 
 
 def renamed(default: Any, *former: str) -> Any:
-    """Make a config field that had other names in earlier versions: whoever uses one is told the present name."""
+    """Declare a config field that had other names in earlier versions: using one is an error with the present name."""
     return _marked(default, former=former)
 
 
 def former_names(item: Field[Any]) -> tuple[str, ...]:
-    """Return the names that a config's field had in earlier versions."""
+    """Return the names of a config field in earlier versions."""
     names: tuple[str, ...] = item.metadata.get("former", ())
     return names
 
 
 def external(default: Any, more: Callable[[Any], Iterable[Path]] | None = None) -> Any:
-    """Make a config field, a path, that enters the key by what lies there and not by its name.
+    """Declare a config field with a path that enters the key by the content of the files, not by its name.
 
-    A folder counts by its files' relative paths and bytes; hidden files (a leading dot) don't count. Where a file
-    names others, `more(config)` lists these, and their bytes count too.
+    A folder counts by its files' relative paths and bytes; hidden files (a leading dot) do not count. If a file refers
+    to others, `more(config)` lists them, and their bytes count too.
     """
     return _marked(default, external=True, more=more)
 

@@ -1,4 +1,4 @@
-"""The store: where artifacts live, by stage and key, each made once and never changed."""
+"""The store: artifacts by stage and key, each made once and never changed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MEMO = "memo"
 class Store:
     """A folder `<stage>/<key>/<generation>` of committed artifacts, and of memos `<stage>/memo/<key>`.
 
-    An artifact is made in `<stage>/<key>/partial`, put on the disk and renamed: at every moment it is
-    there whole or not at all. A lock for each key lets two runs that need the same one make it once.
+    An artifact is made in `<stage>/<key>/partial`, flushed to disk and renamed: it is always either complete or
+    absent. Each key has a lock, so two runs that need the same artifact make it once.
     """
 
     def __init__(self, root: Path, display_only: Iterable[str] = ()) -> None:
-        """Open the store in a folder; modules in `display_only` are in no key: see `CodeReader`."""
+        """Open the store in a folder. Modules in `display_only` are in no key: see `CodeReader`."""
         self.root = root
         self.contents = ContentDigests(root / "digests.sqlite")
         self.code = code_reader(root / "code.json", frozenset(display_only))
@@ -45,7 +45,7 @@ class Store:
         return read_artifact(self._folder(stage, key) / str(generations[-1]), generations[-1])
 
     def all_of(self, stage: str) -> Iterator[Artifact]:
-        """Yield the newest generation of every artifact of a stage, the latest made first."""
+        """Yield the newest generation of every artifact of a stage, the latest one first."""
         folder = self.root / stage
         keys = sorted(folder.iterdir(), key=lambda path: -path.stat().st_mtime_ns) if folder.is_dir() else []
         for path in keys:
@@ -61,9 +61,9 @@ class Store:
         make: Callable[[Path], Facts],
         force: bool = False,
     ) -> tuple[Artifact, bool]:
-        """Return the artifact under `key` and whether it was there; else have `make(out)` make it.
+        """Return the artifact under `key` and whether it was cached. If it was not, `make(out)` makes it.
 
-        With `force` it is made anew, as the next generation; those that used the last one keep it.
+        With `force` it is made again, as the next generation. Runs that used an earlier generation keep it.
         """
         found = None if force else self.find(stage.name, key)
         if found:
@@ -79,7 +79,7 @@ class Store:
                 shutil.rmtree(partial)
             partial.mkdir(exist_ok=True)
             for path in (*partial.rglob(".*.tmp"), partial / RECORD):
-                path.unlink(missing_ok=True)  # what a crash left half-written
+                path.unlink(missing_ok=True)  # a crash may have left incomplete files
             started = time.perf_counter()
             facts = make(partial)
             seal(partial, stage.name, key, round(time.perf_counter() - started, 3), facts, parts, stage.undigested)
@@ -103,12 +103,12 @@ class Store:
 
 @contextmanager
 def _locked(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file; say so when another process holds it first."""
+    """Hold a lock file; log a line if another process holds it first."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0.1)
     except Timeout:
-        log.info("waiting for another run, which is making %s", what)
+        log.info("waiting for another run that is making %s", what)
         lock.acquire()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Sweeps: the points of a `--multirun`, compared, and the best of them carried to the end."""
+"""Sweeps: compare the points of a `--multirun`, to complete the best of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a sweep: its overrides, its score (None where it failed), its run and the facts that are shown."""
+    """One point of a sweep: its overrides, its score (None if it failed), its run, and the facts to show."""
 
     overrides: list[str]
     score: float | None
@@ -33,7 +33,7 @@ class Point:
 
 
 def begin_sweep() -> str:
-    """Give this process, and those that it starts, a sweep of their own; return its token."""
+    """Begin a new sweep for this process and those that it starts; return its token."""
     os.environ[TOKEN] = secrets.token_hex(8)
     return os.environ[TOKEN]
 
@@ -41,9 +41,9 @@ def begin_sweep() -> str:
 def sweep_points(
     folder: Path, token: str, target: str, metric: str, maximize: bool, columns: Sequence[str] = ()
 ) -> list[Point]:
-    """Read a sweep's points back from their manifests, best first, those without a score last.
+    """Read a sweep's points from their manifests, best first, those without a score last.
 
-    `metric` is a fact of the target's, or like each of `columns` any stage's, as `stage.fact`.
+    `metric` is a fact of the target stage, or of another stage as `stage.fact`. Each of `columns` is a `stage.fact`.
     """
     points = []
     for path in sorted(folder.glob("v*/manifest.json")):
@@ -64,23 +64,26 @@ def _score(manifest: Mapping[str, Any], target: str, metric: str) -> float | Non
         return None
     if facts is None or not isinstance(facts.get(fact), (int, float)):
         numbers = ", ".join(name for name, value in (facts or {}).items() if isinstance(value, (int, float)))
-        advice = f"It gives: {numbers}." if facts else f"The stages that ran are: {', '.join(manifest['stages'])}."
-        raise UserError(f"run.sweep.metric={metric} is no number that {stage or target} gives.", advice)
+        ran = f"The stages that ran are: {', '.join(manifest['stages'])}."
+        advice = f"Its numeric facts are: {numbers}." if facts else ran
+        raise UserError(f"run.sweep.metric={metric} is not a numeric fact of {stage or target}.", advice)
     return float(facts[fact]) if math.isfinite(facts[fact]) else None
 
 
 def _fact(manifest: Mapping[str, Any], name: str) -> Any:
-    """Look a stage's fact up, as `stage.fact`."""
+    """Look up a stage's fact, given as `stage.fact`."""
     stage, _, fact = name.rpartition(".")
     facts = manifest["stages"].get(stage, {}).get("facts", {})
     if fact not in facts:
-        places = ", ".join(f"{stage}.{name}" for name in facts) or f"the stages {', '.join(manifest['stages'])}"
-        raise UserError(f"run.sweep.columns names {name}, which no stage gives.", f"There are: {places}.")
+        known = ", ".join(f"{stage}.{name}" for name in facts)
+        ran = f"The stages that ran are: {', '.join(manifest['stages'])}."
+        advice = f"The facts of {stage} are: {known}." if facts else ran
+        raise UserError(f"run.sweep.columns names {name}, which is not a fact of any stage that ran.", advice)
     return facts[fact]
 
 
 def sweep_table(points: list[Point], metric: str) -> str:
-    """Lay the points out as a table, one line each, in their order; overrides that all share are left out."""
+    """Format the points as a table, one line each, in their order; overrides that all share are left out."""
     names = [" ".join(own) for own in own_overrides(points)]
     columns = list(next((point.columns for point in points if point.columns), {}))
     titles = ["rank", *_titles([metric, *columns]), "seconds", "point", "run"]
@@ -99,7 +102,7 @@ def sweep_table(points: list[Point], metric: str) -> str:
 
 
 def _titles(names: list[str]) -> list[str]:
-    """Leave the stage out of a fact's name where the fact alone says which is meant."""
+    """Remove the stage from each fact's name if the name is unique without it."""
     facts = [name.rpartition(".")[2] for name in names]
     return [fact if facts.count(fact) == 1 else name for name, fact in zip(names, facts, strict=True)]
 
@@ -115,12 +118,12 @@ def _shown(value: Any) -> str:
 
 
 def own_overrides(points: list[Point]) -> list[list[str]]:
-    """Return each point's overrides less those that all points share."""
-    return less_shared([point.overrides for point in points])
+    """Return each point's overrides without those that all points share."""
+    return without_shared([point.overrides for point in points])
 
 
-def less_shared(lists: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return each list less what all of them hold; a single one is returned whole."""
+def without_shared(lists: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return each list without the items that all lists contain; a single list is returned unchanged."""
     shared = set[str].intersection(*map(set, lists)) if len(lists) > 1 else set[str]()
     return [[item for item in items if item not in shared] for items in lists]
 

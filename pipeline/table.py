@@ -1,4 +1,4 @@
-"""Tables: entries by name, as text, each imported when it is looked up; plug-ins add to some of them."""
+"""Tables: entries by name, written as text and imported on lookup; plug-ins can add to some of them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ W = TypeVar("W")
 
 
 class Table(Mapping[K, V], Generic[K, V]):
-    """A mapping of names to what `module:attribute` refers to.
+    """A mapping of names to the objects that `module:attribute` refers to.
 
-    A module that holds nothing but tables is in a store key by what a stage's `choices` took from it: see `Stage`.
-    A table of names that has a `group` of entry points also lists what plug-ins give, each of the type `kind`.
+    A store key contains only the entries that a stage's `choices` take from a table: see `Stage`. A table with a
+    `group` of entry points also lists the plug-ins' entries, which must be of the type `kind`.
     """
 
     def __init__(self, references: Mapping[K, str], group: str = "", kind: type = object) -> None:
@@ -30,7 +30,7 @@ class Table(Mapping[K, V], Generic[K, V]):
         """The plug-ins' entries, by name.
 
         Raises:
-            UserError: one has a name that is taken.
+            UserError: one has a name that is already used.
         """
         found = plugins_of(self._group) if self._group else {}
         for name, plugin in found.items():
@@ -40,14 +40,14 @@ class Table(Mapping[K, V], Generic[K, V]):
 
     @cached_property
     def references(self) -> dict[K, str]:
-        """All entries' `module:attribute`, our own first."""
+        """The `module:attribute` of all entries, Slimline's own first."""
         return {**self._own, **{cast(K, name): plugin.reference for name, plugin in self.plugins.items()}}
 
     def __getitem__(self, name: K) -> V:
         """Import the entry's module and return the entry.
 
         Raises:
-            UserError: a plug-in's can't be loaded, or is of another type.
+            UserError: a plug-in's entry cannot be loaded, or has the wrong type.
         """
         reference = self.references[name]
         plugin = self.plugins.get(cast(str, name))
@@ -56,7 +56,7 @@ class Table(Mapping[K, V], Generic[K, V]):
             return cast(V, getattr(import_module(module), attribute))
         found = plugin.load()
         if not isinstance(found, self._kind):
-            raise plugin.refused(f"is a {type(found).__name__}, and must be a {self._kind.__name__}")
+            raise plugin.refused(f"is a {type(found).__name__}, but must be a {self._kind.__name__}")
         return cast(V, found)
 
     def __iter__(self) -> Iterator[K]:
@@ -70,10 +70,10 @@ class Table(Mapping[K, V], Generic[K, V]):
 
 
 class Derived(Mapping[str, W], Generic[V, W]):
-    """What a function makes of each entry of a table, which is imported when it is looked up; `prefix` leads its name.
+    """The result of a function for each entry of a table, computed on lookup; its name is the entry's after `prefix`.
 
-    `beside` are entries that are listed first. As a stage's `schemas` it lets plug-ins bring options that have fields
-    of their own.
+    The entries in `beside` are listed first. As a stage's `schemas`, it lets plug-ins add options with fields of their
+    own.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Tables of text, for the terminal and for logs alike."""
+"""Text tables for the terminal and for logs."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Container, Iterable, Sequence
 from io import StringIO
 
 WHOLE = 100_000
-"""A width in characters that no table comes near."""
+"""A width in characters that no table reaches."""
 
 
 def text_table(
     titles: Sequence[str], rows: Iterable[Sequence[str]], *, texts: Container[int], width: int | None = None
 ) -> str:
-    """Lay rows out under `titles` (none: no line of titles), two spaces between the columns.
+    """Format rows under `titles` (empty: no header line), with two spaces between the columns.
 
-    The columns of `texts` are flush left, the others, numbers, flush right. A table is as wide as it must be, on
-    whatever terminal or file it is shown, with nothing cut and no colors; with a `width`, in characters, cells are
-    broken at spaces to keep within it.
+    The columns in `texts` are left-aligned; the others hold numbers and are right-aligned. A table is as wide as
+    necessary on any terminal and in any file: nothing is cut, and no colors are used. With a `width` in characters,
+    cells are broken at spaces to fit into it.
     """
-    from rich.console import Console  # here: most commands show no table, and this takes 15 ms
+    from rich.console import Console  # imported here: most commands show no table, and the import takes 15 ms
     from rich.table import Table
     from rich.text import Text
 
-    lines = [[Text(cell) for cell in row] for row in rows]  # as it is: a string may hold Rich's own markup
+    lines = [[Text(cell) for cell in row] for row in rows]  # as Text: a plain string could contain Rich's markup
     table = Table(box=None, show_header=bool(titles), pad_edge=False, padding=(0, 2, 0, 0), header_style="")
     for number in range(len(titles) or len(lines[0])):
         title = Text(titles[number]) if titles else ""

@@ -1,4 +1,4 @@
-"""What `--help` prints: the commands that people use, and every choice that the config has."""
+"""The text of `--help`: common commands, and every choice of the config."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from slimline.pipeline.text_table import text_table
 WIDTH = 110
 INDENT = "  "
 EXAMPLES = (
-    ("+experiment=flowers", "the whole job"),
-    ("+experiment=flowers ingest.images=~/photos", "yours: a folder for each class"),
+    ("+experiment=flowers", "train, evaluate and export"),
+    ("+experiment=flowers ingest.images=~/photos", "your photos: one folder for each class"),
     ("+experiment=flowers ingest.images=leaves.csv", "or an archive, Parquet, TFRecords"),
     ("+experiment=flowers head=mlp train.epochs=20", "other choices and settings"),
-    ("-m +experiment=flowers head=linear,mlp", "a sweep; its best point goes on"),
-    ("-m +experiment=bases", "every base that can be had, compared"),
-    ("+experiment=classify classify.images=[a.jpg]", "what does a photo show?"),
-    ("+experiment=serve", "a page to drop photos on"),
+    ("-m +experiment=flowers head=linear,mlp", "a sweep; its best point is completed"),
+    ("-m +experiment=bases", "compare all available bases"),
+    ("+experiment=classify 'classify.images=[a.jpg]'", "classify photos"),
+    ("+experiment=serve", "a web page that classifies photos"),
     ("+experiment=flowers run.plan=true", "what would run, and why"),
 )
 USAGE = """\
@@ -33,14 +33,14 @@ Commands:
 Choices (group=option){marks}:
 {choices}
 
-Settings, as they would be: {program} +experiment=flowers --cfg job
-Your own options: files in ./conf, or in the folder of --config-dir DIR, which are searched first.
+To show the settings of a command, add --cfg job: {program} +experiment=flowers --cfg job
+Your own options are YAML files in ./conf or in the folder of --config-dir DIR, which is searched first.
 """
 YOURS, PLUG_IN = " (yours)", " (plug-in)"
 
 
 def usage(folders: ConfigFolders, commands: Mapping[str, tuple[str, str]], program: str) -> str:
-    """Return the help text: the choices in the folders of configs, and how each command is written and what for."""
+    """Return the help text: examples, each command with its purpose, and the choices in the config folders."""
     options: dict[str, list[str]] = {}
     for group, name, folder in folders.options():
         mark = YOURS if folder == folders.own else PLUG_IN if folder in folders.plugins else ""
@@ -60,5 +60,8 @@ def _table(rows: list[tuple[str, str]]) -> str:
 
 
 def _meaning(marks: list[str], folders: ConfigFolders) -> str:
-    told = {YOURS: f"yours are in {shown(folders.own)}" if folders.own else "", PLUG_IN: "of an installed plug-in"}
+    told = {
+        YOURS: f"(yours) are in {shown(folders.own)}" if folders.own else "",
+        PLUG_IN: "(plug-in) are from an installed plug-in",
+    }
     return "".join(f"; {told[mark]}" for mark in marks)

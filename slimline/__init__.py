@@ -1,7 +1,7 @@
 """Slimline: from a folder of photos to a trained, measured and exported image classifier.
 
-`slimline.run` runs an experiment and `slimline.load` opens a run that was made before; both return a `Run`. A mistake
-that the user can fix is a `UserError`. Importing this module imports nothing more until one of them is used.
+`slimline.run` runs an experiment and `slimline.load` opens an existing run; both return a `Run`. A mistake that the
+user can fix raises a `UserError`. The rest of Slimline is imported only when one of these names is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Run", "UserError", "__version__", "load", "run"]
 
 
 def _check_folders() -> None:
-    """Check that conf, pipeline and stages are folders: links in a checkout, real ones in an installed copy.
+    """Check that conf, pipeline and stages are folders: links in a checkout, real folders in an installed copy.
 
     Raises:
         ImportError: git wrote the links as text files, as it does on Windows unless links are allowed.
@@ -30,7 +30,7 @@ def _check_folders() -> None:
             raise ImportError(
                 f"{folder} is not a link to the folder ../{folder.name}. Run `git config core.symlinks true` and "
                 "`git checkout -- slimline` (on Windows, turn on developer mode first), or install a wheel.",
-                name=__name__,  # so that `python -m slimline` says this in one line, without a traceback
+                name=__name__,  # with it, `python -m slimline` prints this message without a traceback
             )
 
 

@@ -1,6 +1,6 @@
-"""Slimline from Python: run an experiment, and load what a run made.
+"""The Python API: run an experiment, and load an existing run.
 
-The composition root for callers in Python, as slimline.pipeline.cli is for the command line.
+This module is the composition root for callers in Python, as slimline.pipeline.cli is for the command line.
 """
 
 from __future__ import annotations
@@ -36,31 +36,32 @@ STAGES: Mapping[str, Stage] = Stages(OWN_STAGES)
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 _composing = RLock()
-"""Which files of the added config folders are in use is noted in one place for the process."""
+"""Guards the record of config files that are in use, which is global to the process."""
 
 _one_at_a_time = RLock()
-"""Training sets TensorFlow's global seed and graph options, so that two runs in one process take turns."""
+"""Guards TensorFlow's global seed and graph options, which training sets: runs in one process take turns."""
 
 
 def run(experiment: str | None = None, *overrides: str, config_dir: str | PathLike[str] | None = None) -> Run:
     """Run an experiment as `python -m pipeline +experiment=...` does, into a new directory below `runs/`.
 
-    What an earlier run made is used again. Lines about each stage go to the logger `slimline` at level INFO. It may be
-    called from any thread, and in an application that uses Hydra or TensorFlow itself; a second call waits for the
-    first.
+    Results of earlier runs are reused. A line about each stage goes to the logger `slimline` at level INFO. The
+    function may be called from any thread, and in an application that uses Hydra or TensorFlow itself. A second call
+    waits for the first.
 
     Args:
-        experiment: An experiment's name, such as `"flowers"`; None if the overrides choose everything.
+        experiment: The name of an experiment, such as `"flowers"`; None if the overrides choose everything.
         *overrides: Choices and settings as on the command line, such as `"head=mlp"` and `"train.epochs=3"`.
-        config_dir: A folder of configs of your own, searched before the shipped ones. Without it, `./conf` is, where
-            it holds a group of Slimline's. Each shipped file that one of yours replaces is named in a line.
+        config_dir: A folder with your own configs, which is searched before the shipped ones. Without it, `./conf` is
+            searched if it contains one of Slimline's groups. A line is logged for each shipped file that is replaced.
 
     Returns:
         The run, with its metrics, facts, predictions and model.
 
     Raises:
-        UserError: A mistake in what is asked for; the message says what is allowed. Nothing has run then, as a rule.
-        KeyboardInterrupt: A signal came. What is finished is kept, and the same call resumes.
+        UserError: A mistake in the arguments or the data. The message says what is allowed. Most mistakes are found
+            before anything runs.
+        KeyboardInterrupt: A signal arrived. Finished work is kept, and the same call resumes.
 
     Example:
         >>> import slimline
@@ -83,16 +84,17 @@ def run(experiment: str | None = None, *overrides: str, config_dir: str | PathLi
 
 
 def load(path: str | PathLike[str]) -> Run:
-    """Open a run that was made before, by the command line or by `slimline.run`, also one of an earlier version.
+    """Open an existing run, made on the command line or by `slimline.run`, also by an earlier version of Slimline.
 
     Args:
-        path: Its directory, such as `"runs/flowers/v003"`, or `"runs/flowers/latest"` for the newest that completed.
+        path: The run's directory, such as `"runs/flowers/v003"`, or `"runs/flowers/latest"` for the newest completed
+            run.
 
     Returns:
         The run, with its metrics, facts, predictions and model.
 
     Raises:
-        UserError: No run is there; the message names those nearby.
+        UserError: The directory is not a run; the message names runs nearby.
 
     Example:
         >>> import slimline
@@ -107,11 +109,13 @@ def _experiment(name: str | None) -> list[str]:
         return []
     if "=" in name:
         raise UserError(
-            f"{name!r} is a setting, and the first argument is an experiment's name.",
+            f"{name!r} is a setting, but the first argument must be the name of an experiment.",
             f'Write slimline.run("flowers", "{name}"), or slimline.run(None, "{name}", ...) without an experiment.',
         )
     if not NAME.fullmatch(name):
-        raise UserError(f"{name!r} can't name an experiment.", 'Give the name of one, as in slimline.run("flowers").')
+        raise UserError(
+            f"{name!r} is not a valid name of an experiment.", 'Pass a name, such as slimline.run("flowers").'
+        )
     return [f"+experiment={name}"]
 
 
@@ -119,41 +123,43 @@ def _config_folders(config_dir: str | PathLike[str] | None) -> ConfigFolders:
     if config_dir is not None and not Path(config_dir).expanduser().is_dir():
         raise UserError(
             f"config_dir={str(config_dir)!r} is not a folder (looked for {Path(config_dir).expanduser().absolute()}).",
-            "Give a folder that holds options of your own, such as experiment/mine.yaml.",
+            "Pass a folder with your own options, such as experiment/mine.yaml.",
         )
     return find_config_folders(config_dir, plugin_config_folders(), CONF)
 
 
 def _check_one_config(overrides: Sequence[str]) -> None:
-    """Refuse what only the command line takes: flags, and several values for one key."""
+    """Reject arguments that only the command line accepts: flags, and several values for one key."""
     for override in overrides:
         if override.startswith("-"):
             raise UserError(
-                f"{override} is an option of the command line, and slimline.run takes none.",
-                "Give choices and settings: key=value. For a sweep, call slimline.run for each point.",
+                f"{override} is a command-line option, which slimline.run does not accept.",
+                "Pass choices and settings as key=value. For a sweep, call slimline.run once for each point.",
             )
         [parsed] = OverridesParser.create().parse_overrides([override])
         if parsed.is_sweep_override():
             raise UserError(
-                f"{override} gives several values, and slimline.run runs one config.",
-                "Call it once for each value; or sweep on the command line: python -m pipeline -m ...",
+                f"{override} has several values, but slimline.run runs one config.",
+                "Call it once for each value, or run the sweep on the command line: python -m pipeline -m ...",
             )
 
 
 def _check_that_it_runs(composed: Composed, folders: ConfigFolders) -> None:
     if composed.config.run.plan:
-        raise UserError("run.plan=true runs nothing, so there is no run to return.", "Plan on the command line.")
+        raise UserError(
+            "run.plan=true runs nothing, so there is no run to return.", "Use run.plan=true on the command line only."
+        )
     if not composed.config.run.targets:
         names = sorted(name for group, name, _ in folders.options() if group == EXPERIMENT)
         raise UserError(
             "No experiment is chosen, so there is nothing to run.",
-            f'Name one, as in slimline.run("flowers"): {", ".join(names)}.',
+            f'Pass a name, such as slimline.run("flowers"). The experiments are: {", ".join(names)}.',
         )
 
 
 @contextmanager
 def _plain_refusals() -> Iterator[None]:
-    """Raise what Hydra and OmegaConf refuse as a UserError, in plain words."""
+    """Turn errors of Hydra and OmegaConf into a UserError in plain words."""
     try:
         yield
     except REFUSALS as error:
@@ -163,7 +169,7 @@ def _plain_refusals() -> Iterator[None]:
 @contextmanager
 def _turn() -> Iterator[None]:
     if not _one_at_a_time.acquire(blocking=False):
-        log.info("waiting for another run in this process to end")
+        log.info("waiting for another run in this process to finish")
         _one_at_a_time.acquire()
     try:
         yield

@@ -1,4 +1,4 @@
-"""A run's directory, read: what was asked, what came of it, and its model."""
+"""Results of a run, read from its directory: settings, metrics, predictions and the model."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ if TYPE_CHECKING:
 MANIFEST, LATEST = "manifest.json", "latest"
 EVALUATION, PREDICTIONS = "artifacts/evaluate", "predictions.parquet"
 CLASS_COLUMN = "probability_"
-"""What the name of a class's column begins with, so that a class named `label` or `score` has one of its own."""
+"""The prefix of a class's column, so that a class named `label` or `score` does not collide with another column."""
 
 BATCH_SIZE = 16
 MOST_LISTED = 10
 
 
 class Run:
-    """A run that `slimline.run` made or `slimline.load` found.
+    """A run, as `slimline.run` and `slimline.load` return it.
 
-    Nothing is read before it is asked for, and each property reads its file again: a run that is under way in another
-    process shows how far it is.
+    Each property reads its file every time it is used, so it shows the progress of a run in another process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,29 +42,29 @@ class Run:
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """What ran: `status`, `overrides`, `seconds`, and each of the `stages` with its key, seconds and facts.
+        """The record of the run: `status`, `overrides`, `seconds`, and `stages` with their key, seconds and facts.
 
-        `status` is `running`, `completed` or `failed`; a failed run has its `error` too.
+        `status` is `running`, `completed` or `failed`. A failed run also has its `error`.
         """
         return read_manifest(self.path)
 
     @property
     def facts(self) -> dict[str, dict[str, Any]]:
-        """What each stage says of its work, by the stage's name: counts, measurements, timings."""
+        """The facts that each stage reports, by the stage's name: counts, measurements, timings."""
         return {name: dict(entry["facts"]) for name, entry in self.manifest["stages"].items()}
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What was measured of the model: `top1`, `balanced_accuracy`, `per_class`, `confusion_matrix` and more.
+        """The metrics of the model: `top1`, `balanced_accuracy`, `per_class`, `confusion_matrix` and more.
 
-        It is empty where nothing was evaluated.
+        The dictionary is empty if the run evaluated nothing.
         """
         found: dict[str, Any] = json.loads((self.path / METRICS).read_text(encoding="utf-8"))
         return found
 
     @property
     def config(self) -> DictConfig:
-        """The config as it ran, with every default and every choice settled, read-only: `run.config.train.epochs`."""
+        """The config of the run, read-only, with all defaults and choices filled in: `run.config.train.epochs`."""
         from omegaconf import DictConfig, OmegaConf
 
         config = OmegaConf.load(self.path / "config.yaml")
@@ -74,10 +73,10 @@ class Run:
         return config
 
     def predictions(self) -> Any:
-        """Return what the model says of each evaluated photo, one row a photo.
+        """Return the model's predictions for the evaluated photos, one row per photo.
 
         Returns:
-            A pandas `DataFrame` where pandas is installed, else a `pyarrow.Table`. Its columns are `path` (inside the
+            A pandas `DataFrame` if pandas is installed, else a `pyarrow.Table`. Its columns are `path` (inside the
             folder of photos), `sha256`, `label` (the true class), `predicted`, `score` (the predicted class's
             probability), and `probability_<class>` for each class.
 
@@ -97,7 +96,7 @@ class Run:
         if not (folder / PREDICTIONS).is_file():
             raise UserError(
                 f"{self.path} has no predictions: its stages are {self._stages()}.",
-                "Load a run that has evaluate among its stages, as slimline.run('flowers') makes it.",
+                "Load a run that has the stage evaluate, such as one made by slimline.run('flowers').",
             )
         measured = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         rows = pq.read_table(folder / PREDICTIONS)
@@ -114,18 +113,18 @@ class Run:
         return table.to_pandas()
 
     def classify(self, paths: str | PathLike[str] | Iterable[str | PathLike[str]], top: int = 5) -> list[Classified]:
-        """Say what photos show, by this run's model. It is opened at the first call and kept.
+        """Classify photos with this run's model. The model is opened at the first call and kept.
 
         Args:
             paths: One or more photos, folders of photos, globs, or Parquet files with photos inside.
-            top: How many names to give for each photo, the likeliest first.
+            top: The number of classes to return for each photo, the most likely first.
 
         Returns:
-            For each photo, in order: its `path`; `guesses`, a list of (name, score); `unknown`, true where no score
-            reaches the model's threshold; and `reason`, which says why a photo couldn't be used, and is empty else.
+            For each photo, in order: its `path`; `guesses`, a list of (name, score); `unknown`, true if no score
+            reaches the model's threshold; and `reason`, which says why a photo could not be used, or is empty.
 
         Raises:
-            UserError: nothing is there, or the run has no model.
+            UserError: a path does not exist, or the run has no model.
 
         Example:
             >>> import slimline
@@ -160,8 +159,8 @@ class Run:
         evaluated = self.path / EVALUATION / EVALUATED_MODEL
         if not (self.path / "artifacts/export").exists() and not evaluated.exists():
             raise UserError(
-                f"{self.path} has no model to classify by: its stages are {self._stages()}.",
-                "Load a run that has export or evaluate among its stages, as slimline.run('flowers') makes it.",
+                f"{self.path} has no model that can classify photos: its stages are {self._stages()}.",
+                "Load a run that has the stage export or evaluate, such as one made by slimline.run('flowers').",
             )
         exported = (self.path / "artifacts/export").exists()
         return open_model(find_model(str(self.path if exported else evaluated), "slimline.load"), BATCH_SIZE)
@@ -173,20 +172,20 @@ class Run:
 def load_run(path: str | PathLike[str]) -> Run:
     """Open a run's directory: see `slimline.load`."""
     given = Path(path).expanduser()
-    found = given.resolve()  # `latest` is this run from now on, whatever ends later
+    found = given.resolve()  # follow `latest` now: a later run does not change this one
     if (found / MANIFEST).is_file():
         try:
             whole = {"status", "stages"} <= read_manifest(found).keys()
         except DAMAGED:
             whole = False
         if not whole:
-            raise UserError(f"{found / MANIFEST} is damaged, so the run can't be opened.", _what_to_load(given))
+            raise UserError(f"{found / MANIFEST} is damaged, so the run cannot be opened.", _what_to_load(given))
         return Run(found)
-    raise UserError(f"{path} isn't a run: it has no {MANIFEST} (looked in {given.absolute()}).", _what_to_load(given))
+    raise UserError(f"{path} is not a run: it has no {MANIFEST} (looked in {given.absolute()}).", _what_to_load(given))
 
 
 def _what_to_load(given: Path) -> str:
-    """Name the runs that may be meant: below the path, or below the nearest folder above it that is there."""
+    """Suggest runs to load: those below the path, or below its nearest existing parent folder."""
     folder = next((one for one in (given, *given.parents) if one.is_dir()), Path())
     for pattern in ("", "*/", "*/*/", "runs/*/*/"):
         versions = [path.parent for path in folder.glob(pattern + MANIFEST)]
@@ -200,4 +199,4 @@ def _what_to_load(given: Path) -> str:
             shown = [str(path) for path in (*links, *newest)]
             more = f" and {len(shown) - MOST_LISTED} more" if len(shown) > MOST_LISTED else ""
             return f"Load one of: {', '.join(shown[:MOST_LISTED])}{more}."
-    return "Give a run's directory, such as runs/flowers/latest; slimline.run('flowers') makes one."
+    return "Pass the directory of a run, such as runs/flowers/latest. slimline.run('flowers') makes one."

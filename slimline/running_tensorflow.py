@@ -1,4 +1,4 @@
-"""What a process that already runs TensorFlow has settled for Slimline too."""
+"""Checks for a process that imported TensorFlow before Slimline: settings that can no longer be changed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from slimline.pipeline.errors import UserError
 log = logging.getLogger(__name__)
 
 OURS = "slimline.stages.backend.tensorflow"
-"""Our own import of TensorFlow. Before it, a TensorFlow that is there was imported by someone else."""
+"""Slimline's own import of TensorFlow. If TensorFlow is imported and this module is not, the application did it."""
 
 _said = False
 
 
 def check_running_tensorflow() -> None:
-    """Say, once, which settings TensorFlow keeps because it was imported before Slimline could set them.
+    """Log once which settings TensorFlow keeps because it was imported before Slimline could set them.
 
     Raises:
-        UserError: eager execution is off, or NumPy behavior is on, with which Slimline can't work.
+        UserError: eager execution is off, or NumPy behavior is on; Slimline cannot work with either.
     """
     global _said
     tensorflow: Any = sys.modules.get("tensorflow")
@@ -32,12 +32,12 @@ def check_running_tensorflow() -> None:
         return
     if not tensorflow.executing_eagerly():
         raise UserError(
-            "TensorFlow's eager execution is off here.",
+            "TensorFlow's eager execution is off.",
             "Call Slimline outside of tf.Graph and tf.function, and without tf.compat.v1.disable_eager_execution().",
         )
-    if hasattr(tensorflow.Tensor, "ravel"):  # there is no way to ask, nor to turn it off
+    if hasattr(tensorflow.Tensor, "ravel"):  # TensorFlow has no function to query it or to turn it off
         raise UserError(
-            "TensorFlow's NumPy behavior is on in this process, under which operations take other types.",
+            "TensorFlow's NumPy behavior is on in this process. It changes the types of operations.",
             "Call Slimline in a process without tf.experimental.numpy.experimental_enable_numpy_behavior().",
         )
     if OURS in sys.modules or _said:
@@ -45,16 +45,17 @@ def check_running_tensorflow() -> None:
     _said = True
     if kept := _kept(tensorflow):
         log.warning(
-            "TensorFlow was running before Slimline, so it keeps %s. Results are right; speed and messages may differ.",
+            "TensorFlow was imported before Slimline, so it keeps %s. Results are not affected; speed and log messages"
+            " may differ.",
             ", ".join(kept),
         )
 
 
 @contextmanager
 def functions_as_graphs() -> Iterator[None]:
-    """Have TensorFlow run each `tf.function` as a graph inside the block, whatever `run_functions_eagerly` was set to.
+    """Make TensorFlow run each `tf.function` as a graph inside the block, also after `run_functions_eagerly(True)`.
 
-    Training takes gradients inside such a function, which TensorFlow refuses where it runs eagerly.
+    Training takes gradients inside such a function, which TensorFlow does not allow in eager mode.
     """
     tensorflow: Any = sys.modules.get("tensorflow")
     if tensorflow is None or not tensorflow.config.functions_run_eagerly():

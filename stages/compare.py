@@ -1,4 +1,4 @@
-"""Compare: several runs on one page: how good each is, where they differ, and whether that is more than luck."""
+"""Compare: several runs on one page: their metrics, their differences, and how likely those are chance."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from slimline.pipeline.stage import stage
 
 @dataclass
 class CompareConfig:
-    """The runs, the first of which the others are held against."""
+    """The folders of the runs; each of the others is compared with the first."""
 
     runs: list[str] = field(default_factory=list)
 
 
 def settle_runs(config: CompareConfig, plan: bool) -> CompareConfig:
-    """Find the runs before anything is read."""
+    """Check that there are at least two runs and that each was evaluated, before anything is read."""
     from slimline.stages.pages.finished_run import require_evaluated
 
     if len(config.runs) < 2:
         raise UserError(
-            f"compare.runs={config.runs} are fewer than two.", "Name some: compare.runs=[runs/flowers/v001,v002]"
+            f"compare.runs={config.runs} names fewer than two runs.",
+            "Name at least two: compare.runs=[runs/flowers/v001,runs/flowers/v002]",
         )
     for run in config.runs:
         require_evaluated(Path(run).expanduser())
@@ -35,7 +36,7 @@ def compare(config: CompareConfig, out: Path) -> Facts:
     """Write `compare.html`.
 
     Raises:
-        UserError: a run isn't there, or evaluated nothing.
+        UserError: a run does not exist, or has no evaluation.
     """
     from slimline.stages.pages.compare import write_comparison
 

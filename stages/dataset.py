@@ -1,4 +1,4 @@
-"""Dataset: a page that shows the data set of a run."""
+"""Dataset: write a page that describes a run's dataset."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from slimline.pipeline.stage import stage
 
 @dataclass
 class DatasetConfig:
-    """There is nothing to set; `dataset=null` leaves the page out."""
+    """No settings; `dataset=null` leaves the page out."""
 
 
 @stage(cache=False, follows=("ingest", "review"))
 def dataset(config: DatasetConfig, out: Path, *, ingest: Artifact, review: Artifact | None) -> Facts:
-    """Write `dataset.html`: what there is, how it is split, what was left out and why, what looks the same.
+    """Write `dataset.html`: classes, splits, photos that were left out and why, photos that look the same.
 
-    Once the labels are reviewed, it also shows those that are likely wrong.
+    After the `review` stage has run, the page also shows likely label errors.
     """
     from slimline.stages.pages.dataset import write_page
 

@@ -1,4 +1,4 @@
-"""Evaluate: the trained model in float32, from encoded bytes, on photos that training never saw."""
+"""Evaluate: measure the trained model in float32, from encoded bytes, on photos that training never saw."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from slimline.stages.evaluation.settle import settle_model
     },
 )
 def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact | None, train: Artifact | None) -> Facts:
-    """Write `metrics.json`, `curves.parquet`, and `predictions.parquet`: a row a photo, with every class's probability.
+    """Write `metrics.json`, `curves.parquet` and `predictions.parquet`.
 
-    Probabilities are those of the calibrated model: its logits are divided by the temperature that fits the validation
-    photos. `calibration.json` holds it, and the score below which a name isn't to be trusted. Of a model that was
-    trained here `logs/saved_model` is what was measured, and `frozen.pb` its network: exports start from these.
+    `predictions.parquet` has one row per photo, with the probability of every class. Probabilities are those of the
+    calibrated model: its logits are divided by a temperature that is fitted to the validation photos.
+    `calibration.json` holds the temperature, and the score below which a prediction should not be trusted. For a model
+    that this run trained, `logs/saved_model` is the evaluated model and `frozen.pb` its network; exports start from
+    these.
 
     Raises:
-        UserError: a metric falls short of `at_least`; photos are of classes that the model doesn't know.
+        UserError: a metric is below its minimum in `at_least`; photos have classes that the model does not know.
     """
     from slimline.stages.evaluation.measures import write_measures
 

@@ -1,4 +1,4 @@
-"""Export: the trained model as others can use it, kept only if it names the photos as it did in evaluation."""
+"""Export: convert the trained model to other formats, kept only if they classify as the evaluated model does."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from slimline.pipeline.stage import stage
 from slimline.stages.exporting.config import ExportConfig
 
 
-@stage(by_key=("evaluate",))  # it copies the SavedModel that evaluation ran, which no digest covers
+@stage(by_key=("evaluate",))  # it copies the evaluated SavedModel, which the content digest does not cover
 def export(config: ExportConfig, out: Path, *, ingest: Artifact, train: Artifact, evaluate: Artifact) -> Facts:
-    """Write each of `formats`, `model.json`, `labels.txt`, and what was measured: see `read_formats`.
+    """Write each of `formats`, `model.json`, `labels.txt`, and the measurements: see `read_formats`.
 
-    The SavedModel is the one that was evaluated, byte for byte. Every other format is loaded back by its own runtime
-    and names all evaluated photos, from the images that are prepared for it. `model_card.json` holds the facts of the
-    model card, whose text the `report` stage writes.
+    The SavedModel is the evaluated one, byte for byte. Every other format is loaded by its own runtime and classifies
+    all evaluated photos, from prepared images. `model_card.json` holds the facts of the model card, whose text the
+    `report` stage writes.
 
     Raises:
-        UserError: a format differs from the evaluated model on more photos than it may, or can't be written.
+        UserError: a format classifies more photos differently from the evaluated model than the config allows, or
+            cannot be written.
     """
     from slimline.stages.exporting.export import export_model
 

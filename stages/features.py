@@ -1,4 +1,4 @@
-"""Features: the frozen base's bottleneck for every record, computed once."""
+"""Features: the frozen base's bottleneck features of every record, computed once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from slimline.stages.data.features_settle import settle_precision
 def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artifact, memo: Memo) -> Facts:
     """Write `<split>.arrow`: for each record, in order, `sha256`, `label` and `features` [width] float32.
 
-    What the memo holds of the same base isn't computed again, whatever else changed: the split, or other photos.
+    Features that the memo holds for the same base are not computed again, whatever else changed: the split, or other
+    photos.
     """
     from slimline.stages.data.bottlenecks import write_bottlenecks
 

@@ -1,4 +1,4 @@
-"""Fusions: which operations TensorFlow fuses in a training step, and what each fusion is worth on this machine."""
+"""Measure fusions: which operations TensorFlow fuses in a training step, and how much time each fusion saves here."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from slimline.stages.fusion.settle import settle_switches
 
 @stage(cache=False, resolve=settle_switches)
 def fusions(config: FusionsConfig, out: Path, *, base: Artifact) -> Facts:
-    """Print both tables; write `fusions.json`, `switches.parquet` and `operations.parquet`.
+    """Print both tables, and write `fusions.json`, `switches.parquet` and `operations.parquet`.
 
-    Images and labels are random: what is on a picture changes nothing about how long a step takes. Times are of this
-    machine as busy as it is.
+    Images and labels are random: the content of an image does not change how long a step takes. The times are those of
+    this machine under its current load.
 
     Raises:
-        UserError: a scope names no variable, the base has none to train, or XLA can't compile the step.
+        UserError: no variable is in a scope, the base has no trainable variables, or XLA cannot compile the step.
     """
     from slimline.stages.fusion.measure import measure_fusions
 

@@ -1,4 +1,4 @@
-"""Head: a TF-Slim head for the user's own classes, set on the base; the assembled model's initial checkpoint."""
+"""Build a TF-Slim head for the user's own classes on the base, and write the assembled model's initial checkpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slimline.stages.models.head_table import HEADS
 
 @stage(choices=chosen_head, schemas=Derived(HEADS, lambda row: row.config))
 def head(config: HeadConfig, out: Path, *, base: Artifact, ingest: Artifact) -> Facts:
-    """Write the assembled model's `model.ckpt`, `card.json` and `restore.json`, which names each variable once."""
+    """Write the assembled model's `model.ckpt`, `card.json` and `restore.json`, which lists each variable once."""
     from slimline.stages.models.head import write_head
 
     return write_head(config, out, base, ingest)

@@ -1,4 +1,4 @@
-"""Report: one self-contained page that says what was done and how well it went. Always runs last."""
+"""Report: write one self-contained page on what the run did and how accurate the model is. Always runs last."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def report(
     export: Artifact,
     run: RunRecord,
 ) -> Facts:
-    """Write `report.html`, with everything it shows inside."""
+    """Write `report.html`, which embeds everything that it shows."""
     from slimline.stages.pages.report import write_report
 
     return write_report(config, out, ingest=ingest, train=train, evaluate=evaluate, export=export, run=run)

@@ -1,4 +1,4 @@
-"""Review: the labels that the features contradict."""
+"""Review: find likely label errors from the features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slimline.pipeline.stage import stage
 
 @dataclass
 class ReviewConfig:
-    """How to cross-validate: in `folds` parts, `block_photos` at a time, so that memory is bounded."""
+    """Settings of the cross-validation: `folds` parts, at most `block_photos` photos at a time to limit memory."""
 
     folds: int = 5
     block_photos: int = 20_000
@@ -27,10 +27,11 @@ class ReviewConfig:
 
 @stage()
 def review(config: ReviewConfig, out: Path, *, ingest: Artifact, features: Artifact) -> Facts:
-    """Write `label_errors.parquet`, a row for each photo whose label is likely wrong, and `pictures.arrow`.
+    """Write `label_errors.parquet`, one row per photo whose label is likely wrong, and `pictures.arrow`.
 
-    The rows, the surest first: path, label, `named` (what the other photos say that it shows), the probabilities of
-    both, split, sha256. Of the first 48 there are small pictures, for the data set's page.
+    The rows, most confident first, hold: path, label, `named` (the class that a model trained on the other photos
+    predicts), the probabilities of both, split, sha256. `pictures.arrow` holds small pictures of the first 48 photos,
+    for the dataset page.
     """
     from slimline.stages.data.reviewing import review_labels
 

@@ -1,4 +1,4 @@
-"""Serve: a page to drop photos on, and a JSON API beside it, until a signal ends it."""
+"""Serve: an HTTP server with a page to drop photos on and a JSON API, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from slimline.stages.serving.serve_settle import settle_model
 
 @stage(cache=False, resolve=settle_model, optional={"base": lambda config: config.model is None})
 def serve(config: ServeConfig, out: Path, *, base: Artifact | None) -> Facts:
-    """Listen until Ctrl-C or SIGTERM; requests under way are answered first.
+    """Answer requests until Ctrl-C or SIGTERM; requests in progress are answered first.
 
     Raises:
-        UserError: the address can't be listened on.
+        UserError: the server cannot listen on the address.
     """
     from slimline.stages.serving.serve import serve_model
 

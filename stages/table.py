@@ -1,4 +1,4 @@
-"""The stages by name, and the modules that only show. Importing this imports no TensorFlow."""
+"""The stages by name, and the display-only modules. Importing this module does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ DISPLAY_ONLY = (
     "slimline.stages.training.tensorboard",
     "slimline.stages.training.tensorboard_images",
 )
-"""Modules that only show: progress bars, their texts, TensorBoard. They count in no store key.
+"""Modules that only display something: progress bars, captions, TensorBoard. They are not part of any store key.
 
-None of them may return a value that reaches an artifact: a test replaces each by a stub and finds the same content.
+None of them may return a value that reaches an artifact. A test replaces each by a stub and compares the artifacts.
 """
 
 STAGES: dict[str, Stage] = {

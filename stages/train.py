@@ -1,4 +1,4 @@
-"""Train: phase by phase, each from where the one before it was best, to a checkpoint that goes on after a kill."""
+"""Train the assembled model in phases, with checkpoints from which a stopped or killed training resumes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ from slimline.stages.training.settle import settle_fused
 def train(
     config: TrainConfig, out: Path, *, ingest: Artifact, head: Artifact, features: Artifact | None, memo: Memo
 ) -> Facts:
-    """Write `best.ckpt` and `last.ckpt` (the assembled model's), `history.parquet`, and TensorBoard's files in `logs`.
+    """Write `best.ckpt`, `last.ckpt`, `history.parquet`, `validation.parquet`, and the TensorBoard logs in `logs`.
 
-    The best epoch is the one of the last phase's with the lowest validation loss. `validation.parquet` holds what its
-    weights make of the validation photos, a row each: label and logits.
+    Both checkpoints hold the assembled model. The best epoch is the epoch of the last phase with the lowest validation
+    loss, or its last epoch with `train.keep=last`. `validation.parquet` holds one row per validation photo: its label,
+    and the logits from the best weights.
 
     Raises:
-        UserError: a scope or a class isn't there, the loss is no number or grows without bounds, the disk is full.
-        Stopped: Ctrl-C or SIGTERM came; a checkpoint is kept, from which the same command goes on.
+        UserError: a scope or a class was not found, the loss is NaN or infinite or diverges, or the disk is full.
+        Stopped: Ctrl-C or SIGTERM was received. A checkpoint is kept, from which the same command resumes.
     """
     from slimline.stages.training.loop import run_training
 

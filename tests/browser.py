@@ -1,4 +1,4 @@
-"""A real headless Chromium, where this machine has one."""
+"""A real headless Chromium, if it is installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def needs_browser(test: Any) -> Any:
 
 @contextmanager
 def opened(**settings: Any) -> Iterator[Any]:
-    """Open a page; `page.said` collects what its console and scripts complain of, `page.asked` what it asks for."""
+    """Open a page. `page.said` collects errors and warnings of its console and scripts, `page.asked` its requests."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -34,7 +34,7 @@ def opened(**settings: Any) -> Iterator[Any]:
 
 
 def accessibility_faults(page: Any) -> list[str]:
-    """Return what axe-core finds wrong with a page as it is now."""
+    """Return the accessibility violations that axe-core finds in the current state of a page."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]

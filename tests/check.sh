@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that gates a commit, in the active environment: formatting, lint rules, types, contracts and tests.
+# All checks that a commit must pass, in the active environment: format, lint rules, types, contracts and tests.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ python --version || exit
 said=$(mktemp) || exit
 trap 'rm -f "$said"' EXIT
 
-# The static checks run beside the first tests, and are shown as a whole when the tests have ended.
+# The static checks run at the same time as the tests. Their output is printed when the tests have ended.
 static_checks() {
     local failed=0 command
     for command in "ruff check ." "ruff format --check ." "mypy" "lint-imports"; do

@@ -1,4 +1,4 @@
-"""Where the real photos, weights and reference outputs lie, for the tests that want them."""
+"""Paths of real photos, weights and reference outputs, for the tests that need them."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 
 
 def shared(inside: str) -> Path:
-    """Return a path of the shared data, or skip the test where it is absent."""
+    """Return a path of the shared data, or skip the test if it does not exist."""
     path = SHARED / inside
     if not path.exists():
-        pytest.skip(f"{inside} isn't on this machine")
+        pytest.skip(f"{inside} is not available on this machine")
     return path
 
 

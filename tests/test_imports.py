@@ -1,4 +1,4 @@
-"""What import-linter has no contract for: circles among single modules, and what is at the top of stages."""
+"""Import rules that import-linter has no contract for: no circular imports, and only stages at the top of stages."""
 
 from __future__ import annotations
 

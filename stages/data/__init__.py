@@ -1,1 +1,1 @@
-"""Data: labelled photos from their source to TFRecord shards."""
+"""Data: labeled photos from their source to TFRecord shards."""

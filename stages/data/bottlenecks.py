@@ -1,4 +1,4 @@
-"""The frozen base's bottlenecks of all photos, as features: those that are known are read, the others computed."""
+"""Bottleneck features of all photos: those in the cache are read, the others are computed by the frozen base."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from slimline.stages.models.assemble import base_network, freeze_network
 from slimline.stages.models.card import read_card
 
 NOTHING_COMPUTED: Facts = {"build_seconds": None, "images_per_second": None}
-"""A sweep's table may have a column of these: it is empty then, where a fact that is absent would be refused."""
+"""Facts if nothing was computed: a column of a sweep's table is then empty, whereas a missing fact is an error."""
 
 
 def write_bottlenecks(config: FeaturesConfig, out: Path, ingest: Artifact, base: Artifact, memo: Memo) -> Facts:
-    """Write the features of each split into `out`, computing what the memo doesn't hold: see the stage."""
+    """Write the features of each split into `out`, and compute those that the memo lacks: see the stage."""
     width = base.facts["feature_width"]
-    # Of another batch size the last bits may be others, as a library may add in another order.
+    # Another batch size may change the last bits, because a library may add in another order.
     folder = memo.folder(base=base.digest, precision=config.precision.value, batch_size=config.batch_size)
     cache = PhotoCache(folder, (width,), "float32")
     total = sum(ingest.facts[split] for split in SPLITS)
@@ -54,7 +54,7 @@ def write_bottlenecks(config: FeaturesConfig, out: Path, ingest: Artifact, base:
 
 
 def _compute(config: FeaturesConfig, base: Path, records: Any, count: int, cache: PhotoCache) -> Facts:
-    """Compute the features of `count` records, into the cache; return what that took."""
+    """Compute the features of `count` records into the cache; return the timings."""
     started = time.perf_counter()
     bottleneck = make_bottleneck(base)
     built = time.perf_counter()
@@ -68,6 +68,6 @@ def _compute(config: FeaturesConfig, base: Path, records: Any, count: int, cache
 
 
 def make_bottleneck(base: Path) -> Any:
-    """Return the frozen base: images [batch, side, side, 3] float32 to features [batch, width] float32."""
+    """Return the frozen base, from images [batch, side, side, 3] float32 to features [batch, width] float32."""
     card = read_card(base)
     return freeze_network(card, base_network(card), base / "model.ckpt")

@@ -1,4 +1,4 @@
-"""Ingest's config: which photos, how they are split, checked and stored; settled before any key is made."""
+"""Settings of the `ingest` stage: which photos to use, and how to check, split and store them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNLIMITED = 2**31 - 1
 
 @dataclass
 class ColumnsConfig:
-    """What the columns of a manifest, or of Parquet files with images, are called; `keep` goes into the index."""
+    """Names of the columns of a manifest, or of Parquet files with images; `keep` columns are copied to the index."""
 
     path: str = "path"
     label: str = "label"
@@ -36,20 +36,19 @@ class ColumnsConfig:
 
 
 def files_outside(config: IngestConfig) -> Iterator[Path]:
-    """List the files that a manifest names: they decide what comes out, as the manifest does."""
+    """Yield the files that a manifest names: the result depends on their content, as on the manifest's."""
     if config.source in table.NAMED_FILES and config.images is not None:
         yield from table.NAMED_FILES[config.source](Path(config.images), config.columns)
 
 
 @dataclass
 class IngestConfig:
-    """A source of labelled photos, and how to check, split and store them.
+    """A source of labeled photos, and how to check, split and store them.
 
-    `images` is a path or an address, and `source` what lies there: `auto`, or a name in the table of sources.
-    `group_pattern` finds a photo's group in its path, by the first group of the regular expression. Photos larger than
-    `max_pixels`, `max_frames` or `max_file_mb` are left out, and so are training photos whose perceptual hash differs
-    from a test photo's in at most `twin_bits`.
-    `store_px` scales photos down to that shorter side.
+    `images` is a path or an address, and `source` the kind of source there: `auto`, or a name in the table of sources.
+    `group_pattern` is a regular expression whose first group, found in a photo's path, is the photo's group. Photos
+    larger than `max_pixels`, `max_frames` or `max_file_mb` are left out, and so are training photos whose perceptual
+    hash differs from a test photo's in at most `twin_bits` bits. `store_px` scales photos down to that shorter side.
     """
 
     images: str | None = external(None, more=files_outside)
@@ -83,7 +82,10 @@ class IngestConfig:
         if self.twin_bits is not None:
             require_range("ingest.twin_bits", self.twin_bits, 0, 16, "of 64 bits")
         if self.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise UserError(f"ingest.sha256={self.sha256} is no sha256.", "Give 64 digits of 0-9 and a-f.")
+            raise UserError(
+                f"ingest.sha256={self.sha256} is not a valid SHA-256 checksum.",
+                "Set it to 64 hexadecimal digits: 0-9 and a-f.",
+            )
         if self.group_pattern is not None:
             _require_pattern(self.group_pattern)
 
@@ -97,38 +99,40 @@ def _require_pattern(pattern: str) -> None:
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
-        raise UserError(f"ingest.group_pattern={pattern} is no regular expression: {error}.", "Mend it.") from error
+        raise UserError(
+            f"ingest.group_pattern={pattern} is not a valid regular expression: {error}.", "Correct the pattern."
+        ) from error
     if not groups:
         raise UserError(
             f"ingest.group_pattern={pattern} has no group in parentheses.",
-            r"Put parentheses round what names the group, as in 'patient-(\d+)'.",
+            r"Put parentheses around the part that names the group, as in 'patient-(\d+)'.",
         )
 
 
 @dataclass
 class PhotosConfig(IngestConfig):
-    """A source that has to be given."""
+    """A source whose `images` must be set."""
 
     images: str | None = external(MISSING, more=files_outside)
 
 
 @dataclass
 class TfdsConfig(IngestConfig):
-    """A data set by its tensorflow-datasets name; `data_dir` is where that keeps them (null: its default)."""
+    """A dataset by its tensorflow-datasets name; `data_dir` is that package's data folder (null: its default)."""
 
     dataset: str = untracked(MISSING)
     data_dir: str | None = untracked(None)
 
 
 class Fallback(Enum):
-    """What to do where the flower photos can't be reached: draw flowers, or give up."""
+    """What to do if the flower photos are not available: draw flowers, or fail."""
 
     drawn = "drawn"
     none = "none"
 
 
 class Origin(Enum):
-    """Which flowers: found out before anything runs."""
+    """Whether the flowers are photos or drawn; `auto` is settled before anything runs."""
 
     auto = "auto"
     photos = "photos"
@@ -137,7 +141,7 @@ class Origin(Enum):
 
 @dataclass
 class FlowersConfig(IngestConfig):
-    """TensorFlow's flower photos, or where they can't be had, flowers drawn by the program."""
+    """TensorFlow's flower photos or, if they are not available, flowers drawn by the program."""
 
     fallback: Fallback = Fallback.drawn
     origin: Origin = Origin.auto
@@ -155,6 +159,6 @@ class FlowersConfig(IngestConfig):
 
 
 def chosen_source(config: IngestConfig) -> dict[str, list[str]]:
-    """Return what a settled config chooses from the tables of sources."""
+    """Return the entries of the tables of sources that a settled config uses."""
     drawn, kind = table.DRAWINGS.references, config.source
     return {table.__name__: [drawn["garden"] if config.is_drawn else table.SOURCES.references[kind]]}

@@ -1,4 +1,4 @@
-"""How the features are computed."""
+"""Settings of the `features` stage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from slimline.pipeline.config import require_range
 
 
 class Precision(Enum):
-    """What the base computes in; `auto` is bfloat16 where the processor multiplies it faster."""
+    """Number format in which the base computes; `auto` is bfloat16 if the processor multiplies it faster."""
 
     auto = "auto"
     float32 = "float32"

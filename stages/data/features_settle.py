@@ -1,4 +1,4 @@
-"""Which precision `auto` is on this machine, settled before the key is made."""
+"""Choice of the precision for `auto` on this machine, made before the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ingesting: labelled photos in, TFRecord shards by split out, every photo checked and accounted for."""
+"""The work of the `ingest` stage: check photos, split them, write TFRecord shards and files that describe them."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def ingest_photos(config: IngestConfig, out: Path, memo: Memo | None) -> Facts:
     """Check, split and store the photos of a source; return the facts of the `ingest` stage.
 
     Raises:
-        UserError: too many photos can't be read, or a class is left with too few; `out` is empty then.
+        UserError: too many photos can't be used, or a class has too few photos left; `out` is empty then.
     """
     try:
         return _ingest(config, out, memo)
     except UserError:
-        empty_folder(out)  # the corrected settings or photos have another key: nothing here would be used again
+        empty_folder(out)  # corrected settings or photos have another key, so nothing here would be used again
         raise
 
 
 def _ingest(config: IngestConfig, out: Path, memo: Memo | None) -> Facts:
-    tf.constant(0)  # TensorFlow is up before the clock starts: the rate below is that of photos
+    tf.constant(0)  # starts TensorFlow before the clock, so that the rate below is that of the photos
     started = time.perf_counter()
     scratch = out / SCRATCH
     scratch.mkdir(exist_ok=True)
@@ -73,7 +73,7 @@ def _ingest(config: IngestConfig, out: Path, memo: Memo | None) -> Facts:
 def _survey(config: IngestConfig, scratch: Path, passed_over: Counter[str], memo: Memo | None) -> Survey:
     root = Path(config.images or "")
     limits = Limits(config.max_pixels, config.max_frames, config.max_file_mb * 1_000_000, config.store_px)
-    # With the code, all that decides what is found of a photo's bytes.
+    # Together with the code, these settings decide the result of checking a photo's bytes.
     decides = {"pixels": limits.pixels, "frames": limits.frames, "store_px": limits.store_px}
     known = KnownPhotos(memo.folder(**decides)) if memo else None
     find = known.find if known else lambda sha256: None
@@ -105,7 +105,7 @@ def _photos(config: IngestConfig, listing: Listing) -> Iterator[Photo]:
 
 
 def _count(config: IngestConfig, root: Path) -> int | None:
-    """Count the photos beforehand, where someone sees the progress and counting is quick."""
+    """Count the photos in advance, if a terminal shows the progress and counting is quick; else return None."""
     if not sys.stderr.isatty() or config.is_drawn or not lists_quickly(config.source, root):
         return None
     return sum(1 for _ in SOURCES[config.source](Listing(root, config.columns)))
@@ -118,7 +118,7 @@ def _refuse_too_many(survey: Survey, most: float) -> None:
         examples = "; ".join(f"{survey.path(row)}: {survey.value(row, 'reason')}" for row in bad[:MOST_SHOWN])
         fraction = -(-100 * len(bad) // count) / 100
         raise UserError(
-            f"{len(bad):,} of {count:,} photos can't be used: ingest.max_bad_fraction={most:g} allows less.",
+            f"{len(bad):,} of {count:,} photos can't be used, more than ingest.max_bad_fraction={most:g} allows.",
             f"For example: {examples}",
             f"Fix or remove them, or allow more: ingest.max_bad_fraction={fraction:g}",
         )
@@ -136,7 +136,7 @@ def _facts(config: IngestConfig, survey: Survey, selection: Selection, passed_ov
         "near_twins": counts["near_twin"],
         "skipped": counts["skipped"],
         "passed_over": dict(sorted(passed_over.items())),
-        "made_anew": survey.made_anew(),
+        "reencoded": survey.reencoded(),
         "split_by": "given" if selection.given else config.split.by.value.replace("auto", "hash"),
     }
 

@@ -1,4 +1,4 @@
-"""Likely label errors: photos that a model, trained on the others, contradicts with confidence."""
+"""Likely label errors: labels that a model trained on the other photos contradicts with confidence."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from slimline.stages.data.storing.features import feature_scale
 
 SURE = 0.9
 INVERSE_PENALTY, TOLERANCE, MOST_STEPS = 0.03, 1e-2, 100
-"""Of scikit-learn's logistic regression, on features of the usual spread: of 97 labels made wrong among 2,926 flowers'
-it names 72%, among 89 in all; another tenfold of steps changes that little, and takes three times as long."""
+"""Settings of scikit-learn's logistic regression on scaled features. With 97 wrong labels among 2,926 flowers, it lists
+89 photos, with 72% of the wrong labels among them; ten times as many steps change little, and take three times as long.
+"""
 
 
 class Doubts(NamedTuple):
-    """What cross-validation says of each photo [photos]: the class it would name, its probability, the label's own.
+    """Cross-validation's result for each photo [photos]: the predicted class, its probability, the label's probability.
 
-    `doubtful` is true where it contradicts the label with confidence.
+    `doubtful` is true where the prediction contradicts the label with confidence.
     """
 
     named: NDArray[np.int64]
@@ -33,11 +34,12 @@ class Doubts(NamedTuple):
 
 
 def doubt_labels(features: NDArray[np.float32], labels: NDArray[np.int64], folds: int, seed: int) -> Doubts:
-    """Name each photo by a logistic regression on features [photos, width] that never saw it.
+    """Predict each photo's class by logistic regression on the features [photos, width] of the other photos.
 
-    A label is doubtful where another class is likelier, and at least as likely as that class's own photos find it on
-    average (confident learning: Northcutt, Jiang and Chuang 2021, https://arxiv.org/abs/1911.00068, equation 2), or as
-    SURE where classes lie so far apart that these find it surer still. With a class of one photo, nothing is.
+    A label is doubtful if another class has a higher probability, and that probability is at least the mean that this
+    class's own photos get for it (confident learning: Northcutt, Jiang and Chuang 2021,
+    https://arxiv.org/abs/1911.00068, equation 2). Where classes are so far apart that the mean is above SURE, SURE is
+    enough. If a class has only one photo, no label is doubtful.
     """
     present, numbers = np.unique(labels, return_inverse=True)
     if len(present) < 2 or np.bincount(numbers).min() < 2:
@@ -46,8 +48,8 @@ def doubt_labels(features: NDArray[np.float32], labels: NDArray[np.int64], folds
     folds = min(folds, int(np.bincount(numbers).min()))
     model = LogisticRegression(C=INVERSE_PENALTY, tol=TOLERANCE, max_iter=MOST_STEPS)
     parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    # One thread: the products are so narrow (as many columns as classes) that several mostly wait for each other, and
-    # add in another order on each machine. 2,926 photos, two cores: 0.4 s of processor time instead of 5.
+    # One thread: the products are so narrow (one column per class) that several threads mostly wait for each other, and
+    # they add in another order on each machine. 2,926 photos, two cores: 0.4 s of processor time instead of 5.
     with warnings.catch_warnings(), threadpool_limits(limits=1, user_api="blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         scores: NDArray[Any] = cross_val_predict(

@@ -1,4 +1,4 @@
-"""The photos that the data set's page shows: some of each class, of the quarantined, and pairs that look the same."""
+"""Photos shown on the dataset page: examples of each class, quarantined photos, and pairs that look the same."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MOST_PIXELS = 50_000_000
 
 
 def pictured_photos(survey: Survey, selection: Selection) -> Iterator[Picture]:
-    """Yield small pictures, at most 112 px a side, while the survey's photos can still be read.
+    """Yield small pictures, at most 112 px per side; the survey's photos must still be readable.
 
-    At most PER_CLASS of each class, spread over the source's order, and MOST_EXAMPLES in all; the first
-    MOST_QUARANTINED quarantined photos; both photos of the first MOST_PAIRS pairs that look the same, those with two
-    labels first. A photo that can't be shown is passed over.
+    These are at most PER_CLASS examples of each class, spread over the source's order, and MOST_EXAMPLES in all; the
+    first MOST_QUARANTINED quarantined photos; and both photos of the first MOST_PAIRS pairs that look the same, pairs
+    with two labels first. Photos that can't be shown are left out.
     """
 
     @cache
@@ -66,13 +66,13 @@ def _small(survey: Survey, row: int) -> bytes | None:
         encoded = survey.read(row)
         read_header(encoded, MOST_PIXELS, 1 << 30)
         return thumbnail(encoded, SIDE_PX)
-    except Exception:  # Pillow raises a dozen kinds of errors on damaged photos, and the page can do without
+    except Exception:  # Pillow raises a dozen kinds of errors for damaged photos, and the page works without them
         return None
 
 
 @contextmanager
 def _truncated_allowed() -> Iterator[None]:
-    """Have Pillow show what there is of truncated files."""
+    """Make Pillow decode as much of a truncated file as it can."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:

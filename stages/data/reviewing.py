@@ -1,4 +1,4 @@
-"""Reviewing: the labels that the features contradict, as a table, with small pictures of the surest."""
+"""The work of the `review` stage: list likely label errors in a table, with small pictures of the first ones."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ MOST_PICTURES = 48
 
 
 def review_labels(ingest: Path, features: Path, out: Path, *, folds: int, block_photos: int, seed: int) -> Facts:
-    """Write `label_errors.parquet`, the surest first, and `pictures.arrow`; return the facts of the `review` stage.
+    """Write `label_errors.parquet`, most confident first, and `pictures.arrow`; return the facts of the `review` stage.
 
-    Features are read `block_photos` at a time, and cross-validated in `folds` parts.
+    Features are read `block_photos` photos at a time, and cross-validated in `folds` parts.
     """
     classes = (ingest / "labels.txt").read_text(encoding="utf-8").splitlines()
     found: list[dict[str, Any]] = []
@@ -68,7 +68,7 @@ def review_labels(ingest: Path, features: Path, out: Path, *, folds: int, block_
 
 
 def _with_places(ingest: Path, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add where each photo is, and put the surest first."""
+    """Add each photo's place in the shards, and sort the rows, most confident first."""
     columns = ["sha256", "path", "split", "shard", "offset", "length"]
     wanted = [("outcome", "=", "used"), ("sha256", "in", [row["sha256"] for row in found])]
     rows = pq.read_table(ingest / "index.parquet", columns=columns, filters=wanted).to_pylist() if found else []

@@ -1,4 +1,4 @@
-"""Settling ingest's config before any key is made: where the photos are, and what kind of source they are in."""
+"""Settle ingest's config before any key is made: where the photos are, and which kind of source holds them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
-    """Find the photos, before any key is made: given, there, fetched or drawn; and what kind of source it is."""
+    """Find the photos before any key is made (given, on this machine, downloaded or drawn), and the kind of source."""
     if isinstance(config, FlowersConfig) and config.images is None and config.origin is not Origin.photos:
         config = _settle_flowers(config, plan)
         if config.is_drawn:
@@ -33,11 +33,11 @@ def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
         config = replace(config, images=images, source=SourceKind.tfds.value)
     if config.images is None:
         raise UserError(
-            "ingest.images has no value.",
-            "Give the folder that holds a folder of photos for each class: ingest.images=path",
+            "ingest.images is not set.",
+            "Set it to a folder that holds one folder of photos per class: ingest.images=path",
         )
     if "://" in config.images:
-        from slimline.stages.data.sources.remote import fetch  # here: it imports requests, slowly
+        from slimline.stages.data.sources.remote import fetch  # imported here: it imports requests, which is slow
 
         path = fetch(config.images, config.sha256, plan)
     else:
@@ -45,17 +45,17 @@ def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
         _require_digest(path, config.sha256)
     kind = kind_at(path, config.columns).value if config.source == SourceKind.auto else config.source
     found = replace(config, images=str(path), source=kind)
-    _look_over(found, path, kind)
+    _check_listing(found, path, kind)
     return replace(found, origin=Origin.photos) if isinstance(found, FlowersConfig) else found
 
 
 def _require_digest(path: Path, sha256: str | None) -> None:
     if sha256 is not None and (not path.is_file() or digest_file(path) != sha256):
-        raise UserError(f"{path} doesn't have ingest.sha256={sha256}.", "Correct the checksum, or give another file.")
+        raise UserError(f"{path} doesn't match ingest.sha256={sha256}.", "Correct the checksum, or use another file.")
 
 
-def _look_over(config: IngestConfig, path: Path, kind: str) -> None:
-    """List what lists quickly, so that a source that can't be trained on is refused before anything runs."""
+def _check_listing(config: IngestConfig, path: Path, kind: str) -> None:
+    """List a source if that is quick, so that one that can't be trained on is refused before anything runs."""
     if not lists_quickly(kind, path):
         return
     counts = Counter(
@@ -67,14 +67,14 @@ def _look_over(config: IngestConfig, path: Path, kind: str) -> None:
 
 
 def _settle_flowers(config: FlowersConfig, plan: bool) -> FlowersConfig:
-    """Take `data/flower_photos`, else download it, else draw; the network gets five seconds to answer."""
-    # here: both import requests, slowly
+    """Use `data/flower_photos`, else download it, else draw flowers; the network gets five seconds to answer."""
+    # imported here: both import requests, which is slow
     from slimline.stages.data.sources.flower_photos import SIZE_BYTES, URL, fetch_flower_photos
     from slimline.stages.fetching.download import Unreachable
 
     folder = Path(config.data).absolute()
     if config.origin is Origin.drawn:
-        log.warning("ingest: the flowers are drawn by the program, as ingest.origin=drawn asks; they are no photos")
+        log.warning("ingest: the flowers are drawn by the program (ingest.origin=drawn); they are not photos")
         return config
     if folder.is_dir():
         return replace(config, images=str(folder))
@@ -86,9 +86,10 @@ def _settle_flowers(config: FlowersConfig, plan: bool) -> FlowersConfig:
     except Unreachable as unreachable:
         if config.fallback is Fallback.none:
             raise UserError(
-                f"The flower photos can't be reached: {unreachable}.",
-                f"Put {URL} by hand into {folder.parent}, unpacked, or allow drawn flowers: ingest.fallback=drawn",
+                f"The flower photos can't be downloaded: {unreachable}.",
+                f"Download {URL} by hand and unpack it in {folder.parent}, or allow drawn flowers:"
+                " ingest.fallback=drawn",
             ) from unreachable
-        log.warning("ingest: the flower photos can't be reached (%s)", unreachable)
-        log.warning("ingest: the flowers are drawn by the program instead; they are no photos")
+        log.warning("ingest: the flower photos can't be downloaded (%s)", unreachable)
+        log.warning("ingest: the flowers are drawn by the program instead; they are not photos")
         return replace(config, origin=Origin.drawn)

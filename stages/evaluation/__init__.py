@@ -1,1 +1,1 @@
-"""Evaluation: the predictions of a trained model, and what they rest on."""
+"""Evaluation: a trained model's predictions, metrics and occlusion maps."""

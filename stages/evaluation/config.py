@@ -1,4 +1,4 @@
-"""What is asked of an evaluation."""
+"""The configuration of `evaluate`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slimline.stages.networks import table
 
 
 class Split(Enum):
-    """The photos that are evaluated."""
+    """The split whose photos are evaluated."""
 
     train = "train"
     validation = "validation"
@@ -28,13 +28,13 @@ class Split(Enum):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The splits' names; of `all`, each."""
+        """The names of the splits: all three for `all`, otherwise one."""
         return SPLITS if self is Split.all else (self.value,)
 
 
 @dataclass
 class AtLeast:
-    """What the model must reach, or the run fails and exports nothing; null asks for nothing."""
+    """The least metrics that the model must reach; otherwise the run fails and exports nothing. None: no minimum."""
 
     top1: float | None = None
     balanced_accuracy: float | None = None
@@ -47,39 +47,41 @@ class AtLeast:
                 require_range(f"evaluate.at_least.{one.name}", getattr(self, one.name), 0.0, 1.0)
 
     def check(self, metrics: Mapping[str, Any]) -> None:
-        """Raise a UserError that names all that falls short."""
+        """Raise a UserError that lists each metric below its minimum."""
         asked = {one.name: getattr(self, one.name) for one in fields(self)}
         short = [
-            f"{name} {_shown(metrics[name])} of {least:.4g}"
+            f"{name} {_shown(metrics[name])}, required {least:.4g}"
             for name, least in asked.items()
             if least is not None and (metrics[name] is None or metrics[name] < least)
         ]
         if short:
             raise UserError(
-                f"The model falls short of evaluate.at_least on {metrics['count']:,} photos: {', '.join(short)}.",
-                "Nothing of it is kept. Train better, or ask for less.",
+                f"The model does not reach evaluate.at_least on {metrics['count']:,} photos: {', '.join(short)}.",
+                "The evaluation was not kept. Improve the training, or lower evaluate.at_least.",
             )
 
 
 def _shown(value: float | None) -> str:
-    return "isn't defined" if value is None else f"{value:.4f}"
+    return "is not defined" if value is None else f"{value:.4f}"
 
 
-def files_beside(config: EvaluateConfig) -> Iterator[Path]:
-    """Name what describes a model that is a file, where it is there: it decides what comes out, too."""
+def description_files(config: EvaluateConfig) -> Iterator[Path]:
+    """Yield the description next to a model file, if it exists: the result depends on it too."""
     if config.model is not None and (beside := Path(config.model).parent / DESCRIPTION).is_file():
         yield beside
 
 
 @dataclass
 class EvaluateConfig:
-    """Which photos, which top-k accuracies, the precision that the reject threshold is for, what must be reached.
+    """Which model and photos to evaluate, which metrics to compute, and the least values required.
 
-    `model` is a run or an exported model, evaluated in place of what this run trains: on its run's own photos, or on
-    those of `images`, which is `ingest.images`. `slices` are columns of the index, or such as ingest kept.
+    `model` is a run or an exported model, evaluated instead of the model that this run trains. Its photos are those of
+    its own run, or those of `images` (which is `ingest.images`). `top` lists the k of the top-k accuracies.
+    `reject_precision` is the precision that the reject threshold is chosen for. `slices` are columns of the index,
+    or columns that ingest kept.
     """
 
-    model: str | None = external(None, more=files_beside)
+    model: str | None = external(None, more=description_files)
     photos: str | None = external(None)
     images: str | None = untracked(None)
     split: Split = Split.test
@@ -99,5 +101,5 @@ class EvaluateConfig:
 
 
 def chosen_network(config: EvaluateConfig) -> dict[str, list[str]]:
-    """Return what the config chooses from the table of networks: nothing for a given model, which holds its own."""
+    """Return what the config chooses from the table of networks: nothing for a given model, which has its own."""
     return {} if config.model is None else {table.__name__: []}

@@ -1,4 +1,4 @@
-"""What an evaluation writes: metrics, curves, the calibration, and each photo's prediction."""
+"""The files of an evaluation: metrics, curves, calibration, and the prediction of each photo."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from slimline.stages.scoring.slices import sliced_metrics
 
 
 def write_measures(config: EvaluateConfig, out: Path, ingest: Artifact | None, train: Artifact | None) -> Facts:
-    """Run the model on the photos and write what it is worth into `out`: see the stage.
+    """Run the model on the photos and write its measurements into `out`: see the stage.
 
     Raises:
-        UserError: a metric falls short of `at_least`; photos are of classes that the model doesn't know.
+        UserError: a metric is below its minimum in `at_least`; photos have classes that the model does not know.
     """
     photos = ingest or _kept(Path(str(config.photos)))
     splits = config.split.names
@@ -44,7 +44,7 @@ def write_measures(config: EvaluateConfig, out: Path, ingest: Artifact | None, t
 
 
 def _kept(path: Path) -> Artifact:
-    """Return the artifact in a folder of the store, which is named after its generation."""
+    """Return the artifact in a folder of the store; the folder's name is the artifact's generation."""
     return read_artifact(path, int(path.name))
 
 

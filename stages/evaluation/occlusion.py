@@ -1,6 +1,6 @@
-"""Where a network looked: how much a class's score falls when a part of the photo is covered.
+"""Occlusion maps: how much a class's score falls when a part of the photo is covered.
 
-It asks nothing of the model but its scores, so it is the same for every format and network.
+Only the model's scores are needed, so the method is the same for every format and network.
 Source: Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901, section 4.2.
 """
 
@@ -17,16 +17,16 @@ from slimline.stages.images.files import decode
 
 GRID = 7
 PATCH = 2.0
-"""A patch's side, in cells of the grid: neighbours overlap by a half."""
+"""The side of a patch, in cells of the grid: neighboring patches overlap by half."""
 
 LONGEST_PX = 384
 QUALITY = 95
 HEAT = (255, 176, 0)
-"""What the darkened photo's bright parts are lit with, at most half."""
+"""The color (RGB) that is mixed into the bright parts of an overlay, a quarter of it at most."""
 
 
 def covered(encoded: bytes) -> list[bytes]:
-    """Return a photo scaled down, and GRID x GRID copies, row by row, each with a patch in the photo's mean colour."""
+    """Return the scaled-down photo, then GRID x GRID copies, row by row, each with one patch in the mean color."""
     image = _small(encoded)
     pixels = np.asarray(image)
     mean = tuple(int(value) for value in pixels.reshape(-1, 3).mean(axis=0).round())
@@ -40,9 +40,10 @@ def covered(encoded: bytes) -> list[bytes]:
 
 
 def score_drops(scores: NDArray[Any], number: int) -> NDArray[np.float64]:
-    """Return by how much each patch lowers a class's probability [GRID, GRID], from the scores of `covered`'s photos.
+    """Return how much each patch lowers a class's probability, [GRID, GRID] float64 in [0, 1].
 
-    `scores` is [1 + GRID * GRID, classes]. Where covering raises the probability, it is 0.
+    `scores` are the model's probabilities for the photos of `covered`, [1 + GRID * GRID, classes]. Where covering
+    raises the probability, the drop is 0.
     """
     own = np.asarray(scores, np.float64)[:, number]
     drops: NDArray[np.float64] = np.maximum(own[0] - own[1:], 0).reshape(GRID, GRID)
@@ -50,7 +51,7 @@ def score_drops(scores: NDArray[Any], number: int) -> NDArray[np.float64]:
 
 
 def overlay(encoded: bytes, drops: NDArray[np.float64]) -> bytes:
-    """Return the photo as JPEG, darkened where covering changes nothing, lit where it lowers the score most."""
+    """Return the photo as JPEG: dark where covering changes nothing, bright where it lowers the score most."""
     image = _small(encoded)
     largest = drops.max()
     strength = drops / largest if largest > 0 else drops
@@ -69,7 +70,7 @@ def _small(encoded: bytes) -> Any:
 
 
 def _patch(column: int, row: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return a patch's box: left, top, right, bottom."""
+    """Return the box of a patch, in pixels: left, top, right, bottom."""
     half = PATCH / 2
     left, right = ((column + 0.5 + side * half) / GRID * width for side in (-1, 1))
     top, bottom = ((row + 0.5 + side * half) / GRID * height for side in (-1, 1))

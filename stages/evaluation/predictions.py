@@ -1,4 +1,4 @@
-"""Photos and what a model says of them: one that was just trained, or one exported as whatever."""
+"""Predictions of a model for photos: a model that was just trained, or an exported one in any format."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ MOST_NAMED = 10
 
 
 class Evaluated(NamedTuple):
-    """Photos, each one's class in `targets` [count], and probabilities `scores` [count, classes], calibrated.
+    """Evaluated photos with their true classes and predictions.
 
-    `uncalibrated` is the log loss and the Brier score without the temperature, where the logits are known.
+    `targets` are the true classes [count], `scores` the calibrated probabilities [count, classes]. `uncalibrated` is
+    the log loss and the Brier score without the temperature; None where the logits are not known.
     """
 
     labels: list[str]
@@ -51,7 +52,7 @@ class Evaluated(NamedTuple):
 def by_checkpoint(
     train: Path, ingest: Path, splits: Sequence[str], reject_precision: float | None, out: Path
 ) -> Evaluated:
-    """Write a training's best weights, in float32, as a frozen graph and a SavedModel in `out`, and run the latter."""
+    """Write the best weights in float32 as a frozen graph and a SavedModel into `out`, and run the SavedModel."""
     card = read_card(train)
     calibration = calibrate(*read_logits(train / "validation.parquet", card.labels), reject_precision)
     values = read_weights(train / "best.ckpt")
@@ -74,10 +75,10 @@ def by_checkpoint(
 
 
 def by_model(model: Path, ingest: Path, splits: Sequence[str]) -> Evaluated:
-    """Run an exported model, with its own runtime, from encoded bytes.
+    """Run an exported model in its own runtime, from encoded bytes.
 
     Raises:
-        UserError: there are photos of a class that the model doesn't know.
+        UserError: the photos have classes that the model does not know.
     """
     opened = open_model(model, BATCH_SIZE)
     places = _places(ingest, opened.labels)
@@ -96,7 +97,7 @@ def by_model(model: Path, ingest: Path, splits: Sequence[str]) -> Evaluated:
 
 
 def _run(run: Callable[[Any], NDArray[Any]], records: Any, at_once: int) -> tuple[NDArray[Any], dict[str, list[Any]]]:
-    """Run over encoded photos, some batches at once: outputs [count, classes], and the records' other columns."""
+    """Run on encoded photos, `at_once` batches in parallel; return outputs [count, classes] and the other columns."""
     batches = records.batch(BATCH_SIZE).with_options(without_autotune()).as_numpy_iterator()
     outputs, columns = [], []
     with _metrics_imported():
@@ -116,7 +117,7 @@ def _filenames(names: Sequence[bytes]) -> list[str]:
 
 @contextmanager
 def _metrics_imported() -> Iterator[None]:
-    """Import scikit-learn (0.6 s) while a network computes."""
+    """Import scikit-learn (0.6 s) in a thread while the network computes."""
     meanwhile = Thread(target=_import_metrics)
     meanwhile.start()
     try:
@@ -131,12 +132,13 @@ def _import_metrics() -> None:
 
 
 def _places(ingest: Path, labels: Sequence[str]) -> NDArray[np.int64]:
-    """Return for each class of the photos its place among the model's."""
+    """Return the index of each of the photos' classes among the model's classes."""
     classes = (ingest / "labels.txt").read_text(encoding="utf-8").splitlines()
     unknown = [name for name in classes if name not in labels]
     if unknown:
         raise UserError(
-            f"The model doesn't know {', '.join(unknown[:MOST_NAMED])}; it knows {', '.join(labels[:MOST_NAMED])}.",
-            "Give photos of its own classes, named as it names them.",
+            f"The photos have classes that the model does not know: {', '.join(unknown[:MOST_NAMED])}. It knows:"
+            f" {', '.join(labels[:MOST_NAMED])}.",
+            "Evaluate photos of the model's own classes, under the names that the model uses.",
         )
     return np.array([labels.index(name) for name in classes], np.int64)

@@ -1,4 +1,4 @@
-"""Which model is evaluated, and on which photos, settled before the key is made."""
+"""Resolution of the evaluated model and its photos, before the key is made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ INGESTED = "artifacts/ingest"
 
 
 def settle_model(config: EvaluateConfig, plan: bool) -> EvaluateConfig:
-    """Find a given model, and the photos that its run had, where no others are given."""
+    """Find the given model, and the photos of its run unless others are given.
+
+    Raises:
+        UserError: the model was not found, or has no photos of its own and none are given.
+    """
     if config.model is None:
         return config
     found = find_model(config.model, "evaluate.model")
@@ -22,6 +26,7 @@ def settle_model(config: EvaluateConfig, plan: bool) -> EvaluateConfig:
         return replace(config, model=str(found))
     if not photos.is_dir():
         raise UserError(
-            f"evaluate.model={config.model} is no run, so it has no photos of its own.", "Give some: ingest.images=..."
+            f"evaluate.model={config.model} is not a run, so it has no photos of its own.",
+            "Set ingest.images to the photos to evaluate.",
         )
     return replace(config, model=str(found), photos=str(photos.resolve()))

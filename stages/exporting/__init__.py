@@ -1,1 +1,1 @@
-"""Export: file formats for other runtimes, each checked against the evaluated model."""
+"""Exporting: file formats for other runtimes, each checked against the evaluated model."""

@@ -1,4 +1,4 @@
-"""The facts of a model card: what a model is, how well it does, what it was trained on."""
+"""The facts of a model card: the model, its accuracy, its training data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slimline.pipeline.artifact import write_json
+from slimline.stages.exporting.measurements import with_present_names
 from slimline.stages.models.description import Description
 
 FILE = "model_card.json"
@@ -31,7 +32,7 @@ def card_facts(
     metrics: Mapping[str, Any],
     formats: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return what a model card tells, as JSON values, of the facts of ingest, the metrics and the measured formats."""
+    """Return the facts of a model card as JSON values, from ingest's facts, the metrics and the measured formats."""
     return {
         "labels": about.labels,
         "network": about.network,
@@ -55,9 +56,9 @@ def write_card_facts(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def read_card_facts(folder: Path) -> dict[str, Any] | None:
-    """Read an export's `model_card.json`; None where an earlier version made the export, which has none."""
+    """Read the `model_card.json` of an export; return None if it has none, as exports of earlier versions."""
     path = folder / FILE
     if not path.is_file():
         return None
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return facts
+    return {**facts, "formats": {name: with_present_names(row) for name, row in facts["formats"].items()}}

@@ -1,4 +1,4 @@
-"""Each exported format compared with the evaluated model, photo by photo."""
+"""Comparison of each exported format with the evaluated model, photo by photo."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from slimline.stages.models.saved_model import open_saved_model
 
 MOST_SHOWN = 3
 TIMED_PHOTOS = 20
-ASKED_PHOTOS = 64
-"""How many photos the SavedModel that evaluation ran is asked again."""
+SPOT_CHECK_PHOTOS = 64
+"""Number of photos that a SavedModel classifies again if it equals the evaluated one."""
 
 
-def read_named(evaluate: Path, labels: list[str]) -> dict[str, int]:
-    """Return each evaluated photo's best class by its sha256."""
+def read_predicted(evaluate: Path, labels: list[str]) -> dict[str, int]:
+    """Return the best class of each evaluated photo, by the photo's sha256."""
     places = {label: number for number, label in enumerate(labels)}
     table = pq.read_table(evaluate / "predictions.parquet", columns=["sha256", "predicted"])
     return {row["sha256"]: places[row["predicted"]] for row in table.to_pylist()}
@@ -32,23 +32,23 @@ def read_named(evaluate: Path, labels: list[str]) -> dict[str, int]:
 def parity_from_bytes(
     path: Path, evaluate: Artifact, records: Any, batch_size: int, evaluated: dict[str, int]
 ) -> Parity:
-    """Run a SavedModel over encoded photos.
+    """Run a SavedModel on encoded photos.
 
-    Of the one that was evaluated, to the byte, some photos are enough to know that it answers.
+    A model that equals the evaluated one byte for byte runs on some photos only, to check that it works.
     """
     same = content_digest(path, {}) == content_digest(evaluate.path / EVALUATED_MODEL, {})
-    asked = records.take(ASKED_PHOTOS) if same else records
+    checked = records.take(SPOT_CHECK_PHOTOS) if same else records
     singles = [given for given, *_ in encoded_photos(records.take(TIMED_PHOTOS), 1)]
     run = padded(open_saved_model(path), batch_size)
-    batches, unasked = encoded_photos(asked, batch_size), evaluated if same else None
-    found = measure(run, batches, singles, evaluated, AT_ONCE, unasked)
+    batches, known = encoded_photos(checked, batch_size), evaluated if same else None
+    found = measure(run, batches, singles, evaluated, AT_ONCE, known)
     return found._replace(right=round(evaluate.facts["top1"] * len(evaluated))) if same else found
 
 
 def parity_from_images(
     one: Format, path: Path, preprocessing: Preprocessing, records: Any, batch_size: int, evaluated: dict[str, int]
 ) -> Parity:
-    """Run another format by its own runtime over images that are prepared for it."""
+    """Run another format in its own runtime on preprocessed images."""
     run, at_once = open_runtime(one, path), 1
     if one is Format.frozen_graph:
         run, at_once = padded(run, batch_size), AT_ONCE
@@ -57,30 +57,30 @@ def parity_from_images(
 
 
 def require_parity(one: Format, parity: Parity, most: float, evaluate: Path, labels: list[str]) -> None:
-    """Refuse a format that names more than `most` of the photos otherwise than they were evaluated.
+    """Refuse a format whose predictions differ from the evaluated model's on more than the share `most` of the photos.
 
     Raises:
-        UserError: it does; some of the photos are listed.
+        UserError: they do; the message lists some of the photos.
     """
-    if parity.flipped <= most:
+    if parity.changed_share <= most:
         return
-    shown = "; ".join(_flipped_photos(evaluate, parity, labels)[:MOST_SHOWN])
+    shown = "; ".join(_changed_photos(evaluate, parity, labels)[:MOST_SHOWN])
+    setting = "export.max_changed_int8" if one in EIGHT_BITS else "export.max_changed"
     raise UserError(
-        f"{one.name} names {len(parity.flips)} of {len(parity.names)} photos otherwise than the model that was"
-        f" evaluated, {parity.flipped:.2%}: more than {most:.2%}.",
+        f"{one.name} classifies {len(parity.changed)} of {len(parity.predicted)} photos differently from the evaluated"
+        f" model: {parity.changed_share:.2%}, allowed {most:.2%}.",
         f"For example: {shown}",
-        "Nothing was kept. Leave it out of export.formats, or allow more by export."
-        f"{'max_changed_int8' if one in EIGHT_BITS else 'max_changed'}.",
+        f"Nothing was kept. Remove {one.name} from export.formats, or raise {setting}.",
     )
 
 
-def _flipped_photos(evaluate: Path, parity: Parity, labels: list[str]) -> list[str]:
-    """List the photos whose best class differs from the evaluated one."""
-    flips = set(parity.flips)
+def _changed_photos(evaluate: Path, parity: Parity, labels: list[str]) -> list[str]:
+    """Return a line for each photo whose best class differs from the evaluated one."""
+    changed = set(parity.changed)
     rows = pq.read_table(evaluate / "predictions.parquet", columns=["filename", "sha256", "predicted"]).to_pylist()
-    said = {sha256: labels[number] for sha256, number in parity.names.items()}
+    predicted = {sha256: labels[number] for sha256, number in parity.predicted.items()}
     return [
-        f"{row['filename']}: {said.get(row['sha256'])!r}, was {row['predicted']!r}"
+        f"{row['filename']}: {predicted.get(row['sha256'])!r}, evaluated as {row['predicted']!r}"
         for row in rows
-        if row["sha256"] in flips
+        if row["sha256"] in changed
     ]

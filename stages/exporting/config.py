@@ -1,4 +1,4 @@
-"""What is exported, and how much it may differ."""
+"""The configuration of `export`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slimline.stages.models.formats import EIGHT_BITS, Format
 
 @dataclass
 class ExportConfig:
-    """The formats, and the share of photos that each may name otherwise than the evaluated model."""
+    """The formats, and the share of photos that each may classify differently from the evaluated model."""
 
     formats: list[Format] = field(default_factory=lambda: [Format.saved_model])
     max_changed: float = renamed(0.005, "max_flips")
@@ -23,8 +23,8 @@ class ExportConfig:
     def __post_init__(self) -> None:
         if not self.formats or len(set(self.formats)) < len(self.formats):
             raise UserError(
-                f"export.formats={[one.name for one in self.formats]} must name at least one format, and each once.",
-                f"Choose of: {', '.join(one.name for one in Format)}.",
+                f"export.formats={[one.name for one in self.formats]} must name at least one format, and none twice.",
+                f"Choose from: {', '.join(one.name for one in Format)}.",
             )
         require_range("export.max_changed", self.max_changed, 0.0, 1.0)
         require_range("export.max_changed_int8", self.max_changed_int8, 0.0, 1.0)
@@ -32,5 +32,5 @@ class ExportConfig:
         require_range("export.batch_size", self.batch_size, 1, 4096)
 
     def most_changed(self, one: Format) -> float:
-        """Return the share of photos that a format may name otherwise."""
+        """Return the share of photos that a format may classify differently."""
         return self.max_changed_int8 if one in EIGHT_BITS else self.max_changed

@@ -1,4 +1,4 @@
-"""Exporting: the trained model in each format, kept only if it names the photos as the evaluated model does."""
+"""Writing the trained model in each format, kept only if it classifies the photos as the evaluated model does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slimline.pipeline.artifact import Artifact, Facts, write_text
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.data.storing.records import read_records
 from slimline.stages.exporting.card_facts import card_facts, write_card_facts
-from slimline.stages.exporting.comparison import parity_from_bytes, parity_from_images, read_named, require_parity
+from slimline.stages.exporting.comparison import parity_from_bytes, parity_from_images, read_predicted, require_parity
 from slimline.stages.exporting.config import ExportConfig
 from slimline.stages.exporting.measurements import write_formats
 from slimline.stages.exporting.writers import Material, write_format
@@ -25,10 +25,11 @@ from slimline.stages.scoring.calibration import read_calibration
 
 
 def export_model(config: ExportConfig, out: Path, ingest: Artifact, train: Artifact, evaluate: Artifact) -> Facts:
-    """Write each format and what belongs to it; return the facts of the `export` stage.
+    """Write each format and the files that describe the model; return the facts of the `export` stage.
 
     Raises:
-        UserError: a format differs from the evaluated model on more photos than it may, or can't be written.
+        UserError: a format classifies more photos differently from the evaluated model than the config allows, or
+            cannot be written.
     """
     card = read_card(train.path)
     description = describe(card, read_calibration(evaluate.path))
@@ -41,22 +42,22 @@ def export_model(config: ExportConfig, out: Path, ingest: Artifact, train: Artif
         evaluate.path / EVALUATED_GRAPH,
         lambda: _samples(card, ingest.path, config.calibration_photos),
     )
-    named = read_named(evaluate.path, card.labels)
+    evaluated = read_predicted(evaluate.path, card.labels)
     records = read_records(ingest.path, evaluate.facts["split"])
     measured, timings = {}, {}
     for one in config.formats:
         path = write_format(one, material, out)
         if one is Format.saved_model:
-            parity = parity_from_bytes(path, evaluate, records, config.batch_size, named)
+            parity = parity_from_bytes(path, evaluate, records, config.batch_size, evaluated)
         else:
-            parity = parity_from_images(one, path, card.preprocessing, records, config.batch_size, named)
+            parity = parity_from_images(one, path, card.preprocessing, records, config.batch_size, evaluated)
         require_parity(one, parity, config.most_changed(one), evaluate.path, card.labels)
         measured[one.name] = {
             "file": FILES[one],
             "size_mb": _size_bytes(path) / 1e6,
-            "top1": parity.right / len(parity.names),
-            "flips": len(parity.flips),
-            "checked": len(parity.names),
+            "top1": parity.right / len(parity.predicted),
+            "changed": len(parity.changed),
+            "checked": len(parity.predicted),
         }
         timings[one.name] = {
             "latency_seconds": parity.median_seconds,
@@ -68,14 +69,14 @@ def export_model(config: ExportConfig, out: Path, ingest: Artifact, train: Artif
     write_card_facts(out, card_facts(description, ingest.facts, metrics, measured))
     first = {**measured[config.formats[0].name], **timings[config.formats[0].name]}
     return {
-        **{name: first[name] for name in ("size_mb", "checked", "flips", "latency_seconds")},
+        **{name: first[name] for name in ("size_mb", "checked", "changed", "latency_seconds")},
         "formats": [one.name for one in config.formats],
         "headline": f"model     {{path}}/{first['file']}",
     }
 
 
 def _samples(card: Card, ingest: Path, count: int) -> Iterator[Any]:
-    """Yield training photos as the model wants them [side, side, 3] float32, evenly spread over the shards."""
+    """Yield preprocessed training photos, [side, side, 3] float32, evenly spread over the shards."""
     photos = Photos(ingest, "train")
     chosen = np.linspace(0, len(photos) - 1, min(count, len(photos))).astype(np.int64)
     for images, _ in prepared_batches(photos.dataset(chosen), card.preprocessing, 1):

@@ -1,4 +1,4 @@
-"""What an export is worth: how often it differs from the evaluated model, and how fast it is."""
+"""Parity of an export with the evaluated model: how often its predictions differ, and how fast it is."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ WARM_UP = 1
 
 
 class Parity(NamedTuple):
-    """What was measured of an export.
+    """The measurements of an export.
 
-    `flips` lists the sha256 of the photos whose best class differs; times are in seconds, at one photo a call; `rate`
-    is photos a second in batches, on all cores, reading and decoding included.
+    `predicted` maps each photo's sha256 to its best class; `changed` lists the sha256 of the photos whose best class
+    differs from the evaluated model's; `right` counts the correct predictions. Times are in seconds, at one photo per
+    call. `rate` is photos per second in batches, on all cores, including reading and decoding.
     """
 
-    names: dict[str, int]
-    flips: list[str]
+    predicted: dict[str, int]
+    changed: list[str]
     right: int
     median_seconds: float
     slowest_seconds: float
     rate: float
 
     @property
-    def flipped(self) -> float:
+    def changed_share(self) -> float:
         """The share of photos whose best class differs."""
-        return len(self.flips) / len(self.names)
+        return len(self.changed) / len(self.predicted)
 
 
 Batch = tuple[Any, Sequence[str], NDArray[np.int64]]
-"""A batch of what a model takes, the photos' sha256, and their labels' numbers."""
+"""A batch of a model's inputs, the photos' sha256, and their true classes."""
 
 
 def encoded_photos(records: Any, batch_size: int) -> Iterator[Batch]:
-    """Yield batches of encoded photos [batch] strings over a dataset of records."""
+    """Yield batches of encoded photos, [batch] strings, from a dataset of records."""
     for batch in records.batch(batch_size).with_options(without_autotune()):
         yield batch["encoded"], _texts(batch), batch["label"].numpy()
 
 
 def prepared_photos(records: Any, wanted: Preprocessing, batch_size: int) -> Iterator[Batch]:
-    """Yield batches of images [batch, side, side, 3] float32, as a model wants them, over a dataset of records."""
+    """Yield batches of preprocessed images, [batch, side, side, 3] float32, from a dataset of records."""
     for images, others in prepared_batches(records, wanted, batch_size):
         yield images.numpy(), _texts(others), others["label"].numpy()
 
@@ -62,15 +63,15 @@ def measure(
     singles: Sequence[Any],
     evaluated: Mapping[str, int],
     at_once: int,
-    unasked: Mapping[str, int] | None = None,
+    known: Mapping[str, int] | None = None,
 ) -> Parity:
-    """Run a model one by one over `singles`, then over all photos, `at_once` batches at a time.
+    """Run a model on `singles` one by one, then on all photos, `at_once` batches in parallel.
 
-    `evaluated` says each photo's best class as it was evaluated. A photo that isn't among the batches has the one that
-    `unasked` says, or counts as a flip.
+    `evaluated` maps each photo to the evaluated model's best class. A photo that is not in the batches has its best
+    class from `known`, or counts as changed.
     """
-    median, slowest = latency(run, singles)  # first: a graph is optimised for one caller, not two
-    asked: dict[str, int] = {}
+    median, slowest = latency(run, singles)  # first, because a graph is optimized for one caller, not two
+    run_now: dict[str, int] = {}
     right = 0
 
     def best(batch: Batch) -> tuple[Sequence[str], NDArray[np.int64], NDArray[np.int64]]:
@@ -79,16 +80,16 @@ def measure(
 
     began = time.perf_counter()
     for sha256s, labels, numbers in in_parallel(best, batches, at_once):
-        asked.update(zip(sha256s, numbers.tolist(), strict=True))
+        run_now.update(zip(sha256s, numbers.tolist(), strict=True))
         right += int(np.sum(numbers == labels))
     seconds = time.perf_counter() - began
-    names = {**(unasked or {}), **asked}
-    flips = [sha256 for sha256, wanted in evaluated.items() if names.get(sha256) != wanted]
-    return Parity(names, flips, right, median, slowest, len(asked) / seconds)
+    predicted = {**(known or {}), **run_now}
+    changed = [sha256 for sha256, wanted in evaluated.items() if predicted.get(sha256) != wanted]
+    return Parity(predicted, changed, right, median, slowest, len(run_now) / seconds)
 
 
 def latency(run: Callable[[Any], Any], singles: Sequence[Any]) -> tuple[float, float]:
-    """Return the median and the 95th percentile of one photo's time, in seconds, after some that aren't counted."""
+    """Return the median and the 95th percentile of the time per photo, in seconds, after an untimed warm-up."""
     for single in singles[:WARM_UP]:
         run(single)
     seconds = []

@@ -1,4 +1,4 @@
-"""A trained model in each of the formats that others run: how each one is written."""
+"""Writers of the export formats."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from slimline.stages.models.formats import FILES, LITERT, Format
 from slimline.stages.networks.graphs.folding import read_frozen
 
 OPSET = 17
-"""Of ONNX: what ONNX Runtime knows since 1.12, 2022."""
+"""The ONNX operator set; ONNX Runtime supports it since version 1.12 (2022)."""
 
 
 class Material(NamedTuple):
-    """What a model is exported from.
+    """The inputs of an export.
 
-    `saved_model` is the evaluated model's folder, `frozen` its network as a GraphDef's file, from images to logits.
-    `samples()` yields prepared training photos [side, side, 3] float32, for int8's ranges.
+    `saved_model` is the folder of the evaluated model, `frozen` the file of its network as a GraphDef, from images to
+    logits. `samples()` yields preprocessed training photos, [side, side, 3] float32, to calibrate int8's value ranges.
     """
 
     card: Card
@@ -38,10 +38,10 @@ class Material(NamedTuple):
 
 
 def write_format(one: Format, material: Material, folder: Path) -> Path:
-    """Write a model as a format; return its file, or its folder.
+    """Write a model in a format; return its file or folder.
 
     Raises:
-        UserError: the format's package isn't installed, or can't hold the network.
+        UserError: the format's package is not installed, or cannot convert the network.
     """
     path = folder / FILES[one]
     if one is Format.saved_model:
@@ -56,7 +56,7 @@ def write_format(one: Format, material: Material, folder: Path) -> Path:
 
 
 def _litert(one: Format, material: Material) -> bytes:
-    """Convert to LiteRT: one image a call, as on a phone; with int8 its input and output are int8 too."""
+    """Convert to LiteRT: one image per call, as on a phone; with int8, inputs and outputs are int8 too."""
     logits = read_frozen(material.frozen)
     side_px = material.card.preprocessing.input_px
     image = tf.TensorSpec([1, side_px, side_px, 3], tf.float32, name="image")
@@ -73,23 +73,23 @@ def _litert(one: Format, material: Material) -> bytes:
     try:
         with _quiet():
             converted: bytes = converter.convert()
-    except Exception as error:  # the converter raises a dozen kinds, ConverterError and RuntimeError among them
+    except Exception as error:  # the converter raises many types, such as ConverterError and RuntimeError
         raise UserError(
-            f"The network {material.card.network} can't be converted to {one.name}: {str(error).splitlines()[0]}",
-            f"Leave {one.name} out of export.formats.",
+            f"The network {material.card.network} cannot be converted to {one.name}: {str(error).splitlines()[0]}",
+            f"Remove {one.name} from export.formats.",
         ) from error
     return converted
 
 
 def _onnx(material: Material) -> bytes:
-    """Convert to ONNX: `image` [batch, side, side, 3] float32 to `logits`; the description goes into its metadata."""
+    """Convert to ONNX, from `image` [batch, side, side, 3] float32 to `logits`, with the description as metadata."""
     try:
         with _quiet():
             from tf2onnx import convert
     except ImportError as error:
         raise UserError(
-            f"export.formats names onnx, which needs {error.name or 'tf2onnx'}, and that isn't installed.",
-            "pip install tf2onnx onnx onnxruntime",
+            f"export.formats names onnx, which needs the package {error.name or 'tf2onnx'}: it is not installed.",
+            "Install it: pip install tf2onnx onnx onnxruntime",
         ) from error
     graph_def = tf.compat.v1.GraphDef.FromString(material.frozen.read_bytes())
     with _quiet():
@@ -102,7 +102,7 @@ def _onnx(material: Material) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep converters from telling what every conversion tells."""
+    """Suppress the messages and warnings that converters print on every conversion."""
     level = logging.getLogger("tf2onnx").level
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     try:

@@ -1,1 +1,1 @@
-"""Fused operations: variants of a training step, timed side by side."""
+"""Fused operations: variants of a training step, and their comparative timing."""

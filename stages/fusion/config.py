@@ -1,4 +1,4 @@
-"""What is asked of fusions."""
+"""Configuration of the fusions stage."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from slimline.stages.training.config import ALL, FusedConfig, PhaseConfig, Switc
 
 @dataclass
 class FusionsConfig:
-    """A training step on random images, taken apart.
+    """The training step on random images that is analyzed.
 
-    `trainable` and `input_px` are as in a phase of train, `fused` is what train would be given: it decides of which
-    step the operations are counted. `steps` is how often each thing is timed. `xla` says whether XLA is timed: `auto`
-    where there is a GPU, since on two cores it took a minute to compile a step that then took 25 to 40 times as long
+    `trainable` and `input_px` are as in a phase of train. `fused` is as in train, and chooses the step whose operations
+    are counted. `steps` is the number of repetitions of each timing. `xla` says whether XLA is timed. `auto` times it
+    only with a GPU: on two cores, compiling a step took a minute, and the compiled step took 25 to 40 times as long
     (EfficientNet-Lite0).
     """
 

@@ -1,4 +1,4 @@
-"""What TensorFlow makes of a function before it runs it: the graph as written, as optimised, and as its kernels run."""
+"""Graphs of a TensorFlow function: as traced, as optimized by Grappler, and as executed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from slimline.stages.backend.tensorflow import tf
 
 ARGUMENTS = {"_Arg", "_DeviceArg", "_EagerConst", "_Retval", "Placeholder"}
-"""Operations that compute nothing: what goes in and comes out."""
+"""Operations that compute nothing: arguments and results."""
 
 
 class Operation(NamedTuple):
-    """A kind of operation: its name, what is fused into it, such as `BiasAdd+Relu6`, and its type.
+    """A kind of operation: its name, the operations fused into it, such as `BiasAdd+Relu6`, and its type.
 
-    The type is that of what is computed, such as `float32`; a cast's is `float32 to bfloat16`.
+    The type is the data type of the result, such as `float32`. A cast's type is, for example, `float32 to bfloat16`.
     """
 
     name: str
@@ -26,25 +26,26 @@ class Operation(NamedTuple):
 
 
 class Graphs(NamedTuple):
-    """How often each operation stands in a function's graph.
+    """Number of operations of each kind in a function's graph.
 
-    `written` is the graph as traced, `optimised` what Grappler makes of it, and `run` what is executed, after
+    `written` is the graph as traced, `optimized` the graph after Grappler, and `run` the executed graph, in which
     oneDNN's kernels have replaced TensorFlow's.
     """
 
     written: Counter[Operation]
-    optimised: Counter[Operation]
+    optimized: Counter[Operation]
     run: Counter[Operation]
 
 
 def trace_graphs(call: Callable[[], Any]) -> Graphs:
-    """Count the operations of a `tf.function`, which `call` has to call for the first time.
+    """Count the operations of a `tf.function`. `call` must call the function for the first time.
 
-    A graph is optimised at its first call alone. TensorFlow collects graphs for `tf.summary.trace_export`, whose file
-    is read back here: it is the one public way to them. `call` may run other operations too; the largest graph counts.
+    TensorFlow optimizes a graph at its first call only. This function reads the graphs from the file that
+    `tf.summary.trace_export` writes, the only public way to get them. `call` may also run other operations; the largest
+    graph is used.
     """
     tf.summary.trace_on(graph=True)
-    # TensorFlow 2.21 goes on collecting after `trace_off`; without a writer, this throws away what is left over.
+    # TensorFlow 2.21 still collects graphs after `trace_off`. Without a writer, this call discards them.
     tf.summary.trace_export("", step=0)
     with TemporaryDirectory() as folder:
         writer = tf.summary.create_file_writer(folder)
@@ -65,7 +66,7 @@ def trace_graphs(call: Callable[[], Any]) -> Graphs:
 
 
 def count_operations(nodes: Iterable[Any]) -> Counter[Operation]:
-    """Count a graph's nodes by kind, arguments and results left out."""
+    """Count a graph's nodes by kind, without arguments and results."""
     return Counter(_operation(node) for node in nodes if node.op not in ARGUMENTS)
 
 

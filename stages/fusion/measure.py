@@ -1,4 +1,4 @@
-"""Fusions measured: the operations of a training step counted, and each fusion timed with and without."""
+"""Measurement of fusions: count the operations of a training step, and time it with and without each fusion."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ from slimline.stages.training.settle import settle_fused
 STEP, UPDATE, LOSS, DECODE, HEAD_STEP = (
     "a training step",
     "updating all trained variables",
-    "a batch's loss and gradient",
-    "decoding a drawn photo's middle",
-    "a head's step on features",
+    "the loss and gradient of a batch",
+    "decoding the center of a drawn photo",
+    "a step of the head on features",
 )
 
 
 def measure_fusions(config: FusionsConfig, out: Path, base: Artifact) -> Facts:
-    """Print both tables, and write them into `out`: see the stage.
+    """Print both tables, and write them to `out`; see the stage `fusions`.
 
     Raises:
-        UserError: a scope names no variable, the base has none to train, or XLA can't compile the step.
+        UserError: no variable is in a scope, the base has no trainable variables, or XLA cannot compile the step.
     """
     model = _model(config, base)
     gpus = len(tf.config.list_physical_devices("GPU"))
     about = {**_about(config, model), "gpus": gpus}
     print(f"\n{', '.join(f'{name} {value}' for name, value in about.items())}")
-    print("Images and labels are random: what is on a picture doesn't change what a step costs.")
+    print("Images and labels are random: the content of an image does not change how long a step takes.")
     operations = operation_rows(_graphs(config, model))
     chosen = {name: getattr(config.fused, name).value for name in ("batch_norm", "pointwise", "bfloat16", "xla")}
     print_operations(operations, ", ".join(f"{name} {value}" for name, value in chosen.items()))
@@ -82,7 +82,7 @@ def _model(config: FusionsConfig, base: Artifact) -> Model:
 
 
 def _about(config: FusionsConfig, model: Model) -> dict[str, str | int | None]:
-    """Say what is measured, and on what: the processors are those that this process may use."""
+    """Return what is measured, and on which machine; `processors` counts those that this process may use."""
     return {
         "network": model.card.network,
         "input_px": model.phase.input_px,
@@ -96,7 +96,7 @@ def _about(config: FusionsConfig, model: Model) -> dict[str, str | int | None]:
 
 
 def _graphs(config: FusionsConfig, model: Model) -> Graphs:
-    """Run the step as `config.fused` has it once, and count what became of it."""
+    """Run the step with the fusions of `config.fused` once, and count its operations."""
     always = {name: switch is Switch.always for name, switch in asdict(config.fused).items()}
     trainer = make_trainer(model, fuse=always["batch_norm"], pointwise=always["pointwise"], xla=always["xla"])
     side = model.phase.input_px or 0
@@ -106,7 +106,7 @@ def _graphs(config: FusionsConfig, model: Model) -> Graphs:
 
 
 def _comparisons(config: FusionsConfig, model: Model, gpus: int) -> list[Comparison]:
-    """Time everything, and compare it with and without each switch."""
+    """Time all variants, and compare them with and without each switch."""
     xla = config.xla is Switch.always or (config.xla is Switch.auto and gpus > 0)
     trainer = make_trainer(model)
     groups = {

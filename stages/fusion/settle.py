@@ -1,4 +1,4 @@
-"""What `auto` is of each switch, settled before anything runs."""
+"""Resolution of `auto` for each switch, before anything runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slimline.stages.training.settle import settle_fused
 
 
 def settle_switches(config: FusionsConfig, plan: bool) -> FusionsConfig:
-    """Choose what is `auto` in `fused` as train does."""
+    """Replace each `auto` in `fused` by the choice that train would make."""
     return replace(
         config, fused=settle_fused(TrainConfig(fused=config.fused, network=config.network, seed=0), plan).fused
     )

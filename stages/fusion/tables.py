@@ -1,4 +1,4 @@
-"""What the fusions command found, as rows, on the terminal and in files."""
+"""Results of the fusions stage: rows of tables, printed and written to files."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ SHOWN = (
     "Cast",
     "Xla",
 )
-"""Parts of the names of the operations that are printed, in this order; the files have all."""
+"""Parts of the names of the printed operations, in this order; the files contain all operations."""
 AGREES = 1.05
-"""By less than this factor a measurement doesn't contradict what `auto` chooses."""
-STATES = ("written", "optimised", "run")
-"""What of a graph is counted: as written, as optimised by Grappler, and as run."""
+"""A smaller speedup or slowdown than this factor does not contradict the choice of `auto`."""
+STATES = ("written", "optimized", "run")
+"""States of a graph: as written, as optimized by Grappler, and as run."""
 
 
 class Comparison(NamedTuple):
-    """A switch's row: milliseconds of what is `measured`, with and without; None where it couldn't be tried.
+    """Row of a switch: milliseconds of the `measured` work with and without it; None if it could not be measured.
 
-    `speedup` is how many times as fast it is with the switch, by the clock, `processor_speedup` by the time that the
-    processor spent on it, and `faster` in what part of the repetitions the clock showed less. `auto` is what train's
-    `auto` chooses here; what has no switch in train is `always` or `never` there.
+    `speedup` is the time without the switch divided by the time with it, by wall clock; `processor_speedup` is the same
+    by processor time. `faster` is the fraction of the repetitions that were faster with the switch, by wall clock.
+    `auto` is the choice of train's `auto` on this machine; operations without a setting in train have `always` or
+    `never`.
     """
 
     switch: str
@@ -57,7 +58,7 @@ class Comparison(NamedTuple):
 
 
 def compare(switch: str, measured: str, with_it: Timing | None, without: Timing, auto: str) -> Comparison:
-    """Make a switch's row, of nothing but its name and what `auto` chooses where it couldn't be tried."""
+    """Return a switch's row. `with_it` is None if the switch could not be measured; then the row has no times."""
     if with_it is None:
         return Comparison(switch, measured, None, None, None, None, None, auto, None, None)
     pairs = list(zip(with_it.milliseconds, without.milliseconds, strict=True))
@@ -76,12 +77,12 @@ def compare(switch: str, measured: str, with_it: Timing | None, without: Timing,
 
 
 def disagreements(rows: list[Comparison], gpus: int) -> list[str]:
-    """Say where `auto` chooses what was slower, by more than a little and in every repetition.
+    """Return a note for each switch where `auto` chooses the slower variant, clearly and in every repetition.
 
-    The processor's time must say so too, unless a GPU does the work.
+    The processor time must agree, unless a GPU does the work.
     """
     return [
-        f"{row.switch}: auto chooses {row.auto}; with it {row.measured} was {row.speedup:.2f} times as fast."
+        f"{row.switch}: auto chooses {row.auto}, but the switch made {row.measured} {row.speedup:.2f} times as fast."
         for row in rows
         if row.speedup is not None and _contradicted(row, gpus)
     ]
@@ -95,26 +96,26 @@ def _contradicted(row: Comparison, gpus: int) -> bool:
 
 
 def notes_on(rows: list[Comparison], gpus: int) -> list[str]:
-    """Say what couldn't be tried, and where `auto` is contradicted."""
+    """Return notes on what could not be measured, and where the measurements contradict `auto`."""
     notes = []
     if not gpus:
-        notes.append("There is no GPU here: mixed_float16, and XLA for a GPU, could not be tried.")
+        notes.append("No GPU was found: mixed_float16, and XLA on a GPU, were not measured.")
     if any(row.switch == "xla" and row.speedup is None for row in rows):
-        notes.append("xla was not tried; fusions.xla=always tries it, which takes minutes without a GPU.")
+        notes.append("xla was not measured. Set fusions.xla=always to measure it; without a GPU this takes minutes.")
     return notes + disagreements(rows, gpus)
 
 
 def operation_rows(graphs: Graphs) -> list[dict[str, str | int]]:
-    """List each kind of operation with its number in each graph, the most frequent as run first."""
+    """Return a row per kind of operation, with its number in each graph; the most frequent in `run` comes first."""
     kinds: set[Operation] = set().union(*graphs)
-    order = sorted(kinds, key=lambda kind: (-graphs.run[kind], -graphs.optimised[kind], -graphs.written[kind], kind))
+    order = sorted(kinds, key=lambda kind: (-graphs.run[kind], -graphs.optimized[kind], -graphs.written[kind], kind))
     return [
         {
             "operation": kind.name,
             "fused": kind.fused,
             "type": kind.type,
             "written": graphs.written[kind],
-            "optimised": graphs.optimised[kind],
+            "optimized": graphs.optimized[kind],
             "run": graphs.run[kind],
         }
         for kind in order
@@ -122,8 +123,8 @@ def operation_rows(graphs: Graphs) -> list[dict[str, str | int]]:
 
 
 def print_operations(rows: list[dict[str, str | int]], chosen: str) -> None:
-    """Print how often the operations that fusing is about stand in each graph of the step that was `chosen`."""
-    print(f"\nOperations of a training step, {chosen}: as written, as optimised by Grappler, and as run")
+    """Print the number of the operations that fusion concerns in each graph; `chosen` describes the step."""
+    print(f"\nOperations of a training step, {chosen}: as written, as optimized by Grappler, and as run")
     lines = []
     for place, part in enumerate(SHOWN):
         for row in rows:
@@ -132,15 +133,15 @@ def print_operations(rows: list[dict[str, str | int]], chosen: str) -> None:
                 fused = f"[{row['fused']}] " if row["fused"] else ""
                 lines.append([f"{name} {fused}{row['type']}", *(f"{row[state]}" for state in STATES)])
     totals = [sum(int(row[state]) for row in rows) for state in STATES]
-    lines.append(["all, with those not shown", *(f"{total:,}" for total in totals)])
+    lines.append(["all, including those not shown", *(f"{total:,}" for total in totals)])
     print(text_table(["operation", *STATES], lines, texts=(0,)))
 
 
 def print_comparisons(rows: list[Comparison], repetitions: int, notes: list[str]) -> None:
-    """Print a line a switch, then the notes; `by processor` is times as fast by the processor's time."""
-    print(f"\nMilliseconds with each fusion and without: medians of {repetitions}, taken in turns.")
-    print("By processor: times as fast by processor time, which other programs on this machine hardly disturb.")
-    titles = ("switch", "with", "without", "times as fast", "faster in", "by processor", "auto", "of")
+    """Print one line per switch, then the notes."""
+    print(f"\nMilliseconds with and without each fusion: medians of {repetitions} interleaved repetitions.")
+    print("CPU speedup: by processor time, which other programs on this machine hardly affect.")
+    titles = ("switch", "with", "without", "speedup", "faster in", "CPU speedup", "auto", "measured")
     lines = []
     for row in rows:
         numbers = ["-"] * 5
@@ -165,7 +166,7 @@ def write_fusions(
     operations: list[dict[str, str | int]],
     notes: list[str],
 ) -> None:
-    """Write both tables as Parquet, and all of it as JSON."""
+    """Write both tables as Parquet, and all results as JSON."""
     switches = [row._asdict() for row in rows]
     fields = [(name, pa.string() if name in ("switch", "measured", "auto") else pa.float64()) for name in switches[0]]
     pq.write_table(pa.Table.from_pylist(switches, pa.schema(fields)), out / "switches.parquet")

@@ -1,4 +1,4 @@
-"""Ways to do the same work, timed in turns, so that what else the machine does slows all of them alike."""
+"""Interleaved timing of several ways to do the same work, so that other load on the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slimline.pipeline.progress import Advance
 
 
 class Way(NamedTuple):
-    """One way to do a piece of work: `call` does so many `pieces` and waits for the end, inside `within`."""
+    """One way to do a piece of work: `call` does `pieces` pieces and waits for their end, in the context `within`."""
 
     call: Callable[[], Any]
     pieces: int = 1
@@ -20,11 +20,11 @@ class Way(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """The milliseconds of one piece of work, a value a repetition, and the first call's seconds.
+    """Milliseconds per piece of work, one value per repetition, and the seconds of the first call.
 
-    In these fall tracing, optimising and compiling. `processor_ms` are those of all of this program's threads: other
-    programs hardly change them (2 to 8% between the least and the median where two cores had work for seven, and the
-    clock's 4 to 170%), but a GPU's work isn't among them.
+    The first call includes tracing, optimizing and compiling. `milliseconds` are by wall clock. `processor_ms` are the
+    processor time of all threads of this program, without the work of a GPU. Other programs hardly change them: with
+    work for seven cores on two, minimum and median differed by 2 to 8%, those of the wall clock by 4 to 170%.
     """
 
     milliseconds: list[float]
@@ -38,7 +38,7 @@ class Timing(NamedTuple):
 
 
 def time_interleaved(ways: Mapping[str, Way], repetitions: int, advance: Advance) -> dict[str, Timing]:
-    """Call each way once to prepare it, then all in turn, so many times; `advance` counts the calls."""
+    """Call each way once to prepare it, then all ways in turn, `repetitions` times; `advance` counts the calls."""
     times = {name: Timing([], [], _seconds(way, advance)[0]) for name, way in ways.items()}
     for _ in range(repetitions):
         for name, way in ways.items():
@@ -49,7 +49,7 @@ def time_interleaved(ways: Mapping[str, Way], repetitions: int, advance: Advance
 
 
 def _seconds(way: Way, advance: Advance) -> tuple[float, float]:
-    """Call a way once: seconds by the clock, and of all the program's threads."""
+    """Call a way once, and return the seconds by wall clock, and the processor seconds of all threads."""
     with way.within():
         started, processor_started = time.perf_counter(), time.process_time()
         way.call()

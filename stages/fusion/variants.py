@@ -1,4 +1,4 @@
-"""The fused and the plain way to do each piece of training, for their times to be compared."""
+"""Fused and plain variants of each part of training, for comparative timing."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from slimline.stages.training.optimizers import APPLY, Optimizer
 from slimline.stages.training.trainer import PhaseTrainer, Settings
 
 OPTIMIZER = MomentumConfig(learning_rate=1e-6, nesterov=True)
-"""So small a rate leaves the weights as they are: numbers that are no numbers, or nearly 0, take other times."""
+"""The small learning rate barely changes the weights: steps on weights that are NaN or near 0 take other times."""
 HEAD_STEPS, LOSSES, PHOTOS = 50, 100, 32
-"""How many a call does, where one alone would take no longer than the call itself."""
+"""Repetitions per call, for work that takes no longer than the call itself."""
 CROP_FRACTION = 0.875
 
 
 class Model(NamedTuple):
-    """A model to train: its card, its weights by name, and the phase that says what is trained."""
+    """A model to train: its card, its weights by name, the phase with the trainable scopes, and the batch size."""
 
     card: Card
     values: Mapping[str, Any]
@@ -40,10 +40,10 @@ class Model(NamedTuple):
 def make_trainer(
     model: Model, *, fuse: bool = True, pointwise: bool = False, xla: bool = False, cut: bool = False
 ) -> PhaseTrainer:
-    """Make the trainer of a phase, its network whole, from images [batch, side, side, 3]; or cut as `train` cuts it.
+    """Create the trainer of a phase, for images [batch, side, side, 3]; with `cut` the network is cut as in train.
 
     Raises:
-        UserError: a scope names no variable, or the base has none to train.
+        UserError: no variable is in a scope, or the base has no trainable variables.
     """
     names = [name for name in model.values if in_scopes(name, [SCOPE])]
     network = phase_network(model.card, model.phase, names, fuse=fuse, pointwise=pointwise, cut=cut)
@@ -67,7 +67,7 @@ def random_examples(model: Model, shape: tuple[int, ...], count: int) -> tuple[A
 
 
 def step_ways(model: Model, trainer: PhaseTrainer, *, xla: bool, gpu: bool) -> dict[str, Way]:
-    """Return the ways to train on one batch of images: `step`, the trainer's, and what each switch makes of it."""
+    """Return the ways to train on one batch of images: `step`, with the given trainer, and a variant per switch."""
     side = model.phase.input_px
     assert side is not None
     inputs, targets = random_examples(model, (side, side, 3), model.batch_size)
@@ -76,7 +76,7 @@ def step_ways(model: Model, trainer: PhaseTrainer, *, xla: bool, gpu: bool) -> d
         return lambda: trainer.run_step(inputs, targets, 0)
 
     step = steps_of(trainer)
-    # XLA first: what it can't compile should come to light before anything has taken long.
+    # XLA comes first, so that a compile error appears before anything has taken long.
     ways = {"xla": Way(compiled(steps_of(make_trainer(model, xla=True))))} if xla else {}
     ways |= {
         "step": Way(step),
@@ -91,22 +91,22 @@ def step_ways(model: Model, trainer: PhaseTrainer, *, xla: bool, gpu: bool) -> d
 
 
 def compiled(step: Callable[[], Any]) -> Callable[[], Any]:
-    """Say what to do where XLA can't compile a step."""
+    """Return `step` wrapped so that an XLA compile error becomes a `UserError`."""
 
     def run() -> Any:
         try:
             return step()
         except tf.errors.InvalidArgumentError as error:
             raise UserError(
-                f"XLA can't compile this training step: {str(error).splitlines()[0]}",
-                "Leave XLA out: fusions.xla=never, and fusions.fused.xla=never.",
+                f"XLA cannot compile this training step: {str(error).splitlines()[0]}",
+                "Turn XLA off: fusions.xla=never and fusions.fused.xla=never.",
             ) from error
 
     return run
 
 
 def update_ways(model: Model, trained: Mapping[str, Any]) -> dict[str, Way]:
-    """Return the ways to update all variables that are trained by gradients that are there already."""
+    """Return the ways to update all trained variables with given gradients."""
     draw = np.random.default_rng(0)
     gradients = {
         name: tf.constant(draw.normal(size=variable.shape).astype(np.float32)) for name, variable in trained.items()
@@ -128,18 +128,18 @@ def update_ways(model: Model, trained: Mapping[str, Any]) -> dict[str, Way]:
 
 
 def fused_update(variable: Any, slot: Any, gradient: Any, rate: Any) -> None:
-    """Update a variable and its momentum by one operation."""
+    """Update a variable and its momentum with one operation."""
     APPLY[MomentumConfig](OPTIMIZER, variable, {"momentum": slot.handle}, gradient, rate, None)
 
 
 def plain_update(variable: Any, slot: Any, gradient: Any, rate: Any) -> None:
-    """Update them by assignments: v = momentum v + g, w -= rate (g + momentum v)."""
+    """Update a variable and its momentum with assignments: v = momentum v + g, w -= rate (g + momentum v)."""
     moved = slot.assign(OPTIMIZER.momentum * slot + gradient, read_value=True)
     variable.assign_sub(rate * (gradient + OPTIMIZER.momentum * moved))
 
 
 def loss_ways(batch_size: int, classes: int) -> dict[str, Way]:
-    """Return the ways to get the loss of logits [batch_size, classes] and its gradient."""
+    """Return the ways to compute the loss of logits [batch_size, classes] and its gradient."""
     draw = np.random.default_rng(0)
     begin = tf.constant(draw.normal(size=(batch_size, classes)).astype(np.float32))
     wanted = tf.one_hot(draw.integers(classes, size=batch_size), classes)
@@ -147,7 +147,7 @@ def loss_ways(batch_size: int, classes: int) -> dict[str, Way]:
     def way(losses: Callable[[Any, Any], Any]) -> Way:
         def once(done: Any, logits: Any) -> tuple[Any, Any]:
             [gradient] = tf.gradients(tf.reduce_mean(losses(wanted, logits)), [logits])
-            return done + 1, logits - gradient  # the next wants this one's, so that none is left out
+            return done + 1, logits - gradient  # each depends on the previous one, so none is skipped
 
         def run(logits: Any) -> Any:
             return tf.while_loop(lambda done, _: done < LOSSES, once, (tf.constant(0), logits))[1]
@@ -159,14 +159,14 @@ def loss_ways(batch_size: int, classes: int) -> dict[str, Way]:
 
 
 def plain_cross_entropy(wanted: Any, logits: Any) -> Any:
-    """Return -sum(wanted log softmax(logits)), [batch], by single operations; the largest logit is taken off first."""
+    """Return -sum(wanted log softmax(logits)), [batch], with separate operations; the largest logit is subtracted."""
     shifted = logits - tf.stop_gradient(tf.reduce_max(logits, axis=1, keepdims=True))
     total = tf.reduce_sum(tf.exp(shifted), axis=1, keepdims=True)
     return -tf.reduce_sum(wanted * (shifted - tf.math.log(total)), axis=1)
 
 
 def decode_ways(photos: int = PHOTOS) -> dict[str, Way]:
-    """Return the ways to decode the middle square of drawn JPEGs, `CROP_FRACTION` of the shorter side."""
+    """Return the ways to decode the center square of drawn JPEGs, with `CROP_FRACTION` of the shorter side."""
     encoded = tf.constant([draw_flower(SPECIES[number % len(SPECIES)], number, 0) for number in range(photos)])
 
     def box(one: Any) -> tuple[Any, Any, Any]:
@@ -184,7 +184,7 @@ def decode_ways(photos: int = PHOTOS) -> dict[str, Way]:
 
     def way(decode: Callable[[Any], Any]) -> Way:
         def run(encoded: Any) -> Any:
-            largest = tf.TensorSpec([], tf.uint8)  # of all pixels, so that all have to be there
+            largest = tf.TensorSpec([], tf.uint8)  # maximum of all pixels, so all must be decoded
             return tf.map_fn(lambda one: tf.reduce_max(decode(one)), encoded, fn_output_signature=largest)
 
         function = tf.function(run, autograph=False)
@@ -194,7 +194,7 @@ def decode_ways(photos: int = PHOTOS) -> dict[str, Way]:
 
 
 def epoch_ways(model: Model) -> dict[str, Way]:
-    """Return the ways to train a head on features that lie in memory: a call for all steps, or one a step."""
+    """Return the ways to train a head on features in memory: one call for all steps, or one call per step."""
     alone = model._replace(phase=PhaseConfig(trainable=[HEAD]))
     trainer = make_trainer(alone, cut=True)
     width = next(iter(trainer.trained.values())).shape[0]

@@ -1,1 +1,1 @@
-"""Pages: what people look at. No cached stage imports this room."""
+"""Pages: HTML pages and the model card. No cached stage imports this room."""

@@ -1,4 +1,4 @@
-"""Figures for Plotly, as plain data, and Plotly's own script, packed so that a page can hold it."""
+"""Figures for Plotly, as plain data, and Plotly's own script, compressed to be embedded in a page."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from importlib.resources import files
 from math import log10
 from typing import Any
 
-BLUE, ORANGE, GREY = "#4269d0", "#c77700", "#888888"
-COLOURS = (BLUE, ORANGE, "#2f8f5b", "#c0392b", "#8e5bb5", "#0f8b8d", "#a05a2c", "#d6559a", "#6b7a1f", "#5a6b7b")
+BLUE, ORANGE, GRAY = "#4269d0", "#c77700", "#888888"
+COLORS = (BLUE, ORANGE, "#2f8f5b", "#c0392b", "#8e5bb5", "#0f8b8d", "#a05a2c", "#d6559a", "#6b7a1f", "#5a6b7b")
 
 
 def packed_plotly() -> str:
-    """Return Plotly's own script, gzipped, as Base64: 2.0 MB instead of 4.8."""
+    """Return Plotly's own script, gzipped, as Base64: 2.0 MB instead of 4.8 MB."""
     source = files("plotly").joinpath("package_data/plotly.min.js").read_bytes()
     return base64.b64encode(gzip.compress(source, 6, mtime=0)).decode()
 
 
 def history_figure(history: Mapping[str, Sequence[Any]], measure: str) -> dict[str, Any]:
-    """Draw a measure by epoch, training and validation, with a line wherever another phase begins."""
+    """Return the curves of a measure by epoch, for training and validation, with a line at the start of each phase."""
     epochs = history["epoch"]
     phases = history.get("phase", [])
     starts = [(epochs[row], phases[row]) for row in range(1, len(phases)) if phases[row] != phases[row - 1]]
-    mark = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dash", "color": GREY, "width": 1}}
-    note = {"yref": "paper", "y": 1, "showarrow": False, "xanchor": "left", "font": {"color": GREY}}
+    mark = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dash", "color": GRAY, "width": 1}}
+    note = {"yref": "paper", "y": 1, "showarrow": False, "xanchor": "left", "font": {"color": GRAY}}
     return {
         "data": [
             line("training", epochs, history[measure], BLUE),
@@ -42,30 +42,30 @@ def history_figure(history: Mapping[str, Sequence[Any]], measure: str) -> dict[s
 
 
 def reliability_figure(bins: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Draw how often the model is right by how sure it says it is; on the dashed line it means what it says."""
+    """Return the reliability diagram: accuracy by confidence; the dashed line is perfect calibration."""
     sure, right = [row["confidence"] for row in bins], [row["accuracy"] for row in bins]
     counts = [f"{row['count']:,} photos" for row in bins]
     shown = {"mode": "lines+markers", "marker": {"size": 8}, "text": counts}
     return {
         "data": [
-            {**line("as sure as it is right", [0, 1], [0, 1], GREY), "line": {"dash": "dash", "color": GREY}},
+            {**line("perfect calibration", [0, 1], [0, 1], GRAY), "line": {"dash": "dash", "color": GRAY}},
             {**line("this model", sure, right, BLUE), **shown},
         ],
         "layout": {
-            "xaxis": {"title": {"text": "how sure it is"}, "range": [0, 1.02]},
-            "yaxis": {"title": {"text": "how often it is right"}, "range": [0, 1.02]},
+            "xaxis": {"title": {"text": "confidence"}, "range": [0, 1.02]},
+            "yaxis": {"title": {"text": "accuracy"}, "range": [0, 1.02]},
         },
     }
 
 
 def curves_figure(rows: Sequence[Mapping[str, Any]], kind: str, names: tuple[str, str]) -> dict[str, Any]:
-    """Draw the curves of a kind, one a class; a click in the legend hides one."""
+    """Return the curves of a kind, one per class; a click in the legend hides a curve."""
     classes = list(dict.fromkeys(row["class"] for row in rows))
     traces = []
     for number, label in enumerate(classes):
         points = [row for row in rows if row["class"] == label and row["curve"] == kind]
         xs, ys = [round(row["x"], 4) for row in points], [round(row["y"], 4) for row in points]
-        traces.append(line(label, xs, ys, COLOURS[number % len(COLOURS)]))
+        traces.append(line(label, xs, ys, COLORS[number % len(COLORS)]))
     return {
         "data": traces,
         "layout": {
@@ -76,7 +76,7 @@ def curves_figure(rows: Sequence[Mapping[str, Any]], kind: str, names: tuple[str
 
 
 def rate_figure(rates: Sequence[float], losses: Sequence[float], suggested: float) -> dict[str, Any]:
-    """Draw the loss of a learning-rate test by the rate, on a logarithmic axis, and mark the rate it suggests."""
+    """Return the loss curve of a learning-rate range test, on a logarithmic axis, with the suggested rate marked."""
     mark = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dash", "color": ORANGE, "width": 1.5}}
     note = {"yref": "paper", "y": 1, "showarrow": False, "xanchor": "left", "font": {"color": ORANGE}}
     return {
@@ -87,17 +87,17 @@ def rate_figure(rates: Sequence[float], losses: Sequence[float], suggested: floa
             "shapes": [{**mark, "x0": suggested, "x1": suggested}],
             "annotations": [
                 {**note, "x": log10(suggested), "text": f"{suggested:.2g}"}
-            ],  # in a logarithmic axis' units
+            ],  # positions on a logarithmic axis are exponents
         },
     }
 
 
-def line(name: str, xs: Sequence[Any], ys: Sequence[Any], colour: str) -> dict[str, Any]:
-    """Return a line through points."""
-    drawn = {"color": colour}
+def line(name: str, xs: Sequence[Any], ys: Sequence[Any], color: str) -> dict[str, Any]:
+    """Return the trace of a line through points."""
+    drawn = {"color": color}
     return {"type": "scatter", "mode": "lines", "name": plotly_text(name), "x": list(xs), "y": list(ys), "line": drawn}
 
 
 def plotly_text(text: str) -> str:
-    """Return a text so that Plotly shows it as it is: by itself Plotly takes `<b>` and a few more for formatting."""
+    """Return an escaped text, which Plotly shows literally; otherwise it would interpret tags such as `<b>`."""
     return escape(text)

@@ -1,4 +1,4 @@
-"""The comparison of several runs: how good each is, where they differ, and whether that is more than luck."""
+"""The page that compares runs: their metrics, their differences, and how likely those are chance."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slimline.pipeline.artifact import Facts, write_text
-from slimline.stages.pages.charts import COLOURS, line
+from slimline.stages.pages.charts import COLORS, line
 from slimline.stages.pages.finished_run import FinishedRun, read_run
 from slimline.stages.pages.render import percent, render
 from slimline.stages.pages.tables import Table
@@ -19,7 +19,7 @@ CURVES = ("validation_accuracy", "validation_loss")
 
 
 def write_comparison(folders: Sequence[str], out: Path) -> Facts:
-    """Write `compare.html` on the runs in some folders.
+    """Write `compare.html` for the runs in some folders.
 
     Returns:
         The facts of the `compare` stage.
@@ -36,7 +36,7 @@ def write_comparison(folders: Sequence[str], out: Path) -> Facts:
 
 
 def compare_page(runs: Sequence[FinishedRun]) -> str:
-    """Return the page, which asks for nothing from elsewhere."""
+    """Return the page, which loads nothing from other hosts."""
     return render(
         PAGE,
         title=f"{len(runs)} runs compared",
@@ -51,34 +51,34 @@ def compare_page(runs: Sequence[FinishedRun]) -> str:
 
 
 def measure_table(runs: Sequence[FinishedRun]) -> Table:
-    """Return what each run measured."""
+    """Return the metrics of each run."""
     lines = []
     for run in runs:
         low, high = run.metrics["intervals"]["top1"]
         figures = [_number(run.metrics.get(name)) for name in SHOWN]
         lines.append([run.name, *figures, f"{low:.1%} to {high:.1%}", f"{run.seconds:.1f} s"])
-    return Table(["run", *(name.replace("_", " ") for name in SHOWN), "top1, 95% interval", "took"], lines)
+    return Table(["run", *(name.replace("_", " ") for name in SHOWN), "top1, 95% interval", "time"], lines)
 
 
 def against_first(runs: Sequence[FinishedRun]) -> Table:
-    """Return how many of the photos that two runs share only one of them names right, and how likely that is luck."""
+    """Return how many shared photos only one of two runs classifies correctly, with the p-value of the sign test."""
     first, lines = runs[0], []
     for run in runs[1:]:
-        shared = first.named.keys() & run.named.keys()
+        shared = first.predictions.keys() & run.predictions.keys()
         better = sum(_right(run, key) and not _right(first, key) for key in shared)
         worse = sum(_right(first, key) and not _right(run, key) for key in shared)
-        chance = f"{sign_test(better, worse):.3f}" if shared else ""
-        lines.append([run.name, f"{len(shared):,}", f"{better:,}", f"{worse:,}", chance])
-    return Table(["run", "photos both have", "right here alone", "right there alone", "chance"], lines)
+        p_value = f"{sign_test(better, worse):.3f}" if shared else ""
+        lines.append([run.name, f"{len(shared):,}", f"{better:,}", f"{worse:,}", p_value])
+    return Table(["run", "shared photos", "only this run correct", "only first run correct", "p-value"], lines)
 
 
 def _right(run: FinishedRun, key: str) -> bool:
-    label, named = run.named[key]
-    return label == named
+    label, predicted = run.predictions[key]
+    return label == predicted
 
 
 def sign_test(better: int, worse: int) -> float:
-    """Return the two-sided chance of a split as uneven or more among `better + worse` coin tosses.
+    """Return the two-sided p-value of the sign test: a split at least as uneven among `better + worse` coin tosses.
 
     Source: McNemar 1947, in its exact form.
     """
@@ -88,7 +88,7 @@ def sign_test(better: int, worse: int) -> float:
 
 
 def setting_table(runs: Sequence[FinishedRun]) -> Table:
-    """Return the settings that aren't the same in all runs."""
+    """Return the settings that differ between the runs."""
     names = sorted({name for run in runs for name in run.settings})
     differing = [name for name in names if len({_text(run, name) for run in runs}) > 1]
     lines = [[name, *(_text(run, name) for run in runs)] for name in differing]
@@ -100,9 +100,9 @@ def _text(run: FinishedRun, name: str) -> str:
 
 
 def training_figure(runs: Sequence[FinishedRun], measure: str) -> dict[str, Any]:
-    """Draw a measure by epoch, a line for each run that trained."""
+    """Return the curves of a measure by epoch, one for each run that trained."""
     traces = [
-        line(run.name, run.history["epoch"], run.history[measure], COLOURS[number % len(COLOURS)])
+        line(run.name, run.history["epoch"], run.history[measure], COLORS[number % len(COLORS)])
         for number, run in enumerate(runs)
         if run.history
     ]
@@ -111,7 +111,7 @@ def training_figure(runs: Sequence[FinishedRun], measure: str) -> dict[str, Any]
 
 
 def recall_table(runs: Sequence[FinishedRun]) -> Table:
-    """Return each class's recall in each run."""
+    """Return the recall of each class in each run."""
     labels = list(dict.fromkeys(label for run in runs for label in run.metrics["per_class"]))
     lines = []
     for label in labels:
@@ -121,20 +121,20 @@ def recall_table(runs: Sequence[FinishedRun]) -> Table:
 
 
 def format_table(runs: Sequence[FinishedRun]) -> Table:
-    """Return what was measured of each run's exported formats."""
+    """Return the measurements of each run's exported formats."""
     lines = [
         [
             run.name,
             name,
             f"{row['size_mb']:.1f} MB",
             percent(row["top1"]),
-            f"{row['flips']} of {row['checked']:,}",
+            f"{row['changed']} of {row['checked']:,}",
             f"{1e3 * row['latency_seconds']:.1f} ms",
         ]
         for run in runs
         for name, row in run.formats.items()
     ]
-    return Table(["run", "format", "size", "top-1", "named otherwise", "one photo"], lines, texts=(0, 1))
+    return Table(["run", "format", "size", "top-1", "changed", "latency"], lines, texts=(0, 1))
 
 
 def _number(value: Any) -> str:

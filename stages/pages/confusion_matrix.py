@@ -1,4 +1,4 @@
-"""The confusion matrix, as a page shows it: a table whose numbers, clicked, show their photos."""
+"""The confusion matrix of a page: a table in which a click on a number shows its photos."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ MOST_CONFUSIONS = 50
 
 
 class Cell(NamedTuple):
-    """How many photos of one class were named as another.
+    """The number of photos of one class that were predicted as another.
 
-    `share` is that of the true class's photos. By `key` the script finds the photos of a cell that is `clickable`.
+    `share` is their share of the true class's photos. `key` is how the script finds the photos of a `clickable` cell.
     """
 
     key: str
@@ -25,7 +25,7 @@ class Cell(NamedTuple):
 
 
 class ConfusionMatrix(NamedTuple):
-    """The matrix's rows, by their true class, and the photos of its cells, by the cells' keys."""
+    """The rows of the matrix, by true class, and the photos of its cells, by the cells' keys."""
 
     labels: Sequence[str]
     rows: Sequence[tuple[str, Sequence[Cell]]]
@@ -35,9 +35,9 @@ class ConfusionMatrix(NamedTuple):
 def confusion_matrix(
     matrix: Sequence[Sequence[int]], labels: Sequence[str], cells: Mapping[tuple[int, int], Mapping[str, Any]]
 ) -> ConfusionMatrix | None:
-    """Return a confusion matrix, or None for more than 40 classes, which a page can't show in a table.
+    """Return a confusion matrix, or None for more than 40 classes, which are too many for a table.
 
-    `cells` holds for each cell (true, named) its `photos` ({key, name, score}, and `picture` where the page doesn't
+    `cells` holds for each cell (true, predicted) its `photos` ({key, name, score}, and `picture` if the page does not
     show it elsewhere) and how many `more` there are.
     """
     if len(labels) > MOST_CLASSES:
@@ -47,26 +47,26 @@ def confusion_matrix(
         total = max(1, sum(counts))
         line = [
             Cell(
-                key=f"{true}-{named}",
+                key=f"{true}-{predicted}",
                 photos=count,
                 share=count / total,
-                words=f"{label} named {labels[named]}: {count:,}",
-                clickable=(true, named) in cells,
+                words=f"{label} predicted as {labels[predicted]}: {count:,}",
+                clickable=(true, predicted) in cells,
             )
-            for named, count in enumerate(counts)
+            for predicted, count in enumerate(counts)
         ]
         rows.append((label, line))
-    return ConfusionMatrix(labels, rows, {f"{true}-{named}": cell for (true, named), cell in cells.items()})
+    return ConfusionMatrix(labels, rows, {f"{true}-{predicted}": cell for (true, predicted), cell in cells.items()})
 
 
 def most_confused(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Table:
     """Return the most frequent confusions, at most 50."""
     wrong = [
-        (count, true, named)
+        (count, true, predicted)
         for true, row in enumerate(matrix)
-        for named, count in enumerate(row)
-        if count and true != named
+        for predicted, count in enumerate(row)
+        if count and true != predicted
     ]
     wrong.sort(key=lambda one: (-one[0], one[1:]))
-    rows = [[labels[true], labels[named], f"{count:,}"] for count, true, named in wrong[:MOST_CONFUSIONS]]
-    return Table(["what it shows", "what it was named", "photos"], rows, texts=(0, 1))
+    rows = [[labels[true], labels[predicted], f"{count:,}"] for count, true, predicted in wrong[:MOST_CONFUSIONS]]
+    return Table(["true class", "predicted class", "photos"], rows, texts=(0, 1))

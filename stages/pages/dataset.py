@@ -1,4 +1,4 @@
-"""The data set's page: what there is, how it is split, what was left out and why, what looks the same."""
+"""The dataset page: classes, splits, image sizes, excluded files and why, near-duplicates, likely label errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Rows = Sequence[Sequence[str]]
 
 
 def write_page(out: Path, ingest: Artifact, review: Artifact | None) -> Facts:
-    """Write `dataset.html` from what ingest keeps, with the likely label errors if the labels were reviewed.
+    """Write `dataset.html` from ingest's artifact, with the likely label errors if `review` ran.
 
     Returns:
         The facts of the `dataset` stage.
@@ -43,7 +43,7 @@ def write_page(out: Path, ingest: Artifact, review: Artifact | None) -> Facts:
     drawn = ingest.facts["origin"] != "photos"
     text = render(
         PAGE,
-        title=f"{ingest.facts['photos']:,} {'drawn flowers' if drawn else 'photos'} of {len(classes):,} classes",
+        title=f"Dataset: {ingest.facts['photos']:,} {'drawn flowers' if drawn else 'photos'}, {len(classes):,} classes",
         drawn=drawn,
         facts=ingest.facts,
         numbers=_numbers(ingest.facts),
@@ -55,11 +55,13 @@ def write_page(out: Path, ingest: Artifact, review: Artifact | None) -> Facts:
         left_out={name: _left_out(index, name) for name in ("quarantined", "duplicate", "skipped")},
         quarantined=[_shown(one, index) for one in pictures if one.role is Role.quarantined],
         twins=_twins(ingest.path, index, pictures),
-        passed_over={f"{name} files, without a row": count for name, count in ingest.facts["passed_over"].items()},
+        passed_over={
+            f"{name} files, not in index.parquet": count for name, count in ingest.facts["passed_over"].items()
+        },
         notes=[[note, f"{count:,}"] for note, count in _counts(index["note"]).most_common(MOST_ROWS)],
     )
     write_text(out / PAGE, text)
-    return {"size_mb": len(text.encode()) / 1e6, "headline": f"data set  {{path}}/{PAGE}"}
+    return {"size_mb": len(text.encode()) / 1e6, "headline": f"dataset   {{path}}/{PAGE}"}
 
 
 def _numbers(facts: Facts) -> dict[str, str]:
@@ -68,7 +70,7 @@ def _numbers(facts: Facts) -> dict[str, str]:
 
 
 def _classes(used: pa.Table, classes: Sequence[str]) -> dict[str, Any]:
-    """Return a row for each class, and the classes that differ most if they differ much."""
+    """Return a row for each class, and a warning if the class sizes are very different."""
     found = used.group_by(["label", "split"]).aggregate([([], "count_all")]).to_pylist()
     counts = {(row["label"], row["split"]): row["count_all"] for row in found}
     by_split = {name: [counts.get((name, split), 0) for split in SPLITS] for name in classes}
@@ -89,7 +91,7 @@ def _bar(count: int, most: int) -> str:
 
 
 def _sizes(used: pa.Table) -> dict[str, Any]:
-    """Return figures on the photos' sizes, and a row for each range of the shorter side."""
+    """Return statistics of the photos' sizes, and a row for each range of the shorter side."""
     shorter = np.minimum(_numbers_in(used, "width"), _numbers_in(used, "height"))
     size_bytes = _numbers_in(used, "size_bytes")
     counts = np.histogram(shorter, (0, *EDGES_PX, 1 << 31))[0].tolist()
@@ -100,10 +102,10 @@ def _sizes(used: pa.Table) -> dict[str, Any]:
     ]
     return {
         "sizes": {
-            "all": f"{size_bytes.sum() / 1e6:,.1f} MB",
-            "a photo, median": f"{np.median(size_bytes) / 1e3:,.0f} KB",
-            "shorter side, median": f"{np.median(shorter):,.0f} px",
-            **{f"as {name}": count for name, count in _counts(used["format"]).most_common()},
+            "all photos": f"{size_bytes.sum() / 1e6:,.1f} MB",
+            "median per photo": f"{np.median(size_bytes) / 1e3:,.0f} KB",
+            "median shorter side": f"{np.median(shorter):,.0f} px",
+            **{f"format {name}": count for name, count in _counts(used["format"]).most_common()},
         },
         "sides": [
             [name, f"{count:,}", _bar(count, max(counts))] for name, count in zip(names, counts, strict=True) if count
@@ -121,7 +123,7 @@ def _counts(column: pa.ChunkedArray) -> Counter[str]:
 
 
 def _left_out(index: pa.Table, outcome: str) -> dict[str, Any]:
-    """Return the first photos with an outcome: path, class and reason; and how many more there are."""
+    """Return path, class and reason of the first photos with an outcome, and how many more there are."""
     found = index.filter(pc.equal(index["outcome"], outcome))
     rows = found.slice(0, MOST_ROWS).select(["path", "label", "reason"]).to_pylist()
     return {
@@ -131,7 +133,7 @@ def _left_out(index: pa.Table, outcome: str) -> dict[str, Any]:
 
 
 def _examples(index: pa.Table, pictures: Sequence[Picture], classes: Sequence[str]) -> dict[str, Any]:
-    """Return the pictures of each class that has some, and how many classes have none."""
+    """Return the pictures of each class, and how many classes have none."""
     found: dict[str, list[dict[str, Any]]] = {}
     for one in pictures:
         if one.role is Role.example:
@@ -141,7 +143,7 @@ def _examples(index: pa.Table, pictures: Sequence[Picture], classes: Sequence[st
 
 
 def _twins(ingest: Path, index: pa.Table, pictures: Sequence[Picture]) -> dict[str, Any]:
-    """Return the pictures of pairs that look the same, and how many pairs there are, with two labels and in all."""
+    """Return the pictures of near-duplicate pairs, the number of pairs, and the number with two labels."""
     labels = pq.read_table(ingest / "twins.parquet", columns=["first_label", "second_label"])
     shown = []
     for one in pictures:
@@ -157,18 +159,18 @@ def _twins(ingest: Path, index: pa.Table, pictures: Sequence[Picture]) -> dict[s
 
 
 def _label_errors(review: Artifact) -> dict[str, Any]:
-    """Return the pictures of photos whose label is likely wrong, what each was named, and the counts."""
+    """Return the pictures of likely label errors with their labels and predictions, and the counts."""
     rows = pq.read_table(review.path / "label_errors.parquet")
     shown = []
     for one in read_pictures(review.path):
         row = _row(rows, one.row)
-        words = f"{row['label']} that looks like {row['named']}"
+        words = f"label {row['label']}, predicted {row['named']}"
         shown.append({**row, "picture": address(one.jpeg), "words": words})
     return {"pictures": shown, "found": len(rows), "photos": review.facts["images"]}
 
 
 def _shown(one: Picture, index: pa.Table) -> dict[str, Any]:
-    """Return a picture as the page's grids take it, with what the index says of the photo."""
+    """Return a picture in the form that the page's grids take, with the photo's row of the index."""
     row = _row(index, one.row)
     state = row["split"] if row["outcome"] == "used" else row["outcome"].replace("_", " ")
     words = f"{row['label'] or 'without a class'}, {state}"

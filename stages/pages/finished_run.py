@@ -1,4 +1,4 @@
-"""A run that evaluated, as its folder tells it."""
+"""An evaluated run, read from its folder."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ METRICS, PREDICTIONS = "artifacts/evaluate/metrics.json", "artifacts/evaluate/pr
 
 
 class FinishedRun(NamedTuple):
-    """A run's folder as text, its settings by their full names, and what it measured.
+    """The name, settings and measurements of a run.
 
-    `named` holds for each photo, by sha256, what it shows and what it was named. `history` is None for a run that only
-    evaluated. `formats` is empty for one that exported nothing.
+    `name` is its folder, `settings` are by full name. `predictions` maps each photo's sha256 to its true and its
+    predicted class. `history` is None for a run that only evaluated. `formats` is empty if nothing was exported.
     """
 
     name: str
     settings: dict[str, Any]
     metrics: dict[str, Any]
-    named: dict[str, tuple[str, str]]
+    predictions: dict[str, tuple[str, str]]
     history: dict[str, list[Any]] | None
     formats: dict[str, dict[str, Any]]
     seconds: float
 
 
 def require_evaluated(run: Path) -> None:
-    """Raise a UserError unless a run's folder is there and holds an evaluation."""
+    """Raise a UserError unless a run's folder exists and contains an evaluation."""
     if not (run / METRICS).is_file():
-        what = "evaluated nothing" if (run / "manifest.json").is_file() else "is no run"
-        raise UserError(f"{run} {what}.", "Give runs that went as far as evaluate, such as runs/flowers/latest.")
+        what = "has no evaluation" if (run / "manifest.json").is_file() else "is not a run"
+        raise UserError(f"{run} {what}.", "Name runs that completed evaluate, such as runs/flowers/latest.")
 
 
 def read_run(run: Path) -> FinishedRun:
-    """Read a run that evaluated."""
+    """Read an evaluated run."""
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     rows = pq.read_table(run / PREDICTIONS, columns=["sha256", "label", "predicted"]).to_pylist()
     history, export = run / "artifacts/train/history.parquet", run / "artifacts/export"
@@ -56,7 +56,7 @@ def read_run(run: Path) -> FinishedRun:
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield a nested config's values by their full names; lists stay whole."""
+    """Yield the values of a nested config by their full names; a list is one value."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _flat(inner, f"{prefix}.{name}" if prefix else str(name))

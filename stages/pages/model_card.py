@@ -1,4 +1,4 @@
-"""The model card as Markdown: what a model is, its accuracy, its training data, its limits, how to call it."""
+"""The model card as Markdown: the model, its accuracy, its training data, its limits, and how to call it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LICENSES = {
     ".h5": "published by Keras Applications, whose code is under the Apache License 2.0",
     "": "published with the TF-Slim model zoo, whose code is under the Apache License 2.0",
 }
-"""Of published weights, by what their file's name holds."""
+"""Licenses of published weights, by a part of their file's name."""
 
 
 def write_model_card(export: Path, run: Path) -> None:
     """Write `model_card.md` into a run's folder, and a copy next to the exported files if that folder can be written.
 
-    An export of an earlier version holds its card and no facts to make one from: nothing is written then.
+    An export of an earlier version contains its card but no facts to write one from: then nothing is written.
     """
     facts = read_card_facts(export)
     if facts is None:
@@ -41,7 +41,7 @@ def write_model_card(export: Path, run: Path) -> None:
 
 
 def model_card(facts: Mapping[str, Any]) -> str:
-    """Return the card as Markdown, from the facts that `model_card.json` holds."""
+    """Return the card as Markdown, from the facts in `model_card.json`."""
     template = _environment().get_template(FILE)
     return template.render(facts, license=license_of(facts["base_weights"]), most_classes=MOST_CLASSES)
 
@@ -50,7 +50,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=False,  # that is for HTML; Markdown has `escaped`
+        autoescape=False,  # escapes HTML; for Markdown there is the filter `escaped`
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -61,12 +61,12 @@ def _environment() -> Environment:
 
 
 def escaped(text: str) -> str:
-    """Return a text that Markdown shows as it is: no link, no HTML, no table."""
+    """Return a text in which Markdown's special characters are escaped: links, HTML and tables have no effect."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#+-.!|~&" else letter for letter in text).replace("\n", " ")
 
 
 def license_of(weights: str) -> str:
-    """Say under which license a base's weights are."""
+    """Return the license of a base's weights, in words."""
     if weights == RANDOM:
         return "initialized at random, so UNTRAINED"
     if not weights.startswith(IMAGENET):

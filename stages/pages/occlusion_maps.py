@@ -1,4 +1,4 @@
-"""Occlusion maps as pictures for a page: which parts of a photo its predicted class rests on."""
+"""Occlusion maps as pictures for a page: the parts of a photo that its predicted class depends on."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from slimline.stages.scoring.probabilities import probabilities
 def occlusion_maps(
     evaluate: Path, ingest: Path, split: str, labels: list[str], rows: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """Return `data:` addresses of a split's photos, each lit where covering it lowers its predicted class's score.
+    """Return the occlusion maps of photos of a split, as `data:` URLs.
 
-    `rows` are predictions, of which `sha256` and `predicted` count; `evaluate` holds the model that made them.
+    A map is bright where covering the photo lowers the score of its predicted class. `rows` are predictions, with
+    `sha256` and `predicted`; `evaluate` contains the model that made them.
     """
     if not rows:
         return []

@@ -1,4 +1,4 @@
-"""Pages from templates: each page is one file that holds its style, its scripts and its pictures."""
+"""Rendering of pages from templates: each page is one file with its style, its scripts and its pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Contents:
-    """The sections of a page, collected while its body is rendered."""
+    """The contents list of a page: its sections, collected while its body is rendered."""
 
     def __init__(self) -> None:
         self.sections: list[tuple[str, str]] = []
@@ -39,7 +39,7 @@ def render(template: str, **values: Any) -> str:
     All values are escaped where the template shows them; `{{ value | tojson }}` is safe inside a script element.
 
     Raises:
-        jinja2.UndefinedError: the template uses a value that isn't given.
+        jinja2.UndefinedError: the template uses a value that is not given.
     """
     return _environment().get_template(template).render(contents=Contents(), **values)
 
@@ -50,7 +50,7 @@ def plain(value: Any) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Return a share as a percentage with one decimal; an empty text for a share that isn't defined."""
+    """Return a share as a percentage with one decimal; an empty string for None."""
     return "" if share is None else f"{share:.1%}"
 
 
@@ -74,5 +74,5 @@ def _environment() -> Environment:
 
 @cache
 def _inline(name: str) -> Markup:
-    """Return a style sheet or a script of ours, as it is: Jinja doesn't parse it, and it isn't escaped."""
+    """Return one of our style sheets or scripts unchanged: Jinja neither parses nor escapes it."""
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))

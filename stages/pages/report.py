@@ -1,4 +1,4 @@
-"""The report: a page on what a run did and how well it went."""
+"""The report: a page on what a run did and how accurate its model is."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_report(
     export: Artifact,
     run: RunRecord,
 ) -> Facts:
-    """Write `report.html`, with everything it shows inside, and `model_card.md`, which also goes next to the export.
+    """Write `report.html`, which embeds everything that it shows, and `model_card.md`, also next to the export.
 
     Returns:
         The facts of the `report` stage.
@@ -49,7 +49,7 @@ def write_report(
 
 
 def report_page(report: Report) -> str:
-    """Return the page; it asks for nothing from elsewhere."""
+    """Return the page, which loads nothing from other hosts."""
     metrics, data = report.metrics, report.facts["ingest"]
     drawn = data["origin"] != "photos"
     photos = "drawn test flowers" if drawn else "test photos"
@@ -57,7 +57,7 @@ def report_page(report: Report) -> str:
     winner_of = report.manifest.get("winner_of")
     return render(
         PAGE,
-        title=f"{metrics['top1']:.1%} of {metrics['count']:,} {photos} named right",
+        title=f"{metrics['top1']:.1%} of {metrics['count']:,} {photos} classified correctly",
         report=report,
         drawn=drawn,
         seconds=sum(row["seconds"] for row in report.manifest["stages"].values()),

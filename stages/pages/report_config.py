@@ -1,4 +1,4 @@
-"""The report's configuration."""
+"""The configuration of `report`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from slimline.pipeline.config import require_range
 
 @dataclass
 class ReportConfig:
-    """How many photos to show: mistakes, least certain ones, behind a number of the confusion matrix, looked into."""
+    """Numbers of photos to show.
+
+    `mistakes` are the most confident mistakes, `uncertain` the least confident predictions, `per_cell` the photos for
+    each number of the confusion matrix, `looks` the occlusion maps.
+    """
 
     mistakes: int = 24
     uncertain: int = 12

@@ -1,4 +1,4 @@
-"""The report's content, gathered from a run's artifacts and its record."""
+"""The content of the report, read from a run's artifacts and its record."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Rows = Sequence[Row]
 
 
 class Shown(NamedTuple):
-    """A photo on the page: its key, its picture as a `data:` address, and what was said of it."""
+    """A photo on the page: its key, its picture as a `data:` URL, its true class and its prediction."""
 
     key: str
     picture: str
@@ -39,24 +39,24 @@ class Shown(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What the picture shows, for people who can't see it."""
-        return f"{self.label} named {self.predicted}"
+        """The alternative text of the picture."""
+        return f"{self.label} predicted as {self.predicted}"
 
 
 class Look(NamedTuple):
-    """Where the network looked: a photo, and its picture with what its name rests on lit."""
+    """An occlusion map: a photo, and its picture, which is bright where the predicted class depends on it."""
 
     photo: Shown
     picture: str
 
     @property
     def words(self) -> str:
-        """What the picture shows, for people who can't see it."""
-        return f"what {self.photo.predicted} rests on in {self.photo.filename}"
+        """The alternative text of the picture."""
+        return f"occlusion map of {self.photo.filename} for {self.photo.predicted}"
 
 
 class RateTest(NamedTuple):
-    """A phase's learning-rate test: the smoothed loss at each rate, and the rate at which it falls fastest."""
+    """A learning-rate range test of a phase: the smoothed loss at each rate, and the rate where it falls fastest."""
 
     phase: str
     rates: Sequence[float]
@@ -65,10 +65,10 @@ class RateTest(NamedTuple):
 
 
 class Report(NamedTuple):
-    """All that the page shows.
+    """The content of the page.
 
-    `cells` are the confusion matrix's photos, as `confusion_matrix` wants them, `doubted` the rows of likely label
-    errors, `formats` what was measured of each export. `cpu_seconds` is the processor time of this run so far.
+    `cells` are the photos of the confusion matrix, in the form that `confusion_matrix` takes, `doubted` the rows of
+    likely label errors, `formats` the measurements of each export. `cpu_seconds` is the processor time of this run.
     """
 
     metrics: Row
@@ -94,7 +94,7 @@ class Report(NamedTuple):
 def gather_report(
     config: ReportConfig, *, ingest: Artifact, train: Artifact, evaluate: Artifact, export: Artifact, run: RunRecord
 ) -> Report:
-    """Read what the page shows, make its pictures, and cover some photos part by part."""
+    """Read the content of the page, and make its pictures and occlusion maps."""
     metrics: dict[str, Any] = json.loads((evaluate.path / "metrics.json").read_text(encoding="utf-8"))
     card = read_card(train.path)
     predictions = pq.read_table(evaluate.path / "predictions.parquet").to_pylist()
@@ -104,7 +104,7 @@ def gather_report(
     behind = behind_cells(predictions, card.labels, config.per_cell)
     looked = (mistakes + uncertain)[: config.looks]
     wanted = {row["sha256"] for rows in (mistakes, uncertain, *(rows for rows, _ in behind.values())) for row in rows}
-    with ThreadPoolExecutor(1) as executor:  # pictures are made in C, and the network's graph in Python
+    with ThreadPoolExecutor(1) as executor:  # thumbnails are made in C, the network's graph in Python
         making = executor.submit(thumbnails, ingest.path, metrics["split"], wanted)
         maps = occlusion_maps(evaluate.path, ingest.path, metrics["split"], card.labels, looked)
         pictures = making.result()
@@ -134,7 +134,7 @@ def gather_report(
 
 
 def behind_cells(predictions: Rows, labels: Sequence[str], most: int) -> dict[tuple[int, int], tuple[Rows, int]]:
-    """Return for each (true, named) some photos, the surest first, and how many more there are."""
+    """Return for each (true, predicted) its most confident photos, and how many more there are."""
     places = {label: number for number, label in enumerate(labels)}
     cells: dict[tuple[int, int], list[Row]] = defaultdict(list)
     for row in sorted(predictions, key=lambda row: (-row["score"], row["filename"])):
@@ -143,7 +143,7 @@ def behind_cells(predictions: Rows, labels: Sequence[str], most: int) -> dict[tu
 
 
 def read_rate_tests(train: Path, phases: Sequence[str]) -> list[RateTest]:
-    """Read the learning-rate tests that a training made, in the order of its phases."""
+    """Read the learning-rate range tests of a training, in the order of its phases."""
     found = []
     for phase in phases:
         path = train / f"learning_rate_{phase}.parquet"
@@ -160,7 +160,7 @@ def _shown(row: Row, picture: str) -> Shown:
 
 
 def _cell(rows: Rows, more: int, pictures: Mapping[str, str], elsewhere: set[str]) -> dict[str, Any]:
-    """Return what a click on a cell shows; a picture that the page holds elsewhere isn't stored again."""
+    """Return what a click on a cell shows; a picture that the page contains elsewhere is not stored again."""
     photos = []
     for row in rows:
         photo = {"key": row["sha256"], "name": row["filename"], "score": round(row["score"], 4)}

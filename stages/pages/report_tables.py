@@ -1,4 +1,4 @@
-"""The report's figures as texts: the cards at its top, and its tables."""
+"""The tables of the report, and the numbers at its top, as text."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ TOP = re.compile(r"top\d+")
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Return the figures that matter most, by their names."""
+    """Return the most important metrics by name."""
     low, high = metrics["intervals"]["top1"]
     return {
         "top-1": percent(metrics["top1"]),
-        "its 95% interval": f"{low:.1%} to {high:.1%}",
+        "top-1, 95% interval": f"{low:.1%} to {high:.1%}",
         **{f"top-{name[3:]}": percent(metrics[name]) for name in metrics if TOP.fullmatch(name) and name != "top1"},
         "balanced accuracy": percent(metrics["balanced_accuracy"]),
         "macro F1": percent(metrics["macro_f1"]),
@@ -27,15 +27,15 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def class_table(metrics: Mapping[str, Any]) -> Table:
-    """Return how well each class is told apart, and the means over classes and over photos."""
+    """Return the metrics of each class, and their means over classes and over photos."""
     lines = [
         [name, *_shares(row), percent(row["roc_auc"]), percent(row["average_precision"]), f"{row['support']:,}"]
         for name, row in metrics["per_class"].items()
     ]
     areas = [percent(metrics["roc_auc"]), percent(metrics["average_precision"])]
-    lines.append(["mean of the classes", *_shares(metrics["macro"]), *areas, ""])
-    lines.append(["mean of the photos", *_shares(metrics["weighted"]), "", "", f"{metrics['count']:,}"])
-    return Table(["class", "precision", "recall", "F1", "ROC area", "average precision", "photos"], lines)
+    lines.append(["macro average", *_shares(metrics["macro"]), *areas, ""])
+    lines.append(["weighted average", *_shares(metrics["weighted"]), "", "", f"{metrics['count']:,}"])
+    return Table(["class", "precision", "recall", "F1", "ROC AUC", "average precision", "photos"], lines)
 
 
 def _shares(row: Mapping[str, float]) -> list[str]:
@@ -45,39 +45,39 @@ def _shares(row: Mapping[str, float]) -> list[str]:
 def label_error_table(found: Sequence[Mapping[str, Any]]) -> Table:
     """Return the likely label errors."""
     lines = [[row["path"], row["label"], row["named"], f"{row['score']:.0%}", row["split"]] for row in found]
-    return Table(["photo", "labelled", "looks like", "score", "split"], lines, texts=(0, 1, 2, 4))
+    return Table(["photo", "label", "predicted", "score", "split"], lines, texts=(0, 1, 2, 4))
 
 
 def format_table(formats: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return what was measured of each exported format."""
+    """Return the measurements of each exported format."""
     lines = [
         [
             name,
             row["file"],
             f"{row['size_mb']:.1f} MB",
             percent(row["top1"]),
-            f"{row['flips']} of {row['checked']:,}",
+            f"{row['changed']} of {row['checked']:,}",
             f"{1e3 * row['latency_seconds']:.1f} ms",
             f"{1e3 * row['latency_p95_seconds']:.1f} ms",
             f"{row['images_per_second']:.0f}",
         ]
         for name, row in formats.items()
     ]
-    names = ["format", "file", "size", "top-1", "named otherwise", "one photo", "95% of them", "photos a second"]
+    names = ["format", "file", "size", "top-1", "changed", "median latency", "95th percentile", "photos per second"]
     return Table(names, lines, texts=(0, 1))
 
 
 def stage_table(stages: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return which stages ran, under which keys, and how long each took."""
+    """Return the state, key and time of each stage."""
     lines = [
         [name, "cached" if entry["cached"] else "ran", entry.get("key", "")[:12], f"{entry['seconds']:.1f} s"]
         for name, entry in stages.items()
     ]
-    return Table(["stage", "state", "key", "took"], lines, texts=(0, 1))
+    return Table(["stage", "state", "key", "time"], lines, texts=(0, 1))
 
 
 def sweep_table(points: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the points of the sweep that a run won, and what each measured."""
+    """Return the points of the sweep whose best point is this run, with the metrics of each."""
     names = [name for name in points[0] if name != "overrides"]
     lines = [[" ".join(row["overrides"]), *(plain(row[name]) for name in names)] for row in points]
     return Table(["point", *names], lines)

@@ -1,4 +1,4 @@
-"""The page that a server shows: a place to drop photos on, their names and scores, and where the network looked."""
+"""The page of a server: it takes photos, and shows their classes, scores and occlusion maps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_SHOWN = 12
 
 
 def serve_page(about: str, labels: Sequence[str], most_bytes: int) -> str:
-    """Return the page, which asks its own server alone.
+    """Return the page, which contacts only its own server.
 
     `about` names the model; the page refuses photos of more than `most_bytes`.
     """

@@ -1,4 +1,4 @@
-"""Tables of texts, as the macro `table` takes them."""
+"""Tables of strings, as the macro `table` takes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Table(NamedTuple):
-    """The columns' names, the rows, and the numbers of the columns that hold text; the others hold numbers."""
+    """The names of the columns, the rows, and the indices of the columns with text; the others contain numbers."""
 
     names: Sequence[str]
     rows: Sequence[Sequence[str]]

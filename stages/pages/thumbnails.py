@@ -1,4 +1,4 @@
-"""Small pictures of photos, as data addresses for a page."""
+"""Thumbnails of photos, as `data:` URLs for a page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def thumbnails(folder: Path, split: str, wanted: set[str]) -> dict[str, str]:
-    """Return `data:` addresses of a split's wanted photos, by sha256, upright, each at most 160 px a side."""
-    # Here and not at the top: these import TensorFlow, and the data set's page needs addresses only.
+    """Return thumbnails of the wanted photos of a split, as `data:` URLs by sha256, upright, at most 160 px a side."""
+    # Imported here because these modules import TensorFlow, and the dataset page uses only `address`.
     from slimline.stages.data.storing.records import read_records
     from slimline.stages.images.batches import without_autotune
     from slimline.stages.images.thumbnail import thumbnail
@@ -26,5 +26,5 @@ def thumbnails(folder: Path, split: str, wanted: set[str]) -> dict[str, str]:
 
 
 def address(jpeg: bytes) -> str:
-    """Return the `data:` address of a JPEG."""
+    """Return the `data:` URL of a JPEG."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

@@ -1,1 +1,1 @@
-"""Serving: a model behind HTTP, and answers as files."""
+"""Serving: models that answer, on the command line (`classify`) and over HTTP (`serve`)."""

@@ -1,4 +1,4 @@
-"""What a model said of photos, written as it comes: Parquet, CSV, JSON Lines."""
+"""Result files of `classify`, written as results arrive: Parquet, CSV, JSON Lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS_AT_ONCE = 5_000
 
 
 class Answers:
-    """Files `predictions.<kind>` under way; `failures.jsonl` has a line for each photo that couldn't be used."""
+    """Open files `predictions.<kind>`, and `failures.jsonl` with one line per photo that could not be used."""
 
     def __init__(self, folder: Path, kinds: Sequence[Kind]) -> None:
         self._folder, self._kinds = folder, kinds
@@ -47,7 +47,7 @@ class Answers:
         self._stack.close()
 
     def add(self, path: str, guesses: Sequence[tuple[str, float]], rejected: bool) -> None:
-        """Note a photo's likeliest names and their scores, best first."""
+        """Add the most likely classes of a photo and their scores, best first."""
         shown = printable(path)
         self._rows += [
             {"path": shown, "rank": rank, "name": name, "score": score, "rejected": rejected}
@@ -57,7 +57,7 @@ class Answers:
             self._flush()
 
     def fail(self, path: str, reason: str) -> None:
-        """Note why a photo has no names."""
+        """Add the reason why a photo could not be classified."""
         self.failed += 1
         self._failures.write(json.dumps({"path": printable(path), "reason": reason}, ensure_ascii=False) + "\n")
 
@@ -77,5 +77,5 @@ def _schema() -> Any:
 
 
 def printable(path: str) -> str:
-    """Return a path as text that can be written down; bytes that are no UTF-8 as escapes."""
+    """Return a path as text that can be encoded; bytes that are not valid UTF-8 become escapes."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -37,25 +37,25 @@ BODY = {
         "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-"""How OpenAPI says that a request's body is the photo itself."""
+"""The OpenAPI description of a request whose body is the photo itself."""
 
 
 class Guess(BaseModel):
-    """One class, and how probable it is."""
+    """A class and its probability."""
 
     name: str
     score: float
 
 
 class Answer(BaseModel):
-    """What a photo shows: `label` is the likeliest class, or null where its score is below the model's threshold."""
+    """The classes of a photo: `label` is the most likely one, or null if its score is below the model's threshold."""
 
     label: str | None
     guesses: list[Guess]
 
 
 class Health(BaseModel):
-    """That the server is there, and by which model it answers."""
+    """The state of the server: its model, and how many photos it has answered."""
 
     status: str
     model: str
@@ -65,7 +65,7 @@ class Health(BaseModel):
 
 
 class Service:
-    """What the routes answer by: a model, the batches that bring its photos together, and limits."""
+    """The handlers of the routes, with their model, batcher and limits."""
 
     def __init__(self, model: OpenedModel, limits: Limits, config: ServeConfig, about: str) -> None:
         self._model, self._limits, self._top, self._about = model, limits, config.top, about
@@ -79,7 +79,7 @@ class Service:
         )
 
     async def health(self) -> Health:
-        """Say that the server is there."""
+        """Return the state of the server."""
         return Health(
             status="ok",
             model=self._about,
@@ -89,16 +89,16 @@ class Service:
         )
 
     async def classify(self, request: Request) -> Answer:
-        """Name what a photo shows."""
+        """Return the most likely classes of a photo."""
         row = await self._scores(await self._photo(request))
         best = (-row).argsort(kind="stable")[: self._top]
         guesses = [Guess(name=self._model.labels[number], score=float(row[number])) for number in best]
         return Answer(label=guesses[0].name if guesses[0].score >= self._model.threshold else None, guesses=guesses)
 
     async def explain(self, request: Request) -> Response:
-        """Return a photo as JPEG on which bright is what its likeliest class rests on."""
+        """Return the occlusion map of a photo as JPEG: bright where covering lowers the most likely class's score."""
         encoded = await self._photo(request)
-        async with self._explaining:  # one at a time: each is fifty photos
+        async with self._explaining:  # one at a time: each request scores fifty photos
             some = await asyncio.to_thread(covered, encoded)
             rows = await asyncio.gather(*map(self._scores, some))
         found = score_drops(np.stack(rows), int(rows[0].argmax()))
@@ -115,14 +115,14 @@ class Service:
         try:
             return await self.batcher.scores(encoded)
         except Full as error:
-            raise HTTPException(503, "too many photos are under way", {"Retry-After": "1"}) from error
+            raise HTTPException(503, "too many photos are in progress", {"Retry-After": "1"}) from error
 
 
 def make_app(model: OpenedModel, limits: Limits, config: ServeConfig, about: str) -> tuple[FastAPI, Batcher]:
-    """Return the application, and what counts the photos that it answered.
+    """Return the application and its batcher, which counts the answered photos.
 
-    A photo is the body of a request. What can't be used is answered by 400 (no photo, or damaged), 413 (too large) or
-    422 (empty), too many at once by 503.
+    The body of a request is the photo itself. Unusable bodies are answered with 400 (not an image, or damaged), 413
+    (too large) or 422 (empty), too many photos at once with 503.
     """
     service = Service(model, limits, config, about)
     page = serve_page(about, model.labels, limits.file_bytes)
@@ -141,7 +141,7 @@ def make_app(model: OpenedModel, limits: Limits, config: ServeConfig, about: str
         return page
 
     app = FastAPI(title="Slimline", version=version("slimline"), lifespan=lifespan, docs_url=None, redoc_url=None)
-    if config.host in LOCAL:  # a page elsewhere, whose name was made to lead here, must not reach it
+    if config.host in LOCAL:  # against DNS rebinding: another site's name may resolve to 127.0.0.1
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, "[::1]"])
     app.middleware("http")(secure)
     app.get("/", response_class=HTMLResponse, include_in_schema=False)(home)
@@ -152,11 +152,15 @@ def make_app(model: OpenedModel, limits: Limits, config: ServeConfig, about: str
 
 
 async def _body(request: Request, most_bytes: int) -> bytes:
-    """Read a request's body, and no more of it than may be."""
+    """Read the body of a request, at most `most_bytes` of it.
+
+    Raises:
+        HTTPException: the body is empty or too large, or its stated length is not a number.
+    """
     too_large = HTTPException(413, f"more than {most_bytes / 1e6:g} MB")
     stated = request.headers.get("content-length", "0")
     if not stated.isdigit():
-        raise HTTPException(400, "the content's length is no number")
+        raise HTTPException(400, "the header content-length is not a number")
     if int(stated) > most_bytes:
         raise too_large
     parts, size = [], 0
@@ -166,15 +170,15 @@ async def _body(request: Request, most_bytes: int) -> bytes:
             raise too_large
         parts.append(part)
     if not size:
-        raise HTTPException(422, "the request has no body: it is the photo itself")
+        raise HTTPException(422, "the request has no body; send the photo itself as the body")
     return b"".join(parts)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+    """Return a listening socket.
 
     Raises:
-        UserError: the address is taken, or isn't this machine's.
+        UserError: the address is in use, or does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
@@ -184,8 +188,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         made.close()
         raise UserError(
-            f"serve.host={host} serve.port={port} can't be listened on: {error.strerror}.",
-            "Choose another port; serve.port=0 takes one that is free.",
+            f"Cannot listen on serve.host={host} serve.port={port}: {error.strerror}.",
+            "Choose another port; serve.port=0 takes a free one.",
         ) from error
     made.listen(socket.SOMAXCONN)
     return made

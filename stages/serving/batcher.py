@@ -1,4 +1,4 @@
-"""Requests of many clients, brought together into the batches that a network likes."""
+"""Batching: photos of many clients are collected and scored together."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 
 class Full(Exception):
-    """So many photos are under way already that another would wait too long."""
+    """Too many photos are in progress already; another one would wait too long."""
 
 
 class Batcher:
-    """Collects photos until there are `batch_size`, or no other came for `wait_seconds`, and scores them together.
+    """Collects photos until there are `batch_size`, or none arrived for `wait_seconds`, and scores them together.
 
-    A photo that is alone waits for nobody. One batch is collected at a time, so that clients who were answered
-    together, and ask again together, share the next one: an unfinished batch costs the network as much as a full one.
+    A photo without others does not wait. One batch is collected at a time, so that clients which were answered together
+    and ask again together share the next one: a partial batch takes the network as long as a full one.
     """
 
     def __init__(
@@ -30,14 +30,14 @@ class Batcher:
         most_waiting: int,
         at_once: int,
     ) -> None:
-        """`score` takes [batch] encoded photos to [batch, classes]; `at_once` threads call it."""
+        """Initialize; `score` maps [batch] encoded photos to scores [batch, classes], and `at_once` threads call it."""
         self._score, self._batch_size, self._wait_seconds = score, batch_size, wait_seconds
         self._most_waiting, self._at_once = most_waiting, at_once
-        self._under_way = 0
+        self._in_progress = 0
         self.answered = 0
 
     async def __aenter__(self) -> Batcher:
-        """Begin to collect, on the running loop."""
+        """Start collecting, on the running event loop."""
         self._queue: asyncio.Queue[tuple[bytes, asyncio.Future[NDArray[Any]]]] = asyncio.Queue()
         self._executor = ThreadPoolExecutor(self._at_once)
         self._collecting = asyncio.Lock()
@@ -51,14 +51,14 @@ class Batcher:
         self._executor.shutdown()
 
     async def scores(self, encoded: bytes) -> NDArray[Any]:
-        """Return one photo's probabilities [classes].
+        """Return the probabilities of a photo [classes].
 
         Raises:
-            Full: `most_waiting` photos are under way.
+            Full: `most_waiting` photos are in progress.
         """
-        if self._under_way >= self._most_waiting:
+        if self._in_progress >= self._most_waiting:
             raise Full
-        self._under_way += 1
+        self._in_progress += 1
         try:
             future: asyncio.Future[NDArray[Any]] = asyncio.get_running_loop().create_future()
             self._queue.put_nowait((encoded, future))
@@ -66,13 +66,13 @@ class Batcher:
             self.answered += 1
             return found
         finally:
-            self._under_way -= 1
+            self._in_progress -= 1
 
     async def _work(self) -> None:
         while True:
             async with self._collecting:
                 batch = await self._collect()
-            wanted = [(encoded, future) for encoded, future in batch if not future.done()]  # who left waits no more
+            wanted = [(encoded, future) for encoded, future in batch if not future.done()]  # without clients that left
             if wanted:
                 await self._answer(wanted)
 
@@ -82,7 +82,7 @@ class Batcher:
             if not self._queue.empty():
                 batch.append(self._queue.get_nowait())
                 continue
-            if self._under_way <= len(batch):
+            if self._in_progress <= len(batch):
                 break
             try:
                 batch.append(await asyncio.wait_for(self._queue.get(), self._wait_seconds))
@@ -94,7 +94,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         try:
             scores = await loop.run_in_executor(self._executor, self._score, [encoded for encoded, _ in batch])
-        except Exception as error:  # it is each client's, and the next batch may do better
+        except Exception as error:  # goes to each client of this batch; the next one may succeed
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

@@ -1,4 +1,4 @@
-"""What a model says of photos: the likeliest names of each, or why it can't be used."""
+"""Classified photos: the most likely classes of each, or the reason why it cannot be used."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from slimline.stages.serving.scored_photos import scored_photos
 
 
 class Classified(NamedTuple):
-    """A photo's likeliest names, each with its score, best first.
+    """The most likely classes of a photo, each with its score, best first.
 
-    `unknown` is true where no score reaches the model's threshold: then no name is to be trusted. A photo that can't
+    `unknown` is true if no score reaches the model's threshold: then no class should be trusted. A photo that cannot
     be used has no guesses, and `reason` says why.
     """
 
@@ -29,7 +29,7 @@ class Classified(NamedTuple):
 def classified_photos(
     model: OpenedModel, paths: Sequence[Path], names: Sequence[str], *, threshold: float, top: int, batch_size: int
 ) -> Iterator[Classified]:
-    """Yield the `top` names of each photo, in order, under a progress bar; `names` are the classes' in their order."""
+    """Yield the `top` classes of each photo, in order, with a progress bar; `names` are the classes' names in order."""
     with progress(CLASSIFYING, count_photos(paths), PHOTOS) as advance:
         for photo, scores in scored_photos(model, usable_photos(paths), batch_size):
             advance()

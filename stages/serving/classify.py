@@ -1,4 +1,4 @@
-"""Photos classified: their names printed, and those of all written."""
+"""Classification of photos: results are printed and written to files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ UNKNOWN = "unknown"
 
 
 def classify_photos(config: ClassifyConfig, out: Path, base: Artifact | None) -> Facts:
-    """Classify by the base's ImageNet layer or by a trained model; print names, and write files into `out`.
+    """Classify by the base's ImageNet layer or by a trained model; print the results and write files into `out`.
 
     Raises:
-        UserError: at the end, when all others are classified: photos couldn't be used.
+        UserError: some photos could not be used; raised at the end, after all others are classified.
     """
     model = (
         open_base(base.path, config.batch_size)
@@ -33,7 +33,7 @@ def classify_photos(config: ClassifyConfig, out: Path, base: Artifact | None) ->
         else open_model(find_model(str(config.model), "classify.model"), config.batch_size)
     )
     if not model.trained:
-        log.warning("classify: this model stands on an UNTRAINED base (base.weights=random)")
+        log.warning("classify: this model has an UNTRAINED base (base.weights=random)")
     names = full_names(model.labels) if config.full_names and base else model.labels
     threshold = model.threshold if config.threshold is None else config.threshold
     paths = [Path(path) for path in config.images]
@@ -54,8 +54,8 @@ def classify_photos(config: ClassifyConfig, out: Path, base: Artifact | None) ->
     written = " and ".join(f"predictions.{one.value}" for one in config.write)
     if answers.failed:
         raise UserError(
-            f"{answers.failed:,} of {done:,} photos couldn't be classified; {out / FAILURES} says why.",
-            f"The others are in {written} beside it.",
+            f"{answers.failed:,} of {done:,} photos could not be classified; {out / FAILURES} says why.",
+            f"The others are in {written} in the same folder.",
         )
     first = config.write[0].value if config.write else "jsonl"
     return {
@@ -67,7 +67,7 @@ def classify_photos(config: ClassifyConfig, out: Path, base: Artifact | None) ->
 
 
 def _lines(photo: Classified, threshold: float) -> Iterator[str]:
-    """Say on the terminal what a photo shows."""
+    """Yield the lines that the terminal shows for a photo."""
     yield f"\n{photo.path}"
     if photo.reason:
         yield f"not classified: {photo.reason}"

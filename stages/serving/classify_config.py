@@ -1,4 +1,4 @@
-"""What is asked of classify."""
+"""The configuration of `classify`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slimline.pipeline.errors import UserError
 
 
 class Kind(Enum):
-    """What answers are written as."""
+    """The file formats of results."""
 
     parquet = "parquet"
     csv = "csv"
@@ -20,10 +20,11 @@ class Kind(Enum):
 
 @dataclass
 class ClassifyConfig:
-    """Photos, folders, globs and Parquet files; without any, one bundled photo.
+    """The photos to classify, the model, and what is printed and written.
 
-    `model` is a run or an exported model. A photo whose best score is below `threshold` (by default the model's own) is
-    unknown. Of so many as `shown` photos the names are printed; those of all are written, as each kind of `write`.
+    `images` are photos, folders, globs and Parquet files; if empty, one bundled photo. `model` is a run or an exported
+    model. A photo whose best score is below `threshold` (by default the model's own) is unknown. The results of the
+    first `shown` photos are printed; those of all are written, in each format of `write`.
     """
 
     images: Any = field(default_factory=list)
@@ -44,6 +45,6 @@ class ClassifyConfig:
         self.images = [self.images] if isinstance(self.images, str) else self.images
         if not isinstance(self.images, list) or not all(isinstance(path, str) for path in self.images):
             raise UserError(
-                f"classify.images={self.images} is no list of paths.",
-                "Give photos, folders or globs: classify.images=[photo.jpg,folder/]",
+                f"classify.images={self.images} is not a list of paths.",
+                "List photos, folders or globs: 'classify.images=[photo.jpg,folder/]'",
             )

@@ -1,4 +1,4 @@
-"""Which photos are classified, and by which model, found before anything runs."""
+"""Resolution of the photos and the model of `classify`, before anything runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ PARQUET = ".parquet"
 
 
 def settle_images(config: ClassifyConfig, plan: bool) -> ClassifyConfig:
-    """Find every photo that is meant, and the model, before anything runs."""
+    """Find all photos and the model, before anything runs.
+
+    Raises:
+        UserError: a path or pattern leads to no photos, or the model was not found.
+    """
     if config.model is not None:
         find_model(config.model, "classify.model")
     paths = [str(path) for path in _expand(config.images)] if config.images else [str(photo_path())]
@@ -31,11 +35,11 @@ def _expand(patterns: list[str]) -> Iterator[Path]:
         found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
         photos = [photo for one in found for photo in ([one] if one.is_file() else _photos_below(one))]
         if not photos:
-            what = "holds no photos" if path.exists() else "isn't there, and matches nothing"
+            what = "contains no photos" if path.exists() else "does not exist, and matches no files"
             raise UserError(
                 f"classify.images: {pattern} {what}.",
-                f"Give photos ({', '.join(EXTENSIONS)}), Parquet files with photos inside, folders or globs:"
-                " classify.images=[photo.jpg,folder/]",
+                f"List photos ({', '.join(EXTENSIONS)}), Parquet files with photos inside, folders or globs:"
+                " 'classify.images=[photo.jpg,folder/]'",
             )
         yield from photos
 

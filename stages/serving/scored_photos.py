@@ -1,4 +1,4 @@
-"""Photos named by a model, as they come: in batches, a few under way at once, in order."""
+"""Scores of a stream of photos: in batches, a few at the same time, in order."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from slimline.stages.models.opened import OpenedModel
 def scored_photos(
     model: OpenedModel, photos: Iterable[Looked], batch_size: int
 ) -> Iterator[tuple[Looked, NDArray[Any] | None]]:
-    """Yield each photo and its probabilities [classes], or None for one that can't be used.
+    """Yield each photo and its probabilities [classes], or None for a photo that cannot be used.
 
-    What is held at once is a batch for each caller of the model, and one more.
+    At most `model.at_once` + 1 batches are in memory at the same time.
     """
     waiting = iter(photos)
-    under_way: deque[tuple[list[Looked], Future[NDArray[Any]] | None]] = deque()
+    pending: deque[tuple[list[Looked], Future[NDArray[Any]] | None]] = deque()
     with ThreadPoolExecutor(model.at_once) as executor:
         while batch := list(islice(waiting, batch_size)):
             usable = [one.encoded for one in batch if not one.reason]
-            under_way.append((batch, executor.submit(model.score, usable) if usable else None))
-            if len(under_way) > model.at_once:
-                yield from _finished(*under_way.popleft())
-        while under_way:
-            yield from _finished(*under_way.popleft())
+            pending.append((batch, executor.submit(model.score, usable) if usable else None))
+            if len(pending) > model.at_once:
+                yield from _finished(*pending.popleft())
+        while pending:
+            yield from _finished(*pending.popleft())
 
 
 def _finished(batch: list[Looked], future: Future[NDArray[Any]] | None) -> Iterator[tuple[Looked, NDArray[Any] | None]]:

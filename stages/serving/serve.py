@@ -1,4 +1,4 @@
-"""A server under way, until a signal ends it. FastAPI and uvicorn are optional: the stage alone imports this."""
+"""The running server, until a signal stops it. FastAPI and uvicorn are optional: only the stage imports this module."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from slimline.stages.serving.serve_config import ServeConfig
 
 log = logging.getLogger(__name__)
 
-LOOKS_EACH_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 
 def serve_model(config: ServeConfig, base: Artifact | None) -> Facts:
-    """Listen until Ctrl-C or SIGTERM; requests under way are answered first.
+    """Answer requests until Ctrl-C or SIGTERM; requests in progress are answered first.
 
     Raises:
-        UserError: the address can't be listened on.
+        UserError: the server cannot listen on the address.
     """
     found = None if base else find_model(str(config.model), "serve.model")
     model = open_base(base.path, config.batch_size) if base else open_model(found or Path(), config.batch_size)
@@ -38,14 +38,14 @@ def serve_model(config: ServeConfig, base: Artifact | None) -> Facts:
     socket = listening_socket(config.host, config.port)
     address = f"http://{config.host}:{socket.getsockname()[1]}/"
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=5, lifespan="on"))
-    with handling_signals() as signal:  # of its own, uvicorn would end the process before the run is recorded
+    with handling_signals() as signal:  # uvicorn's own handler would end the process before the run is recorded
         worker = Thread(target=server.run, args=([socket],))
         worker.start()
         while not server.started and worker.is_alive():
-            time.sleep(LOOKS_EACH_SECONDS)
+            time.sleep(POLL_SECONDS)
         log.info("serving   %s on %s, until Ctrl-C", about, address)
         while not signal() and worker.is_alive():
-            time.sleep(LOOKS_EACH_SECONDS)
+            time.sleep(POLL_SECONDS)
         server.should_exit = True
         worker.join()
     return {"address": address, "images": batcher.answered}

@@ -1,4 +1,4 @@
-"""What is asked of a server."""
+"""The configuration of `serve`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from slimline.pipeline.config import require_range
 
 @dataclass
 class ServeConfig:
-    """The model, where it listens, and what a client may send.
+    """The model, the address, and the limits for clients.
 
-    While others are under way, a photo waits `wait_ms` for each next one, until there are `batch_size`; beyond
-    `most_waiting` clients are told to come again.
+    While other photos are being scored, a photo waits up to `wait_ms` for each next one, until there are `batch_size`.
+    While `most_waiting` photos are in progress, further ones are refused with status 503.
     """
 
     model: str | None = None

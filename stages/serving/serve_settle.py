@@ -1,4 +1,4 @@
-"""Which model is served, found before anything runs."""
+"""Resolution of the served model, before anything runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ NEEDED = ("fastapi", "uvicorn")
 
 
 def settle_model(config: ServeConfig, plan: bool) -> ServeConfig:
-    """Find the model and the framework before anything runs."""
+    """Check that the model and the packages for serving exist, before anything runs.
+
+    Raises:
+        UserError: a package is not installed, or the model was not found.
+    """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"serve needs {' and '.join(missing)}: not installed.", f"pip install {' '.join(missing)}")
+        raise UserError(
+            f"serve needs packages that are not installed: {', '.join(missing)}.",
+            f"Install them: pip install {' '.join(missing)}",
+        )
     if config.model is not None:
         find_model(config.model, "serve.model")
     return config

@@ -1,4 +1,4 @@
-"""Train's config: phases, each of which trains some of the network; what is fused; what is kept."""
+"""Configuration of the train stage: its phases, fused operations, and the cache of outputs at the cut."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_EPOCHS = 100_000
 
 
 class BatchNorm(Enum):
-    """What batch norms do in a phase that trains them: see `PhaseConfig`."""
+    """Mode of the batch norms in a phase that trains them; see `PhaseConfig`."""
 
     frozen = "frozen"
     update = "update"
@@ -27,16 +27,16 @@ class BatchNorm(Enum):
 
 @dataclass
 class PhaseConfig:
-    """A phase: what it trains, for how long, at which part of the learning rate.
+    """A training phase: which variables it trains, for how many epochs, and at which fraction of the learning rate.
 
-    `trainable`: `head`, `upper` (the base's upper blocks, as the networks' table has them), `all`, or variable scopes
-    such as `InceptionV3/Mixed_7c`, with a `+` behind it also all that
-    the network builds after it (the head comes with these). What lies below the lowest of them doesn't change: its
-    outputs are computed once and kept. `batch_norm`: `frozen` keeps the pre-trained statistics; `update` uses each
-    batch's and moves the kept ones along; `recalibrate` does so too, and computes the kept ones anew over the training
-    photos when the phase ends. `augment` applies `train.augmentation`. `input_px` is the side of the images trained on
-    (None: the network's own), `weight_decay` and `batch_size` stand in for the optimizer's and train's. A phase begins
-    where the best epoch of the one before it ended, with a new optimizer, and runs the whole of the schedule.
+    `trainable`: `head`, `upper` (the base's upper blocks, from the table of networks), `all`, or variable scopes such
+    as `InceptionV3/Mixed_7c`. A trailing `+` adds all layers that the network builds after the scope. The head is
+    always trained. The layers below the lowest trainable variable do not change, so their outputs are computed once and
+    cached. `batch_norm`: `frozen` uses the pre-trained moving averages; `update` uses each batch's statistics and
+    updates the moving averages; `recalibrate` does the same, and recomputes the moving averages over the training
+    photos at the end of the phase. `augment` applies `train.augmentation`. `input_px` is the side length of the
+    training images (None: the network's own). `weight_decay` and `batch_size` replace the optimizer's and train's. A
+    phase starts from the weights that the previous phase kept, with a new optimizer, and runs the whole schedule.
     """
 
     trainable: list[str] = field(default_factory=lambda: [HEAD])
@@ -49,10 +49,10 @@ class PhaseConfig:
     batch_size: int | None = None
 
     def check(self, key: str) -> None:
-        """Check every value; `key` is the phase's own.
+        """Check every value. `key` is the phase's setting, for messages, such as `train.phases.0`.
 
         Raises:
-            UserError: one is out of range, or `trainable` says nothing, or too much.
+            UserError: a value is out of range, `trainable` is empty, or it combines `all` with other names.
         """
         require_range(f"{key}.epochs", self.epochs, 1, MOST_EPOCHS)
         require_range(f"{key}.learning_rate_factor", self.learning_rate_factor, 1e-9, 1e6)
@@ -65,34 +65,36 @@ class PhaseConfig:
                 require_range(f"{key}.{name}", value, low, high)
         if not self.trainable:
             raise UserError(
-                f"{key}.trainable=[] trains nothing.",
-                "Name head, upper, all, or variable scopes, as in trainable=[InceptionV3/Mixed_7c].",
+                f"{key}.trainable=[] is empty: the phase would train nothing.",
+                "Use head, upper, all, or variable scopes, as in trainable=[InceptionV3/Mixed_7c].",
             )
         if ALL in self.trainable and len(self.trainable) > 1:
             named = ", ".join(self.trainable)
-            raise UserError(f"{key}.trainable=[{named}] names all, and more.", "all stands alone: trainable=[all].")
+            raise UserError(
+                f"{key}.trainable=[{named}] combines all with other names.", "Use all alone: trainable=[all]."
+            )
 
     @property
     def head_alone(self) -> bool:
-        """Whether only the head is trained."""
+        """Whether the phase trains only the head."""
         return self.trainable == [HEAD]
 
     @property
     def name(self) -> str:
-        """What the phase is called on the terminal and in the history."""
+        """The phase's name on the terminal and in the history."""
         first = self.trainable[0].rpartition("/")[2]
         return first if len(self.trainable) == 1 else f"{first}+{len(self.trainable) - 1}"
 
 
 class Keep(Enum):
-    """Which epoch's weights a phase ends with: of the lowest validation loss, or the last."""
+    """Which epoch's weights a phase keeps: those of the lowest validation loss, or those of the last epoch."""
 
     best = "best"
     last = "last"
 
 
 class Switch(Enum):
-    """Whether a fused operation is used; `auto` follows what was measured."""
+    """Whether a fused operation is used; `auto` decides by measurements, see `settle_fused`."""
 
     auto = "auto"
     always = "always"
@@ -103,10 +105,10 @@ class Switch(Enum):
 class FusedConfig:
     """Which operations are fused.
 
-    `batch_norm`: frozen batch norm goes into the convolution, which with its offset and activation is one operation.
-    `pointwise`: the gradients of 1x1 convolutions are matrix products. `bfloat16`: convolutions and products in
-    bfloat16, sums and variables in float32. `xla` compiles the step. `epoch`: where the inputs lie in memory, a whole
-    epoch is one call.
+    `batch_norm` folds frozen batch norms into their convolutions, so that convolution, bias and activation are one
+    operation. `pointwise` computes the gradients of 1x1 convolutions as matrix products. `bfloat16` runs convolutions
+    and matrix products in bfloat16, with sums and variables in float32. `xla` compiles the step with XLA. `epoch` runs
+    a whole epoch in one call where the inputs are in memory.
     """
 
     batch_norm: Switch = Switch.auto
@@ -118,10 +120,11 @@ class FusedConfig:
 
 @dataclass
 class CacheConfig:
-    """The outputs of what lies below the lowest trainable scope, kept for each photo.
+    """Cache of the outputs of the layers below the lowest trainable scope, for each photo.
 
-    `views`: augmented views of each photo that are kept (0: none, the lower part runs in each epoch anew). What would
-    take more than `budget_mb` isn't kept. `bfloat16`: whether the lower part computes in it.
+    `views` is the number of augmented views cached per photo (0: none; the lower layers run again in each epoch).
+    Nothing is cached if it would take more than `budget_mb` megabytes. `bfloat16` says whether the lower layers compute
+    in bfloat16, and `batch_size` is the number of images per batch when the cache is filled.
     """
 
     views: int = 8
@@ -137,15 +140,16 @@ class CacheConfig:
 
 @dataclass
 class TrainConfig:
-    """How to train. `epochs` is what the options' phases refer to; `patience_epochs` without a better validation
-    loss end a phase early.
+    """How to train the model.
 
-    `keep` says which epoch's weights each phase ends with. `image_px` is the side of the images that the trained model
-    takes (None: the base's own); it may be larger than what the phases train on, which see parts of photos, enlarged
-    (https://arxiv.org/abs/1906.06423). With `average_flips` it names a photo by the mean of what it makes of it and of
-    its mirror image, which is twice the work. `mixup` is the alpha of https://arxiv.org/abs/1710.09412 (0: none).
-    `balance` draws every class equally often; `class_weights` multiplies a class's loss, by its name, 1 where it names
-    none. `batch_norm_decay` is how much of the kept statistics a batch leaves, where batch norms follow the batches.
+    The phases in the shipped options refer to `epochs`. A phase stops early after `patience_epochs` epochs without a
+    lower validation loss. `keep` chooses the epoch whose weights each phase keeps. `image_px` is the side length of the
+    trained model's input images (None: the base's own). It may be larger than the size of the training images, because
+    these show enlarged parts of photos (https://arxiv.org/abs/1906.06423). With `average_flips` the model averages its
+    prediction for a photo and for its mirror image, which doubles the work. `mixup` is the alpha of
+    https://arxiv.org/abs/1710.09412 (0: none). `balance` draws every class equally often. `class_weights` multiplies
+    the loss of a class, given by its name; the default weight is 1. `batch_norm_decay` is the decay of the batch norms'
+    moving averages, where a phase updates them.
     """
 
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -184,29 +188,32 @@ class TrainConfig:
         for name, weight in self.class_weights.items():
             require_range(f"train.class_weights.{name}", weight, 0, 1e6)
         if not self.phases:
-            raise UserError("train.phases=[] trains nothing.", "Give one phase at least, or choose train=head.")
+            raise UserError(
+                "train.phases=[] is empty: it would train nothing.", "Add at least one phase, or choose train=head."
+            )
         for number, phase in enumerate(self.phases):
             phase.check(f"train.phases.{number}")
 
     def augments(self, phase: PhaseConfig) -> bool:
-        """Say whether a phase sees its images augmented."""
+        """Return whether a phase trains on augmented images."""
         return phase.augment and type(self.augmentation) is not AugmentationConfig
 
     def on_features(self, number: int) -> bool:
-        """Say whether a phase trains on the features of the photos as they are: those of the base as it was given.
+        """Return whether a phase trains on cached features: those of the unchanged base, without augmentation.
 
-        The last phase's validation is that of the trained model, so where this takes images of another size it doesn't.
+        The last phase validates the trained model. If this model takes images of another size, the cached features do
+        not apply to that phase.
         """
         phase, last = self.phases[number], number + 1 == len(self.phases)
         as_given = all(one.head_alone for one in self.phases[: number + 1]) and not (last and self.image_px)
         return as_given and not self.augments(phase)
 
     def reads_features(self) -> bool:
-        """Say whether a phase trains on features."""
+        """Return whether any phase trains on cached features."""
         return any(self.on_features(number) for number in range(len(self.phases)))
 
     def phase_names(self) -> list[str]:
-        """Return what each phase is called: where several would be called the same, the second is `head-2`."""
+        """Return the phases' names. A repeated name gets a number: the second `head` is `head-2`."""
         names = [phase.name for phase in self.phases]
         before = [names[:number].count(name) for number, name in enumerate(names)]
         return [f"{name}-{count + 1}" if count else name for name, count in zip(names, before, strict=True)]

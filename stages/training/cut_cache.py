@@ -1,4 +1,4 @@
-"""What lies below the cut, computed once: its outputs for each photo, or for each of a photo's augmented views."""
+"""Cached outputs of the layers below the cut, for each photo or for each augmented view of a photo."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def cached_views(
     config: CacheConfig,
     signal: Callable[[], int | None],
 ) -> tuple[PhotoCache, list[list[str]]] | None:
-    """Return the lower part's outputs, and the keys of each photo's views [count][views].
+    """Return the cache of the lower layers' outputs, and the keys of each photo's views [count][views].
 
-    It is None where the disk budget doesn't allow them, or float16 doesn't hold them. What is remembered from another
-    training isn't computed again. `values` holds the lower part's variables.
+    Return None if the outputs exceed the disk budget or the range of float16. Outputs that another training has cached
+    are not computed again. `values` holds the variables of the lower layers.
 
     Raises:
-        Stopped: a `signal` came; what was computed until then is kept.
+        Stopped: a `signal` was received; the outputs computed so far are kept.
     """
     run = lower_function(lower, values, wanted.input_px)
     shape = tuple(run.structured_outputs.shape[1:])
@@ -77,21 +77,22 @@ def cached_views(
         for outputs, others in run_prepared(run, records, prepare, config.batch_size) if missing else ():
             places = zip(others["place"].numpy(), others["epoch"].numpy(), strict=True)
             if np.abs(outputs).max() > np.finfo(KEPT_AS).max:
-                log.warning("train     outputs at the cut are too large for %s: not kept", KEPT_AS)
+                log.warning("train     outputs at the cut are not cached: values are too large for %s", KEPT_AS)
                 return None
             add([keys[place][view] for place, view in places], outputs)
             advance(len(outputs))
             if number := signal():
-                raise stopped(number, "while it computed what lies below the cut. What is computed is kept.")
+                raise stopped(number, "while computing the outputs at the cut. The computed outputs are kept.")
     return cache, keys
 
 
 def _is_within_budget(photos: int, views: int, shape: tuple[int, ...], budget_mb: int) -> bool:
-    """Say whether the disk may take so many photos' views of a shape; a line in the log says so where not."""
+    """Return whether the views of the photos, outputs of `shape`, fit in the disk budget; log a line if they do not."""
     megabytes = photos * views * prod(shape) * BYTES / 1e6
     if megabytes > budget_mb:
         log.info(
-            "train     %s photos x %d views at the cut would take %s MB of train.cache.budget_mb=%s: not kept",
+            "train     outputs at the cut are not cached: %s photos x %d views need %s MB,"
+            " more than train.cache.budget_mb=%s",
             f"{photos:,}",
             views,
             f"{megabytes:,.0f}",
@@ -101,14 +102,17 @@ def _is_within_budget(photos: int, views: int, shape: tuple[int, ...], budget_mb
 
 
 def view_of(wanted: Preprocessing, augmentation: AugmentationConfig, seed: int) -> Any:
-    """Return what makes a record's image ready, its draws decided by (seed, `number`, `epoch`)."""
+    """Return a function that decodes and augments a record's image; (seed, `number`, `epoch`) decide the random draws.
+
+    `number` and `epoch` are fields of the record.
+    """
     return lambda record: augment(
         record["encoded"], wanted, augmentation, image_seed(seed, record["number"], record["epoch"])
     )
 
 
 def lower_function(lower: Symbolic, values: Mapping[str, Any], input_px: int) -> Any:
-    """Return the part below the cut as a function of images [batch, side, side, 3] float32, its weights constants."""
+    """Return the layers below the cut as a function of images [batch, side, side, 3] float32, with constant weights."""
 
     def run(images: Any) -> Any:
         return lower.run(images, {name: tf.constant(values[name]) for name in lower.feeds})[0]
@@ -118,14 +122,14 @@ def lower_function(lower: Symbolic, values: Mapping[str, Any], input_px: int) ->
 
 
 def _with_views(photos: Photos, wanted: list[tuple[int, int]]) -> Any:
-    """Read photos and which view of them is meant, as their `epoch`."""
+    """Return a dataset of the photos' records, with the number of the wanted view as `epoch`."""
     views = tf.data.Dataset.from_tensor_slices(np.array([view for _, view in wanted], np.int64))
     records = photos.dataset([place for place, _ in wanted])
     return tf.data.Dataset.zip((records, views)).map(lambda record, view: {**record, "epoch": view})
 
 
 def _digest(lower: Symbolic, values: Mapping[str, Any]) -> str:
-    """Return a digest of the lower part: its operations and its weights."""
+    """Return a digest of the lower layers: of their operations and their weights."""
     digest = hashlib.sha256(lower.graph_def.SerializeToString(deterministic=True))
     digest.update(json.dumps([lower.given, lower.output, lower.feeds]).encode())
     for name in sorted(lower.feeds):

@@ -1,7 +1,7 @@
-"""What a training shows while it runs: the progress bar, and what TensorBoard has of its phases.
+"""Display of a running training: the progress bar and the TensorBoard logs of its phases.
 
-Nothing here decides anything. The loop tells what it did and takes nothing back; what is read of a phase leaves its
-variables and its place in the data as they are.
+This module does not influence the training. The loop reports to it and uses no result of it, and reading a phase here
+changes neither its variables nor its position in the data.
 """
 
 from __future__ import annotations
@@ -33,18 +33,21 @@ from slimline.stages.training.tensorboard_images import write_augmented, write_c
 from slimline.stages.training.trainer import PhaseTrainer, Sums
 
 EXAMPLES = 8
-STEPS_A_SCALAR = 10
-LOOKED_AT = 8
-"""Photos whose activations are shown: 49 million numbers for EfficientNet-Lite0, and a batch has four times as many."""
+STEPS_PER_SCALAR = 10
+ACTIVATION_PHOTOS = 8
+"""Photos whose activations are shown: 49 million numbers for EfficientNet-Lite0; a batch has four times as many."""
 ACTIVATIONS = ("Relu", "Relu6", "Swish", "Tanh", "Elu", "LeakyRelu")
 WARM_STEPS = 2
-"""Steps that a profile leaves out: tracing and the preparation of layers."""
+"""Steps before a profile starts: they include tracing and the preparation of layers."""
 RESULTS = ("validation_top1", "validation_loss", "best_epoch")
 
 
 @contextmanager
 def training_display(job: Job, position: Position, photos: int) -> Iterator[TrainingDisplay]:
-    """Show a training of so many photos from `position` on: a progress bar, and TensorBoard's files in `logs`."""
+    """Show a training from `position` on: a progress bar, and the TensorBoard logs in `logs`.
+
+    `photos` is the number of training photos.
+    """
     with (
         training_progress(steps_left(job.config, position, photos)) as bar,
         closing(TensorBoard(job.folder / "logs")) as board,
@@ -53,7 +56,7 @@ def training_display(job: Job, position: Position, photos: int) -> Iterator[Trai
 
 
 def steps_left(config: TrainConfig, position: Position, photos: int) -> list[tuple[str, int]]:
-    """Return each phase's name and how many steps it has yet to do at most, by the number of training photos."""
+    """Return each phase's name and its maximum number of remaining steps; `photos` is the number of training photos."""
     names, left = config.phase_names(), []
     for number, phase in enumerate(config.phases):
         steps = photos // min(phase.batch_size or config.batch_size, photos)
@@ -63,26 +66,26 @@ def steps_left(config: TrainConfig, position: Position, photos: int) -> list[tup
 
 
 class TrainingDisplay:
-    """Shows a training."""
+    """Display of a training."""
 
     def __init__(self, job: Job, bar: TrainingProgress, board: TensorBoard) -> None:
         self._job, self._bar, self._board = job, bar, board
 
     def phase(self, phase: Phase, position: Position) -> PhaseDisplay:
-        """Return what shows a phase, which begins or resumes at `position`."""
+        """Return the display of a phase, which starts or resumes at `position`."""
         return PhaseDisplay(self._job, phase, position, self._bar, self._board)
 
     def end(self, position: Position, facts: Mapping[str, Any]) -> None:
-        """Show what the training was set to, and how it ended."""
+        """Show the training's hyperparameters and results."""
         results = {name: facts[name] for name in RESULTS}
         self._board.hyperparameters(position.epochs_done, hyperparameters(self._job.config), results)
 
 
 class PhaseDisplay:
-    """Shows a phase; inside its `with` block the steps may be profiled."""
+    """Display of a phase; steps may be profiled inside its `with` block."""
 
     def __init__(self, job: Job, phase: Phase, position: Position, bar: TrainingProgress, board: TensorBoard) -> None:
-        """Show examples of the phase's images where it augments them."""
+        """Show example images if the phase augments its images."""
         self._phase, self._labels, self._bar, self._board = phase, job.card.labels, bar, board
         self._logs, self._profile_steps = str(job.folder / "logs"), job.config.profile_steps
         self._seen, self._profiling = 0, False
@@ -96,14 +99,14 @@ class PhaseDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end_profile()  # no other can begin before
+        self._end_profile()  # another profile can start only after this one has stopped
 
     def begin_epoch(self) -> None:
-        """Start the clock of the next step here: what came before was not a step."""
+        """Start the timer of the next step: the time until now does not belong to a step."""
         self._last = time.perf_counter()
 
     def steps(self, position: Position, count: int, sums: Sums) -> None:
-        """Show `count` steps just done, up to `position`."""
+        """Show the last `count` steps, which end at `position`."""
         now = time.perf_counter()
         seconds, self._last = now - self._last, now
         phase, images, loss = self._phase, count * self._phase.batch, sums.loss / count
@@ -111,7 +114,7 @@ class PhaseDisplay:
         self._profile(count)
         done = position.epoch * phase.steps + position.step
         number = position.steps_before + done
-        if number % STEPS_A_SCALAR == 0 or count > 1:
+        if number % STEPS_PER_SCALAR == 0 or count > 1:
             values = {
                 "loss": loss,
                 "gradient_norm": sums.norm / count,
@@ -122,24 +125,24 @@ class PhaseDisplay:
             self._board.scalars(number, {f"step/{name}": value for name, value in values.items()})
 
     def epoch(self, epoch: int, measures: Mapping[str, float]) -> None:
-        """Show an epoch's measures, at once: also while the next epoch runs, and after a crash."""
+        """Show an epoch's measures, and flush them: they are visible during the next epoch, and after a crash."""
         self._board.scalars(epoch, measures)
         self._board.flush()
         self._bar.epoch(measures)
 
     def best(self, epoch: int, logits: NDArray[np.float32]) -> None:
-        """Show what an epoch better than those before makes of the validation photos: logits [count, classes]."""
+        """Show the validation results of a new best epoch: confusion matrix and curves from logits [count, classes]."""
         targets, chances = self._phase.validation.labels, probabilities(logits)
         write_confusion(self._board, epoch, self._labels, targets, chances.argmax(axis=1))
         self._board.curves(epoch, self._labels, targets, chances)
 
     def end(self, epoch: int) -> None:
-        """Show the weights that were trained, what they make of a few photos, and the graph of a step."""
+        """Show the trained weights, their activations on a few photos, and the graph of a step."""
         trainer = self._phase.trainer
         weights = trainer.weights()
         self._board.histograms(epoch, "weights", {name: weights[name] for name in trainer.trained})
         [inputs] = self._phase.training.batches(self._phase.order(epoch=0)[:1], 0)
-        self._board.histograms(epoch, "activations", activations(trainer, inputs[:LOOKED_AT]))
+        self._board.histograms(epoch, "activations", activations(trainer, inputs[:ACTIVATION_PHOTOS]))
         targets = tf.zeros(len(inputs), tf.int64)
         self._board.graph(trainer.step.get_concrete_function(inputs, targets, tf.constant(0)))
 
@@ -158,7 +161,7 @@ class PhaseDisplay:
 
 
 def example_images(job: Job, phase: PhaseConfig, count: int) -> NDArray[np.float32]:
-    """Return the first training photos as a phase's first epoch sees them: [count, side, side, 3] in [0, 1]."""
+    """Return the first training photos as in the phase's first epoch: [count, side, side, 3] in [0, 1]."""
     wanted, augmentation = phase_images(job, phase)
     feed = PhotosFeed(Photos(job.ingest, "train"), view_of(wanted, augmentation, job.config.seed))
     [images] = feed.batches([np.arange(min(count, len(feed.labels)))], 0)
@@ -167,7 +170,7 @@ def example_images(job: Job, phase: PhaseConfig, count: int) -> NDArray[np.float
 
 
 def activations(trainer: PhaseTrainer, inputs: Any) -> dict[str, NDArray[np.float32]]:
-    """Run a batch: the outputs of the activation functions above the cut, by operation, and the logits."""
+    """Run a batch, and return the outputs of the activation functions above the cut, by operation, and the logits."""
     evaluated = trainer.network.evaluated
     nodes = evaluated.graph_def.node if evaluated else []
     names = [f"{node.name}:0" for node in nodes if node.op in ACTIVATIONS]
@@ -181,7 +184,7 @@ def activations(trainer: PhaseTrainer, inputs: Any) -> dict[str, NDArray[np.floa
 
 
 def hyperparameters(config: TrainConfig) -> dict[str, bool | float | str]:
-    """Return what runs are compared by: the optimizer's, the augmentation's and train's own values, each by its key."""
+    """Return the values by which runs are compared: those of the optimizer, the augmentation and train, by setting."""
     values: dict[str, bool | float | str] = {}
 
     def add(prefix: str, node: Any) -> None:

@@ -1,4 +1,4 @@
-"""Where a phase's inputs come from: features in memory, views at the cut, or the photos themselves."""
+"""Feeds of a phase's inputs: features in memory, cached outputs at the cut, or the photos themselves."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from slimline.stages.images.batches import prepared_batches
 
 AHEAD = 3
 Rows = Sequence[NDArray[np.int64]] | NDArray[np.int64]
-"""Places of photos, a row a batch, all of one length but the last."""
+"""Indices of photos, one row per batch. All rows have the same length, except possibly the last."""
 
 
 class Feed(Protocol):
-    """A split's inputs, by their places; `labels` [count] int64 numbers the classes."""
+    """A split's inputs, addressed by index; `labels` [count] int64 holds the class numbers."""
 
     labels: NDArray[np.int64]
 
     def batches(self, order: Rows, epoch: int) -> Iterator[Any]:
-        """Yield the inputs [batch, ...] float32 of each row of `order`, as an epoch (counted from 0) sees them."""
+        """Yield the inputs [batch, ...] float32 of each row of `order`, for an epoch counted from 0."""
         ...
 
 
 class FeaturesFeed:
-    """Features [count, width] float32 that lie in memory, the same in each epoch."""
+    """Features [count, width] float32 in memory, the same in each epoch."""
 
     def __init__(self, features: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
         self.features, self.labels = features, labels
         self._constants: tuple[Any, Any] | None = None
 
     def constants(self) -> tuple[Any, Any]:
-        """Return all features and labels as tensors, made once."""
+        """Return all features and labels as tensors, which are created once."""
         if self._constants is None:
             self._constants = tf.constant(self.features), tf.constant(self.labels)
         return self._constants
@@ -50,14 +50,14 @@ class FeaturesFeed:
 
 
 class ViewsFeed:
-    """What was kept at the cut: of each photo another view in each epoch, until all had their turn."""
+    """Cached outputs at the cut: each epoch uses another view of each photo, in rotation."""
 
     def __init__(self, cache: PhotoCache, keys: list[list[str]], labels: NDArray[np.int64], turns: NDArray[np.int64]):
-        """`keys` [count][views] are the cache's; `turns` [count] says with which view each photo begins."""
+        """`keys` [count][views] are the keys in the cache; `turns` [count] is the first view of each photo."""
         self._cache, self._keys, self.labels, self._turns = cache, keys, labels, turns
 
     def batches(self, order: Rows, epoch: int) -> Iterator[Any]:
-        """Yield maps [batch, height, width, channels], read ahead of their use."""
+        """Yield feature maps [batch, height, width, channels], read in advance."""
         views = len(self._keys[0])
 
         def read(places: NDArray[np.int64]) -> Any:
@@ -69,12 +69,12 @@ class ViewsFeed:
 
 
 class PhotosFeed:
-    """The photos themselves, decoded and augmented anew in each epoch."""
+    """The photos themselves, decoded and augmented again in each epoch."""
 
     def __init__(self, photos: Photos, prepare: Callable[[dict[str, Any]], Any]) -> None:
-        """`prepare` makes a record's image ready; it may read the record's `number` and `epoch`."""
+        """`prepare` decodes and preprocesses a record's image; it may use the record's `number` and `epoch`."""
         self._photos, self.labels = photos, photos.labels
-        self._prepare = tf.function(prepare, autograph=False)  # traced once, not in each epoch: that takes 0.4 s
+        self._prepare = tf.function(prepare, autograph=False)  # traced once, not in each epoch: tracing takes 0.4 s
 
     def batches(self, order: Rows, epoch: int) -> Iterator[Any]:
         """Yield images [batch, side, side, 3]."""
@@ -85,12 +85,12 @@ class PhotosFeed:
 
 
 def in_order(count: int, batch_size: int) -> list[NDArray[np.int64]]:
-    """Return the places from 0 to `count` in rows of `batch_size`, the last of which may be shorter."""
+    """Return the indices from 0 to `count` - 1 in rows of `batch_size`; the last row may be shorter."""
     return np.split(np.arange(count), np.arange(batch_size, count, batch_size))
 
 
 def _ahead(read: Callable[[NDArray[np.int64]], Any], order: Rows) -> Iterator[Any]:
-    """Yield what `read` makes of each row, a few rows ahead in a thread of its own."""
+    """Yield the result of `read` for each row; a thread reads a few rows in advance."""
     waiting: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(1) as executor:
         for row in order:

@@ -1,4 +1,4 @@
-"""What a training is given: its config, the model and the data, none of which changes while it runs."""
+"""Inputs of a training: its config, the model and the data, which do not change while it runs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ MOST_CLASSES_NAMED = 20
 
 @dataclass(frozen=True)
 class Job:
-    """What a training is given.
+    """Inputs of a training.
 
-    `folder` is the artifact's, `ingest` that of the photos. `initial` holds the assembled model's variables by name;
-    `features` holds train's and validation's features [count, width] and labels [count], where a phase wants them, and
-    `scale` is what the head's features are multiplied by. `networks` has one for each phase, and `class_weights`
-    [classes] multiplies the losses. `signal()` returns the signal that asks to stop, or None.
+    `folder` is the artifact's folder, and `ingest` that of the ingested photos. `initial` holds the assembled model's
+    variables by name. `features` holds the features [count, width] and labels [count] of the training and validation
+    photos, if a phase needs them; `scale` is the factor that multiplies the head's features. `networks` has one network
+    per phase, and `class_weights` [classes] multiplies the losses. `signal()` returns the received signal, or None.
     """
 
     config: TrainConfig
@@ -51,11 +51,11 @@ class Job:
     signal: Callable[[], int | None]
 
     def changed(self, number: int) -> list[str]:
-        """Name the variables that the phases up to one, and that one, change."""
+        """Return the names of the variables that the phases up to and including phase `number` change."""
         return list(dict.fromkeys(name for network in self.networks[: number + 1] for name in network.changing()))
 
     def chance_loss(self) -> float:
-        """Return the loss of naming classes at random, in nats; at most, where classes have weights."""
+        """Return the loss of a uniform random guess, in nats; with class weights, its maximum."""
         weights = self.class_weights
         return math.log(len(self.card.labels)) * (1.0 if weights is None else max(1.0, float(weights.max())))
 
@@ -70,10 +70,10 @@ def make_job(
     memo: Memo,
     signal: Callable[[], int | None],
 ) -> Job:
-    """Read what a training needs, check the whole config against it, and make the network of each phase.
+    """Read the inputs of a training, check the whole config against them, and build the network of each phase.
 
     Raises:
-        UserError: a scope names no variable, or a weight no class.
+        UserError: no variable is in a scope, or a class weight names an unknown class.
     """
     card = replace(with_input(read_card(head.path), config.image_px), flips=config.average_flips)
     initial = read_checkpoint(head.path / "model.ckpt")
@@ -98,7 +98,7 @@ def make_job(
 def make_network(
     config: TrainConfig, card: Card, names: Mapping[str, Any], number: int, *, cut: bool = True
 ) -> PhaseNetwork:
-    """Make a phase's network, fused as the config has it; `names` are all variables'. See `phase_network`."""
+    """Build a phase's network, fused as in the config; `names` are all variables' names. See `phase_network`."""
     return phase_network(
         card,
         config.phases[number],
@@ -111,10 +111,10 @@ def make_network(
 
 
 def class_weights(weights: Mapping[str, float], labels: Sequence[str]) -> NDArray[np.float32] | None:
-    """Return each class's weight [classes] by the weights given by name, 1 where none is; None where none is given.
+    """Return the weight of each class [classes], 1 for classes that are not in `weights`; None if `weights` is empty.
 
     Raises:
-        UserError: a name is not a class.
+        UserError: a name in `weights` is not a class.
     """
     if not weights:
         return None
@@ -122,7 +122,7 @@ def class_weights(weights: Mapping[str, float], labels: Sequence[str]) -> NDArra
         if name not in labels:
             more = ", ..." if len(labels) > MOST_CLASSES_NAMED else ""
             raise UserError(
-                f"train.class_weights names {name!r}, which is no class of these photos.",
+                f"train.class_weights names {name!r}, which is not a class of these photos.",
                 f"The classes are: {', '.join(labels[:MOST_CLASSES_NAMED])}{more}.",
             )
     return np.array([weights.get(name, 1.0) for name in labels], np.float32)

@@ -1,4 +1,4 @@
-"""The learning-rate range test: train with a rate that rises step by step, and see where the loss falls and rises.
+"""Learning-rate range test: train with a rate that increases at each step, and record the loss at each rate.
 
 Source: https://arxiv.org/abs/1506.01186
 """
@@ -29,29 +29,29 @@ LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 120
 SMOOTHING = 0.9
 WIDTH, FEWEST = 5, 10
 HOPELESS = 4.0
-"""So many times the lowest loss ends the test."""
+"""The test ends when the smoothed loss exceeds this multiple of its minimum."""
 
 
 class Trial(NamedTuple):
-    """One step of the test: its rate, and the loss, smoothed over the steps before."""
+    """One step of the test: its learning rate, and the loss, smoothed over the previous steps."""
 
     rate: float
     loss: float
 
 
 def suggest(trials: Sequence[Trial]) -> float:
-    """Return the rate at which the loss falls fastest, by the logarithm of the rate.
+    """Return the learning rate at which the loss falls fastest, as a function of the rate's logarithm.
 
-    The slope is of the mean over five steps, from the first to the lowest loss.
+    The slope is that of the moving mean over five steps, between the first step and the lowest loss.
 
     Raises:
-        UserError: there are too few steps to tell.
+        UserError: the test has too few steps for a suggestion.
     """
     if len(trials) < FEWEST:
         raise UserError(
-            f"The learning-rate test ended after {len(trials)} steps, too few to tell: from a rate of {LOWEST:g} on"
-            " the loss grew without bounds, or was no number.",
-            "Look at train.class_weights and the base's weights; train.find_learning_rate=false leaves the test out.",
+            f"The learning-rate test ended after {len(trials)} steps, which are too few for a suggestion: from a"
+            f" learning rate of {LOWEST:g} on, the loss diverged or was NaN or infinite.",
+            "Check train.class_weights and the base's weights, or skip the test: train.find_learning_rate=false.",
         )
     losses, rates = np.array([trial.loss for trial in trials]), np.array([trial.rate for trial in trials])
     means, middles = np.convolve(losses, np.ones(WIDTH) / WIDTH, "valid"), rates[WIDTH // 2 : -(WIDTH // 2)]
@@ -60,12 +60,12 @@ def suggest(trials: Sequence[Trial]) -> float:
 
 
 def rates(steps: int = STEPS) -> list[float]:
-    """Return the rates of the test, each the same factor above the last."""
+    """Return the learning rates of the test, in geometric progression."""
     return [LOWEST * (HIGHEST / LOWEST) ** (step / (steps - 1)) for step in range(steps)]
 
 
 def smoothed(losses: Sequence[float]) -> list[float]:
-    """Return the exponential average of losses so far, its beginning at zero corrected for."""
+    """Return the exponential moving average after each loss, with the correction for its start at zero."""
     found, average = [], 0.0
     for count, loss in enumerate(losses, 1):
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
@@ -74,10 +74,10 @@ def smoothed(losses: Sequence[float]) -> list[float]:
 
 
 def find_learning_rate(job: Job, phase: Phase) -> float:
-    """Test the rates on a phase's own batches, write the trials to `learning_rate_<phase>.parquet`, and suggest one.
+    """Run the test on a phase's own batches, write `learning_rate_<phase>.parquet`, and return the suggested rate.
 
     Raises:
-        UserError: there are too few steps to tell.
+        UserError: the test has too few steps for a suggestion.
     """
     losses: list[float] = []
     for loss in losses_at(job, phase, rates()):
@@ -95,9 +95,9 @@ def find_learning_rate(job: Job, phase: Phase) -> float:
 
 
 def losses_at(job: Job, phase: Phase, rates: Sequence[float]) -> Iterator[float]:
-    """Train from the phase's beginning with one rate after another, a step each, and yield the losses.
+    """Train from the phase's initial weights with one rate per step, and yield the losses.
 
-    A trainer of its own does so: the phase's weights stay as they are.
+    This uses a separate trainer, so the phase's own weights do not change.
     """
     rate = tf.Variable(1.0)
     config = replace(

@@ -1,4 +1,4 @@
-"""How a training runs, from top to bottom: phases, epochs and steps; validation, checkpoints, and where it stops."""
+"""The training loop: phases, epochs and steps, with validation, checkpoints and stopping."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from slimline.stages.training.state import TrainState, clear_when_full
 log = logging.getLogger(__name__)
 
 DIVERGED, HOPELESS = 20.0, 100.0
-"""A loss diverges that is 20 times the best epoch's and that of naming classes at random, or 100 times this one."""
+"""Divergence: a loss above 20 times the larger of the best and the chance loss, or above 100 times the chance loss."""
 
 
 def run_training(
     config: TrainConfig, out: Path, *, ingest: Artifact, head: Artifact, features: Artifact | None, memo: Memo
 ) -> Facts:
-    """Train from where a killed training in `out` was, or from the beginning, and write the artifact.
+    """Train from the checkpoint in `out`, or from the start if there is none, and write the artifact.
 
     Raises:
-        UserError: a scope or a class isn't there, the loss is no number or grows without bounds, the disk is full.
-        Stopped: a signal came; a checkpoint is kept.
+        UserError: a scope or a class was not found, the loss is NaN or infinite or diverges, or the disk is full.
+        Stopped: a signal was received; a checkpoint is kept.
     """
     state = TrainState(out / "state")
     with clear_when_full(out / "state"):
@@ -63,10 +63,10 @@ def run_training(
 
 
 class Trained(NamedTuple):
-    """What training comes to.
+    """Result of training.
 
-    The best and the last weights, by name, for features as the base gives them; and what the best make of the
-    validation photos: logits [count, classes] and labels [count].
+    `best` and `last` hold the weights by name, for unscaled features of the base. `logits` [count, classes] and
+    `labels` [count] are those of the validation photos, computed with the best weights.
     """
 
     best: dict[str, Any]
@@ -76,7 +76,7 @@ class Trained(NamedTuple):
 
 
 def train_phases(job: Job, state: TrainState, display: TrainingDisplay) -> Trained:
-    """Run the phases that are left, each from the best weights of the one before."""
+    """Run the remaining phases, each from the best weights of the previous phase."""
     position = state.position
     best = {**job.initial, **(state.best_values() if position.best_state else {})}
     last: dict[str, Any] = {}
@@ -99,7 +99,7 @@ def train_phases(job: Job, state: TrainState, display: TrainingDisplay) -> Train
             if number + 1 < len(job.config.phases):
                 position.end_phase(phase.steps)
                 state.save(phase.trainer.state())
-        # The last checkpoint stays until all is written: with it `last` can be made again.
+        # The last checkpoint stays until all files are written: `last` can be computed from it again.
         phase.trainer.set_weights(best)
         logits = phase.validation.logits()
     scale = np.float32(job.scale)
@@ -108,7 +108,7 @@ def train_phases(job: Job, state: TrainState, display: TrainingDisplay) -> Train
 
 
 def train_phase(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) -> None:
-    """Train to the last epoch, or until validation gets no better for `train.patience_epochs`."""
+    """Train to the last epoch, or until the validation loss has not improved for `train.patience_epochs`."""
     position = state.position
     with shown:
         while position.epoch < phase.config.epochs and not job.signal():
@@ -120,14 +120,14 @@ def train_phase(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) 
 
 
 def train_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) -> None:
-    """Take the steps that are left of an epoch; between them, checkpoints are written and signals are checked."""
+    """Run the remaining steps of an epoch. Between steps, write checkpoints and check for signals."""
     position = state.position
     began = time.perf_counter()
     shown.begin_epoch()
     for sums, steps in phase.train(position.epoch, position.step):
         if sums.bad_step is not None:
             step = sums.bad_step % phase.steps + 1
-            raise diverged(job, phase, state, f"The training loss is no number in step {step}", sums.bad_step)
+            raise diverged(job, phase, state, f"The training loss is NaN or infinite in step {step}", sums.bad_step)
         position.count(steps, sums.loss, sums.hits, sums.norm)
         state.examples += steps * phase.batch
         shown.steps(position, steps, sums)
@@ -137,12 +137,12 @@ def train_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) 
 
 
 def end_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) -> None:
-    """Validate what an epoch came to, note it in the history, and keep its weights if they are the best."""
+    """Validate after an epoch, add the measures to the history, and keep the weights if they are the best."""
     position, last_step = state.position, (state.position.epoch + 1) * phase.steps - 1
     loss = position.loss_sum / phase.steps
     usual = min((row["loss"] for row in position.rows if row["phase"] == phase.name), default=loss)
     if loss > HOPELESS * job.chance_loss() or loss > DIVERGED * max(usual, job.chance_loss()):
-        what = f"The training loss is {loss:.3g}, after {usual:.3g} at best, by the end"
+        what = f"The training loss diverged to {loss:.3g} (lowest so far: {usual:.3g}) at the end"
         raise diverged(job, phase, state, what, last_step)
     logits = phase.validation.logits()
     measures = {
@@ -152,8 +152,8 @@ def end_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) ->
         "gradient_norm": position.norm_sum / phase.steps,
         **phase.validation.scores(logits),
     }
-    if not math.isfinite(measures["validation_loss"]):  # the last step's update can be what spoils the weights
-        raise diverged(job, phase, state, "The validation loss is no number at the end", last_step)
+    if not math.isfinite(measures["validation_loss"]):  # the update of the last step can cause this
+        raise diverged(job, phase, state, "The validation loss is NaN or infinite at the end", last_step)
     phase.trainer.optimizer.end_epoch(measures["validation_loss"])
     position.end_epoch()
     add_epoch(position.rows, phase=phase.name, epoch=position.epochs_done, **measures)
@@ -167,7 +167,7 @@ def end_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) ->
 
 
 def best_weights(phase: Phase, state: TrainState) -> dict[str, Any]:
-    """Return all weights as they were after the phase's best epoch; statistics that it moved are settled and kept."""
+    """Return all weights after the phase's best epoch; set and save the moving averages if the phase updated them."""
     best = {**phase.begin, **state.best_values()}
     if phase.config.batch_norm is not BatchNorm.frozen:
         settled, scores, state.position.gap = settle_statistics(phase, best)
@@ -178,15 +178,15 @@ def best_weights(phase: Phase, state: TrainState) -> dict[str, Any]:
 
 
 def save_best(phase: Phase, state: TrainState, weights: Mapping[str, Any]) -> None:
-    """Keep what differs from the initial weights, whichever phase changed it: the next phase begins with all."""
+    """Save all weights that any phase so far changed; the next phase starts from them."""
     state.save_best({name: weights[name] for name in phase.changed})
 
 
 def stop_when_asked(job: Job, phase: Phase, state: TrainState) -> None:
-    """Write a checkpoint and stop, if a signal came.
+    """Write a checkpoint and stop if a signal was received.
 
     Raises:
-        Stopped: one did.
+        Stopped: a signal was received.
     """
     if number := job.signal():
         state.save(phase.trainer.state())
@@ -199,18 +199,17 @@ def stop_when_asked(job: Job, phase: Phase, state: TrainState) -> None:
 
 
 def diverged(job: Job, phase: Phase, state: TrainState, what: str, step: int) -> UserError:
-    """Return the error that ends a training out of bounds; `step` counts from 0 over the phase's epochs."""
+    """Return the error for a diverged training; `step` counts from 0 over the phase's epochs."""
     return UserError(
         f"{what} of epoch {state.position.epoch + 1} of phase {phase.number + 1} ({phase.name}),"
         f" at a learning rate of {phase.rate(step):g}.",
-        "The last good checkpoint is kept. "
-        f"train.optimizer.learning_rate={job.config.optimizer.learning_rate:g} or the phase's "
-        "learning_rate_factor is too large here: try a tenth of it.",
+        f"Lower train.optimizer.learning_rate={job.config.optimizer.learning_rate:g} or the phase's "
+        "learning_rate_factor, for example to a tenth of it. The last good checkpoint is kept.",
     )
 
 
 def training_facts(state: TrainState) -> Facts:
-    """Return what is worth knowing of the training."""
+    """Return the facts of the training: its best scores, its epochs and its speed."""
     best = state.position.best
     facts = {
         "validation_top1": best["validation_accuracy"],
@@ -226,6 +225,6 @@ def training_facts(state: TrainState) -> Facts:
 
 
 def _for_plain_features(weights: Mapping[str, Any], card: Card, scale: np.float32) -> dict[str, Any]:
-    """Multiply the head's first weights by what its features were multiplied by in training."""
+    """Multiply the head's first weights by the factor that scaled its features in training."""
     first = first_head_weights(card)
     return {**weights, first: weights[first] * scale} if first else dict(weights)

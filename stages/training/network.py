@@ -1,4 +1,4 @@
-"""The network of one phase of training: cut where it begins to change, its batch norms as the phase wants them."""
+"""Network of a training phase: cut below the lowest trainable layer, with the phase's batch norm mode."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MOST_NEAR = 3
 
 
 class PhaseNetwork(NamedTuple):
-    """What a phase trains: `upper`, from the cut to the bottleneck, and the head on it.
+    """Network of a phase: `upper`, the layers from the cut to the bottleneck, and the `head` on top of it.
 
-    `lower` is what leads from images to the cut, or None where nothing does: the cut is the image itself. `upper` is
-    None where the bottleneck itself is the cut. `evaluated` is `upper` with the kept statistics, for validation;
-    `statistics` lists the batch norms of `upper` that use their batch's. `trainable` names the variables that change,
-    `names` all that `upper` and the head read.
+    `lower` holds the layers from the images to the cut, or None if the cut is the image itself. `upper` is None if the
+    cut is the bottleneck. `evaluated` is `upper` with the batch norms' moving averages, for validation. `statistics`
+    lists the batch norms of `upper` that use each batch's statistics. `trainable` names the trainable variables, and
+    `names` all variables that `upper` and the head read.
     """
 
     lower: Symbolic | None
@@ -46,10 +46,10 @@ class PhaseNetwork(NamedTuple):
         dropout_seed: Any = None,
         wanted: Sequence[str] = (),
     ) -> tuple[Any, list[Any]]:
-        """Build into the present graph: logits [batch, classes], and the tensors that are `wanted` by name.
+        """Build the network in the current graph: logits [batch, classes], and the tensors named in `wanted`.
 
-        With `training` batch norm uses what `statistics` says, and each one's batch mean and variance are what is
-        wanted; with `dropout_seed` [2] the head drops out too.
+        With `training` the batch norms in `statistics` use each batch's mean and variance, and these are returned
+        instead of `wanted`. With `dropout_seed` [2] the head applies dropout.
         """
         network = self.upper if training else self.evaluated
         wanted = [name for one in self.statistics for name in one[2:]] if training else wanted
@@ -63,7 +63,7 @@ class PhaseNetwork(NamedTuple):
         return logits, measured
 
     def changing(self) -> list[str]:
-        """Name the variables that a phase changes: those that it trains, and kept statistics that it moves."""
+        """Return the names of the variables that the phase changes: the trainable ones, and updated moving averages."""
         return [*self.trainable, *(name for one in self.statistics for name in one[:2])]
 
 
@@ -77,13 +77,13 @@ def phase_network(
     on_features: bool = False,
     cut: bool = True,
 ) -> PhaseNetwork:
-    """Trace the base at the phase's input size and cut it; without `cut` it is whole, from the images on.
+    """Trace the base at the phase's input size, and cut it; without `cut` the whole base is in `upper`.
 
-    `fuse` and `pointwise` are train's `fused.batch_norm` and `fused.pointwise`. With `on_features` there is nothing but
+    `fuse` and `pointwise` are train's `fused.batch_norm` and `fused.pointwise`. With `on_features` the network is only
     the head.
 
     Raises:
-        UserError: a scope names no variable, or the base has none to train.
+        UserError: no variable is in a scope, or the base has no trainable variables.
     """
     head = head_network(card)
     if on_features:
@@ -107,17 +107,19 @@ def phase_network(
 
 
 def trainable_names(network: Symbolic, phase: PhaseConfig, upper: str) -> list[str]:
-    """Name the base's variables that a phase trains; `upper` are the scopes that `upper` stands for.
+    """Return the names of the base's variables that a phase trains.
+
+    `upper` is the scope that `upper` in `trainable` means for this base.
 
     Raises:
-        UserError: a scope names no variable, or the base has none to train.
+        UserError: no variable is in a scope, or the base has no trainable variables.
     """
     names = [name for name, declared in network.variables.items() if declared.trainable]
     scopes = [upper if scope == UPPER else scope for scope in phase.trainable if scope != HEAD]
     if scopes and not names:
         raise UserError(
-            f"trainable={phase.trainable}: a frozen graph has its weights inside, so nothing of it can be trained.",
-            "Train the head alone (trainable=[head]), or choose a base that has variables, such as mobilenet_v1.",
+            f"trainable={phase.trainable}: the weights of a frozen graph are constants and cannot be trained.",
+            "Train only the head (trainable=[head]), or choose a base with variables, such as mobilenet_v1.",
         )
     if ALL in scopes:
         return names
@@ -128,14 +130,14 @@ def trainable_names(network: Symbolic, phase: PhaseConfig, upper: str) -> list[s
             known = sorted({"/".join(name.split("/")[:2]) for name in names}, key=_natural)[::-1]
             near = get_close_matches(scope.removesuffix(UPWARDS), known, MOST_NEAR)
             raise UserError(
-                f"train.phases names {scope!r}, in which the network has no variable to train.",
-                f"Name head, upper, all, or scopes such as: {some_names(near or known)}.",
+                f"train.phases names {scope!r}, but the network has no trainable variable in this scope.",
+                f"Use head, upper, all, or scopes such as: {some_names(near or known)}.",
             )
         chosen.update(names[inside[0] :] if scope.endswith(UPWARDS) else (names[place] for place in inside))
     return [name for name in names if name in chosen]
 
 
 def _natural(name: str) -> list[int | str]:
-    """Sort numbers in a name by their value."""
+    """Return a sort key that orders numbers in names by value."""
     digits = "".join(letter if letter.isdigit() else " " for letter in name).split()
     return [name.rstrip("0123456789"), *map(int, digits)]

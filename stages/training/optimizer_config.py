@@ -1,4 +1,4 @@
-"""What a user chooses of the optimizer: the options of `train/optimizer`."""
+"""Configuration of the optimizers: the options of `train/optimizer`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ NEAR_SHOWN = 5
 
 @dataclass
 class OptimizerConfig(ScheduleConfig):
-    """What all optimizers have, in the order in which a gradient meets it.
+    """Settings that all optimizers share, in the order in which they apply to a gradient.
 
-    `accumulate_steps` batches' gradients are averaged; `weight_decay` times the weight is added (variables
-    `.../weights` alone: biases, batch norm's and depthwise weights are spared, as the zoo spares them); the
-    global norm is held to `clip_norm`, then each element to +-`clip_value`. `learning_rate_factors` multiply
-    the rate by scope, the longest that matches. `ema_decay` averages the weights (0: not), while
-    `ema_warmup` lowers it to (1 + updates) / (10 + updates) at first.
+    The gradients of `accumulate_steps` batches are averaged. `weight_decay` times the weight is added, for the
+    variables `.../weights` only: biases, batch norm variables and depthwise weights are not decayed, as in the TF-Slim
+    model zoo. The global norm is clipped to `clip_norm`, then each element to +-`clip_value`. `learning_rate_factors`
+    multiply the learning rate by scope; the longest matching scope applies. `ema_decay` is the decay of the weights'
+    exponential moving average (0: no average); `ema_warmup` limits it to (1 + updates) / (10 + updates) at first.
     """
 
     weight_decay: float = 0.0
@@ -60,7 +60,7 @@ class MomentumConfig(OptimizerConfig):
 
 @dataclass
 class AdamConfig(OptimizerConfig):
-    """Adam, https://arxiv.org/abs/1412.6980, in the form that its section 2 ends with.
+    """Adam, https://arxiv.org/abs/1412.6980, in the form given at the end of its section 2.
 
     m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2, and at the t-th update, counted from 1,
     w -= rate sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon).
@@ -80,16 +80,16 @@ class AdamConfig(OptimizerConfig):
 
 @dataclass
 class AdamwConfig(AdamConfig):
-    """Adam with decoupled weight decay: also w -= rate weight_decay w, https://arxiv.org/abs/1711.05101."""
+    """Adam with decoupled weight decay (AdamW): also w -= rate weight_decay w, https://arxiv.org/abs/1711.05101."""
 
     weight_decay: float = 0.01
 
 
 @dataclass
 class RmspropConfig(OptimizerConfig):
-    """RMSProp with momentum, at TF-Slim's defaults (decay 0.9, momentum 0.9, epsilon 1.0).
+    """RMSProp with momentum, with TF-Slim's defaults (decay 0.9, momentum 0.9, epsilon 1.0).
 
-    s = decay s + (1 - decay) g^2, from 1; v = momentum v + rate g / sqrt(s + epsilon); w -= v.
+    s = decay s + (1 - decay) g^2, initially 1; v = momentum v + rate g / sqrt(s + epsilon); w -= v.
     """
 
     learning_rate: float = 0.01
@@ -113,10 +113,10 @@ OPTIMIZERS = {
 
 
 def check_scopes(config: OptimizerConfig, names: Iterable[str]) -> None:
-    """Check that each scope of `learning_rate_factors` has a variable among the names.
+    """Check that each scope of `learning_rate_factors` contains at least one of the variables `names`.
 
     Raises:
-        UserError: one has none.
+        UserError: a scope contains none.
     """
     known = list(names)
     parts = [name.split("/") for name in known]
@@ -125,6 +125,6 @@ def check_scopes(config: OptimizerConfig, names: Iterable[str]) -> None:
         if not any(in_scopes(name, [scope]) for name in known):
             near = get_close_matches(scope, scopes, NEAR_SHOWN) or scopes[:NEAR_SHOWN]
             raise UserError(
-                f"train.optimizer.learning_rate_factors names {scope!r}, in which no trained variable is.",
-                f"Near to it are: {', '.join(near)}.",
+                f"train.optimizer.learning_rate_factors: no trained variable is in the scope {scope!r}.",
+                f"Similar scopes: {', '.join(near)}.",
             )

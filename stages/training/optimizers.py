@@ -1,6 +1,6 @@
-"""Optimizers, each update one fused operation a variable, with all that stands between a gradient and a weight.
+"""Optimizers with one fused update operation per variable, and the steps before it: decay, clipping, averaging.
 
-State lives beside the variable, by name, so that a checkpoint can hold it.
+The state is held by variable name, so that a checkpoint can store it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SLOTS: dict[type[OptimizerConfig], tuple[str, ...]] = {
 
 
 class Optimizer:
-    """Applies gradients to variables as `config` says; all that it remembers is in `state`, by unique name."""
+    """Optimizer that applies gradients to variables as `config` says; `state` holds its whole state by unique name."""
 
     def __init__(
         self,
@@ -43,17 +43,18 @@ class Optimizer:
         factor: float = 1.0,
         weight_decay: float | None = None,
     ) -> None:
-        """Make the state that each variable needs, named `<variable>/<slot>`.
+        """Create the state of each variable, named `<variable>/<slot>`.
 
-        Steps count batches; `factor` multiplies every rate, and `weight_decay` stands in for the config's.
+        Steps count batches. `factor` multiplies every rate, and `weight_decay` replaces the config's.
 
         Raises:
-            UserError: there are fewer steps than one update takes.
+            UserError: there are fewer steps in total than one update needs.
         """
         if 1 < config.accumulate_steps > total_steps:
             raise UserError(
-                f"train.optimizer.accumulate_steps={config.accumulate_steps} is more than all {total_steps} steps.",
-                "Nothing would be trained: lower it, or train.batch_size, or train for more epochs.",
+                f"train.optimizer.accumulate_steps={config.accumulate_steps} exceeds the phase's {total_steps} steps,"
+                " so nothing would be trained.",
+                "Lower accumulate_steps or train.batch_size, or train for more epochs.",
             )
         self._config, self._variables, self._factor = config, dict(variables), factor
         self._updates_per_epoch = steps_per_epoch / config.accumulate_steps
@@ -65,7 +66,7 @@ class Optimizer:
             self.state |= {f"{name}/{slot}": value for slot, value in _slots(config, variable).items()}
 
     def rate(self, step: Any) -> Any:
-        """Return the learning rate at a step, before `learning_rate_factors`: scalar float32 tensors both."""
+        """Return the learning rate at a step, without `learning_rate_factors`; both are scalar float32 tensors."""
         config = self._config
         parts = self._update_of(step), self._updates_per_epoch, self._total_updates, self.state
         return config.learning_rate * self._factor * schedule_factor(config, *parts)
@@ -73,16 +74,17 @@ class Optimizer:
     def apply(self, gradients: Mapping[str, Any], step: Any) -> Any:
         """Update every variable by its gradient, and return the gradients' global norm before clipping.
 
-        `step` is a scalar float32 tensor, and so is the norm: of the mean over the batches since the last
-        update, with the L2 penalty's part. When the last step leaves a sum unfinished, it is not applied.
+        `step` and the norm are scalar float32 tensors. The norm is that of the mean gradient over the batches since
+        the last update, including the gradient of the L2 penalty. An incomplete accumulation after the last step is
+        not applied.
 
         Raises:
-            ValueError: a variable has no gradient, or a gradient no variable.
+            ValueError: a variable has no gradient, or a gradient has no variable.
         """
         if missing := [name for name in self._variables if gradients.get(name) is None]:
-            raise ValueError(f"no gradient reaches {', '.join(missing)}: does the loss depend on it?")
-        if strange := sorted(set(gradients) - set(self._variables)):
-            raise ValueError(f"gradients of what isn't this optimizer's to train: {', '.join(strange)}")
+            raise ValueError(f"no gradient for {', '.join(missing)}: does the loss depend on it?")
+        if unknown := sorted(set(gradients) - set(self._variables)):
+            raise ValueError(f"gradients of variables that this optimizer does not train: {', '.join(unknown)}")
         count = self._config.accumulate_steps
         if count == 1:
             gradients = self._penalized(gradients)
@@ -94,13 +96,13 @@ class Optimizer:
         return tf.cond(before + 1 >= count, lambda: self._update(gradients, norm, step), lambda: norm)
 
     def averages(self) -> dict[str, Any]:
-        """Return each variable's moving average, by the variable's name; without EMA, the variables themselves."""
+        """Return each variable's moving average, by the variable's name; without `ema_decay`, the variables."""
         if not self._config.ema_decay:
             return dict(self._variables)
         return {name: self.state[f"{name}/{EMA}"] for name in self._variables}
 
     def end_epoch(self, validation_loss: float) -> None:
-        """Tell the plateau schedule how an epoch went; the others don't ask."""
+        """Pass an epoch's validation loss to the plateau schedule; other schedules ignore it."""
         if self._config.schedule is Schedule.plateau:
             end_plateau_epoch(self._config, self.state, validation_loss)
 
@@ -137,7 +139,7 @@ class Optimizer:
         return norm
 
     def _average(self, updates: Any) -> None:
-        """Move the averages as tf.train.ExponentialMovingAverage does after so many updates."""
+        """Update the averages as tf.train.ExponentialMovingAverage does; `updates` is the number of updates so far."""
         decay = self._config.ema_decay
         if self._config.ema_warmup:
             decay = tf.minimum(decay, (1 + updates) / (10 + updates))
@@ -146,7 +148,7 @@ class Optimizer:
 
 
 def _slots(config: OptimizerConfig, variable: Any) -> dict[str, Any]:
-    """Make one variable's state: zeros, but RMSProp's mean square is one (TF-Slim's) and the average the value."""
+    """Create one variable's state: zeros, but ones for RMSProp's mean square (as in TF-Slim), the value for the EMA."""
     initial = {slot: tf.ones_like if slot == "rms" else tf.zeros_like for slot in SLOTS[type(config)]}
     if config.accumulate_steps > 1:
         initial[ACCUMULATED] = tf.zeros_like
@@ -165,7 +167,7 @@ def _is_decayed(name: str) -> bool:
 
 
 def _clipped(config: OptimizerConfig, gradients: Mapping[str, Any], norm: Any) -> Mapping[str, Any]:
-    """Hold the global norm, then each element, to the limits; where the norm is not finite all become NaN."""
+    """Clip the gradients by global norm, then by value; if the norm is not finite, all of them become NaN."""
     values = list(gradients.values())
     if config.clip_norm is not None:
         values, _ = tf.clip_by_global_norm(values, config.clip_norm, use_norm=norm)

@@ -1,4 +1,4 @@
-"""A phase of training: what it works with, and its steps."""
+"""A training phase: its feeds, its trainer and its steps."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ WARNED_GAP = 0.02
 
 @dataclass(frozen=True)
 class Phase:
-    """What a phase works with.
+    """A training phase.
 
-    `number` counts from 0. `begin` holds the weights that it begins with, and `changed` names those that differ from
-    the initial ones when it ends. `order(epoch=...)` returns an epoch's places [`steps`, `batch`] in `training`. With
-    `whole_epochs` the steps of an epoch are one call.
+    `number` counts from 0. `begin` holds the weights at its start, and `changed` lists those that may differ from the
+    initial weights at its end. `order(epoch=...)` returns an epoch's indices [`steps`, `batch`] into `training`. With
+    `whole_epochs` all steps of an epoch are one call.
     """
 
     number: int
@@ -49,9 +49,9 @@ class Phase:
     whole_epochs: bool
 
     def train(self, epoch: int, step: int) -> Iterator[tuple[Sums, int]]:
-        """Train from a step of an epoch, both counted from 0, to its end; yield what some steps came to, and how many.
+        """Train from `step` of `epoch`, both counted from 0, to its end; yield sums over some steps, and their number.
 
-        Steps follow on those that were yielded: none is begun before the next is asked for.
+        A step starts only when the caller requests the next item.
         """
         left = self.order(epoch=epoch)[step:]
         first = epoch * self.steps + step
@@ -70,15 +70,15 @@ class Phase:
         return float(self.trainer.optimizer.rate(tf.constant(float(step))))
 
     def weights(self) -> dict[str, Any]:
-        """Return all of the model's weights as they are now, by name."""
+        """Return all current weights of the model, by name."""
         return {**self.begin, **self.trainer.weights()}
 
 
 def make_phase(job: Job, number: int, begin: Mapping[str, Any]) -> Phase:
-    """Make a phase's feeds and its trainer; `begin` holds the weights to begin with.
+    """Create a phase with its feeds and its trainer; `begin` holds the weights to start from.
 
     Raises:
-        Stopped: a signal came while something was computed at the cut.
+        Stopped: a signal was received while the outputs at the cut were computed.
     """
     config, phase = job.config, job.config.phases[number]
     feeds = phase_feeds(job, number, begin)
@@ -120,10 +120,10 @@ def make_phase(job: Job, number: int, begin: Mapping[str, Any]) -> Phase:
 
 
 def settle_statistics(phase: Phase, best: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float], float]:
-    """Bring the kept statistics of the best weights to what `batch_norm` says.
+    """Set the batch norms' moving averages for the best weights, as the phase's `batch_norm` says.
 
-    Return the trainer's variables by name, the validation's scores where these changed, and by how much accuracy is
-    higher with each batch's statistics than with the kept ones; a large gap is logged.
+    Return the trainer's variables by name, the validation scores if they changed, and the gap: the accuracy with each
+    batch's statistics minus the accuracy with the moving averages. A large gap is logged.
     """
     trainer, validation = phase.trainer, phase.validation
     trainer.set_weights(best)
@@ -134,8 +134,8 @@ def settle_statistics(phase: Phase, best: Mapping[str, Any]) -> tuple[dict[str, 
     kept, batch = validation.accuracies()
     if abs(batch - kept) > WARNED_GAP:
         log.warning(
-            "train     %s: validation accuracy is %.1f%% with the batch norms' kept statistics, %.1f%% with each"
-            " batch's own. batch_norm: recalibrate, or frozen, closes the gap.",
+            "train     %s: validation accuracy is %.1f%% with the batch norms' moving averages, but %.1f%% with each"
+            " batch's own statistics. Set the phase's batch_norm to recalibrate or frozen to close the gap.",
             phase.name,
             100 * kept,
             100 * batch,

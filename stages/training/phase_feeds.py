@@ -1,4 +1,4 @@
-"""What a phase reads: features, views kept at the cut, or photos, whichever costs least."""
+"""Choice of a phase's feeds: features, cached views at the cut, or photos, whichever is cheapest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slimline.stages.training.network import PhaseNetwork
 
 
 class PhaseFeeds(NamedTuple):
-    """The training photos' feed, the validation photos', and the network that they are for."""
+    """The feeds of the training and the validation photos, and the network that takes them."""
 
     training: Feed
     validation: Feed
@@ -28,12 +28,12 @@ class PhaseFeeds(NamedTuple):
 
 
 def phase_feeds(job: Job, number: int, values: Mapping[str, Any]) -> PhaseFeeds:
-    """Make a phase's feeds; `values` holds the weights that it begins with.
+    """Return a phase's feeds; `values` holds the weights that the phase starts from.
 
-    The network is another than the job's where nothing is kept at the cut: then all of it runs at each step.
+    If nothing is cached at the cut, the network is not the job's: the whole network runs at each step.
 
     Raises:
-        Stopped: a signal came while something was computed at the cut.
+        Stopped: a signal was received while the outputs at the cut were computed.
     """
     config, network = job.config, job.networks[number]
     if network.upper is None:
@@ -59,7 +59,7 @@ def phase_feeds(job: Job, number: int, values: Mapping[str, Any]) -> PhaseFeeds:
 
 
 def phase_images(job: Job, phase: PhaseConfig) -> tuple[Preprocessing, AugmentationConfig]:
-    """Return how a phase's training photos are prepared, and how they are varied."""
+    """Return the preprocessing and the augmentation of a phase's training photos."""
     wanted = job.card.preprocessing
     varied = job.config.augmentation if job.config.augments(phase) else AugmentationConfig()
     return replace(wanted, input_px=phase.input_px or wanted.input_px), varied

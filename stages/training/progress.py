@@ -1,4 +1,4 @@
-"""How far training has come: a bar on the terminal's error stream, now and then a line in the log elsewhere."""
+"""Progress of training: a bar if standard error is a terminal, otherwise occasional lines in the log."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 from slimline.pipeline.progress import Advance, progress
 from slimline.stages.backend.captions import COMPUTING_BELOW_CUT, VIEWS
 
-if TYPE_CHECKING:  # rich takes 0.1 s to import, and only a terminal wants it
+if TYPE_CHECKING:  # rich takes 0.1 s to import, and only a terminal needs it
     from rich.progress import Progress
 
 log = logging.getLogger(__name__)
 
 LINE_SECONDS = 10.0
-"""Without a terminal, this much lies between two lines, and before the first one."""
+"""Minimum time between two lines in the log, and before the first line, without a terminal."""
 
 
 @dataclass
 class _Phase:
-    """What a phase has yet to do, and what its steps took."""
+    """A phase's number of steps, and the time that its steps took so far."""
 
     total_steps: int
     steps: int = 0
@@ -35,7 +35,7 @@ class _Phase:
     settled: bool = False
 
     def count(self, steps: int, images: int, seconds: float) -> None:
-        """Count steps done. The first report's time includes the tracing: it stands only until there is a second."""
+        """Add completed steps. The first report includes the time of tracing, so the second report replaces it."""
         if self.steps and not self.settled:
             self.settled = True
             self.timed_steps, self.timed_images, self.step_seconds, self.other_seconds = 0, 0, 0.0, 0.0
@@ -46,27 +46,27 @@ class _Phase:
 
     @property
     def pace_seconds(self) -> float:
-        """A step's share of all the time that the phase has taken, with what comes between epochs."""
+        """The mean time per step, including the time between epochs."""
         return (self.step_seconds + self.other_seconds) / max(1, self.timed_steps)
 
 
 class Pace:
-    """Keeps the time of training's phases, and works out how much is left."""
+    """Timer of the training phases, which estimates the remaining time."""
 
     def __init__(self, phases: Sequence[tuple[str, int]], clock: Callable[[], float] = time.perf_counter) -> None:
-        """Take each phase's name and its number of steps over all its epochs; time starts to run now."""
+        """Start the timer. `phases` holds each phase's name and its number of steps over all its epochs."""
         self._phases = {name: _Phase(steps) for name, steps in phases}
         self._clock = clock
         self._started = self._last = clock()
         self.current = phases[0][0]
 
     def count(self, phase: str, steps: int, images: int) -> None:
-        """Count steps and images that were done since the last count or pause."""
+        """Add the steps and images that were completed since the last count or pause."""
         self._phases[phase].count(steps, images, self._lap())
         self.current = phase
 
     def pause(self) -> None:
-        """Count the time since then as none of the steps': evaluation, or writing what was trained."""
+        """Add the time since the last count or pause to the time outside of steps, such as evaluation."""
         self._phases[self.current].other_seconds += self._lap()
 
     def _lap(self) -> float:
@@ -75,20 +75,20 @@ class Pace:
 
     @property
     def elapsed_seconds(self) -> float:
-        """The time since the beginning."""
+        """The time since the timer was started."""
         return self._clock() - self._started
 
     @property
     def images_per_second(self) -> float:
-        """The current phase's rate, while it trains."""
+        """The current phase's images per second, evaluation not included."""
         phase = self._phases[self.current]
         return phase.timed_images / phase.step_seconds if phase.step_seconds else 0.0
 
     @property
     def left_seconds(self) -> float:
-        """What all phases still take, each at its own pace; one that is yet to begin, at the current one's.
+        """The estimated remaining time of all phases, at the current phase's pace.
 
-        A phase before the current one is done, however few steps it took.
+        A phase before the current one counts as complete, even if it ended early.
         """
         names = list(self._phases)
         current, *later = (self._phases[name] for name in names[names.index(self.current) :])
@@ -97,15 +97,15 @@ class Pace:
 
     @property
     def is_last(self) -> bool:
-        """Whether no phase is yet to begin, so that the time left is measured throughout."""
+        """Whether the current phase is the last one, so that the remaining time is estimated from its own steps."""
         return self.current == list(self._phases)[-1]
 
 
 class TrainingProgress:
-    """Shows how far training has come, as it is told."""
+    """Display of the training progress: its methods report the steps and epochs."""
 
     def __init__(self, pace: Pace, bar: Progress | None) -> None:
-        """Show it on a bar, or, without one, in lines of the log."""
+        """Show the progress on a bar, or in lines of the log if `bar` is None."""
         self._pace, self._bar = pace, bar
         self._task = bar.add_task("training", total=None) if bar else None
         self._place = (pace.current, "")
@@ -114,13 +114,13 @@ class TrainingProgress:
         self._line_seconds = 0.0
 
     def update(self, phase: str, epoch: int, epochs: int, steps: int, images: int, loss: float) -> None:
-        """Count this many more steps and images, at a mean `loss`, in a phase's `epoch`, from 1, of `epochs`."""
+        """Add steps and images with a mean `loss`, in `epoch` (counted from 1) of a phase's `epochs`."""
         self._pace.count(phase, steps, images)
         self._place, self._loss = (phase, f"epoch {epoch}/{epochs}"), loss
         self._refresh()
 
     def epoch(self, measures: Mapping[str, float]) -> None:
-        """Take an epoch's measures at its end, after its evaluation; `loss` and `validation_accuracy` are shown."""
+        """Report an epoch's measures after its evaluation; `loss` and `validation_accuracy` are shown."""
         self._pace.pause()
         self._loss = measures.get("loss", self._loss)
         self._validation_accuracy = measures.get("validation_accuracy", self._validation_accuracy)
@@ -133,15 +133,15 @@ class TrainingProgress:
     def _refresh(self) -> None:
         if self._bar is not None and self._task is not None:
             elapsed = self._pace.elapsed_seconds
-            text = " ".join(self._place) + "  " + self._text("validation")  # with a bar, within 80 columns
+            text = " ".join(self._place) + "  " + self._text("validation")  # short: bar and text fit in 80 columns
             self._bar.update(self._task, description=text, completed=elapsed, total=elapsed + self._pace.left_seconds)
 
     def _text(self, accuracy: str) -> str:
-        """Say how well and how fast; `accuracy` is what the validation accuracy is called."""
+        """Return the text with loss, accuracy, speed and remaining time; `accuracy` is the accuracy's caption."""
         shown = [f"loss {self._loss:.3f}"]
         if self._validation_accuracy is not None:
             shown.append(f"{accuracy} {self._validation_accuracy:.1%}")
-        # Deeper phases have slower steps: before they begin, the time left is no more than a lower bound.
+        # Deeper phases have slower steps. Until they start, the estimate is only a lower bound.
         left = ("" if self._pace.is_last else ">") + duration(self._pace.left_seconds)
         return "  ".join((*shown, f"{self._pace.images_per_second:,.0f} images/s", f"{left} left"))
 
@@ -150,10 +150,10 @@ class TrainingProgress:
 def training_progress(
     phases: Sequence[tuple[str, int]], clock: Callable[[], float] = time.perf_counter
 ) -> Iterator[TrainingProgress]:
-    """Show training's progress over `phases`, each a name and the number of steps that it has yet to do.
+    """Show the progress of training over `phases`, each with its name and its number of remaining steps.
 
-    On a terminal it is a bar; otherwise a line in the log at an epoch's end, at most one in ten seconds. `clock`
-    returns seconds.
+    On a terminal this is a bar. Otherwise it is a line in the log at the end of an epoch, at most one every ten
+    seconds. `clock` returns seconds.
     """
     pace = Pace(phases, clock)
     if not sys.stderr.isatty():
@@ -168,12 +168,12 @@ def training_progress(
 
 
 def views_progress(total: int) -> AbstractContextManager[Advance]:
-    """Show how many views of photos have gone through what lies below the cut; see `progress`."""
+    """Show how many views of photos the layers below the cut have processed; see `progress`."""
     return progress(COMPUTING_BELOW_CUT, total, VIEWS)
 
 
 def duration(seconds: float) -> str:
-    """Write seconds as `0:14`, `12:03` or `1:02:03`."""
+    """Format seconds as `0:14`, `12:03` or `1:02:03`."""
     minutes, second = divmod(round(seconds), 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"

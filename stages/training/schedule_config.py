@@ -1,4 +1,4 @@
-"""What a user chooses of the learning rate: where it begins, and how it goes from there."""
+"""Configuration of the learning rate and its schedule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slimline.pipeline.errors import UserError
 
 
 class Schedule(Enum):
-    """How the learning rate goes after its warm-up; `schedule_factor` in schedules.py has the formulas."""
+    """Learning-rate schedule after the warm-up; `schedule_factor` in schedules.py has the formulas."""
 
     constant = "constant"
     step = "step"
@@ -22,10 +22,11 @@ class Schedule(Enum):
 
 @dataclass
 class ScheduleConfig:
-    """The learning rate and how it goes; lengths are in epochs of the phase that trains, fractions allowed.
+    """The learning rate and its schedule. Lengths are in epochs of the current phase; fractions are allowed.
 
     `decay_factor` is for step and exponential, `step_epochs` for step, `decay_epochs` and `staircase` for
-    exponential, `end_learning_rate` for polynomial, cosine and plateau (its least), `power` for polynomial.
+    exponential, `end_learning_rate` for polynomial, cosine and plateau (there the minimum), `power` for polynomial,
+    `plateau_factor` and `plateau_patience_epochs` for plateau.
     """
 
     learning_rate: float = 0.1
@@ -53,11 +54,11 @@ class ScheduleConfig:
             require_range("train.optimizer.step_epochs", epoch, 1e-6, 1e9)
         if self.step_epochs != sorted(set(self.step_epochs)):
             raise UserError(
-                f"train.optimizer.step_epochs={self.step_epochs} doesn't rise.",
-                "Give each epoch after which the rate steps down once, in order.",
+                f"train.optimizer.step_epochs={self.step_epochs} is not in strictly ascending order.",
+                "List the epochs at which the rate decreases in ascending order, each once.",
             )
         if self.schedule is Schedule.step and not self.step_epochs:
             raise UserError(
                 "train.optimizer.schedule=step needs train.optimizer.step_epochs, which is empty.",
-                "Give the epochs at which the rate steps down, as in train.optimizer.step_epochs=[30,60].",
+                "Set the epochs at which the rate decreases, as in train.optimizer.step_epochs=[30,60].",
             )

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the factor of the learning rate at each update."""
+"""Learning-rate schedules: the factor that multiplies the learning rate at each update."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from slimline.stages.training.schedule_config import Schedule, ScheduleConfig
 def schedule_factor(
     config: ScheduleConfig, update: Any, updates_per_epoch: float, total_updates: int, state: Mapping[str, Any]
 ) -> Any:
-    """Return what the learning rate is multiplied by at an update (counted from 0), both scalar float32 tensors.
+    """Return the factor of the learning rate at `update` (counted from 0); both are scalar float32 tensors.
 
-    With e = update / updates_per_epoch (epochs, the warm-up's included), d in [0, 1] the part done of the
-    updates after the warm-up, and m = end_learning_rate / learning_rate:
+    With e = update / updates_per_epoch (in epochs, including the warm-up), d in [0, 1] the completed fraction of
+    the updates after the warm-up, and m = end_learning_rate / learning_rate:
 
     - constant: 1
-    - step: decay_factor ^ (how many of step_epochs are <= e)
+    - step: decay_factor ^ (number of step_epochs <= e)
     - exponential: decay_factor ^ (e / decay_epochs), the exponent rounded down if `staircase`
     - polynomial: m + (1 - m) (1 - d) ^ power
     - cosine: m + (1 - m) (1 + cos(pi d)) / 2, https://arxiv.org/abs/1608.03983 (one cycle)
     - plateau: max(m, plateau_factor ^ (reductions so far)); see `end_plateau_epoch`
 
-    Over the warm-up's updates each is multiplied by (update + 1) / warm-up's updates, https://arxiv.org/abs/1706.02677.
+    During the warm-up the factor is multiplied by (update + 1) / (warm-up updates), https://arxiv.org/abs/1706.02677.
     """
     warmup_updates = config.warmup_epochs * updates_per_epoch
     warm = tf.minimum((update + 1) / warmup_updates, 1.0) if warmup_updates else 1.0
@@ -43,7 +43,7 @@ def _decay(config: ScheduleConfig, update: Any, updates_per_epoch: float, done: 
         case Schedule.constant:
             return tf.ones_like(update)
         case Schedule.step:
-            # compared in updates, not epochs: whole numbers are exact in float32, their quotients are not
+            # compare updates, not epochs: integers are exact in float32, their quotients are not
             boundaries = [epoch * updates_per_epoch for epoch in config.step_epochs]
             return config.decay_factor ** tf.reduce_sum(tf.cast(update >= boundaries, tf.float32))
         case Schedule.exponential:
@@ -58,13 +58,13 @@ def _decay(config: ScheduleConfig, update: Any, updates_per_epoch: float, done: 
 
 
 def plateau_state() -> dict[str, Any]:
-    """Make what reduce-on-plateau remembers: the factor reached, the best loss, the epochs since then."""
+    """Create the state of reduce-on-plateau: the current factor, the best loss, and the epochs since the best loss."""
     values = {"plateau/factor": 1.0, "plateau/best": math.inf, "plateau/epochs_waited": 0.0}
     return {name: tf.Variable(value, dtype=tf.float32, trainable=False) for name, value in values.items()}
 
 
 def end_plateau_epoch(config: ScheduleConfig, state: Mapping[str, Any], validation_loss: float) -> None:
-    """Multiply the factor by `plateau_factor` when `plateau_patience_epochs` in a row brought no lower loss."""
+    """Multiply the factor by `plateau_factor` after `plateau_patience_epochs` epochs in a row without a lower loss."""
     loss, waited = tf.constant(validation_loss, tf.float32), state["plateau/epochs_waited"]
     if loss < state["plateau/best"]:
         state["plateau/best"].assign(loss)

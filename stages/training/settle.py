@@ -1,4 +1,4 @@
-"""What a training's `auto` becomes on this machine: settled before the key is made, so that the config holds it."""
+"""Resolution of `auto` settings for this machine, before the store key is computed: the config holds the choice."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from slimline.stages.backend import hardware
 from slimline.stages.training.config import Switch, TrainConfig
 
 DEPTHWISE = ("mobilenet", "efficientnet")
-"""What the names of networks begin with that consist mostly of depthwise convolutions."""
+"""Name prefixes of the networks that consist mostly of depthwise convolutions."""
 
 
 def settle_fused(config: TrainConfig, plan: bool) -> TrainConfig:
-    """Choose what is `auto` by what was measured, so that the key holds it.
+    """Replace each `auto` by `always` or `never`, from measurements, so that the store key contains the choice.
 
-    Where there is no AVX-512, a step whose gradients of 1x1 convolutions are products took 0.93 times the processor
-    time for EfficientNet-Lite0 and 0.89 times for MobileNet-v2 (two cores of an AMD EPYC, Zen 3); where there is, that
-    wasn't measured.
+    `pointwise`: without AVX-512, a step that computes the gradients of 1x1 convolutions as matrix products took 0.93
+    times the processor time for EfficientNet-Lite0 and 0.89 times for MobileNet-v2 (two cores of an AMD EPYC, Zen 3).
+    With AVX-512 it was not measured.
 
-    In bfloat16 a training step took 0.59 times the processor time for Inception-v3, 1.09 times for MobileNet-v2 and
-    1.49 times for EfficientNet-Lite0, as oneDNN has no gradients of depthwise convolutions in it (two cores with
-    avx512_bf16, `+experiment=fusions`). Lower parts, which only run forwards, gain wherever the processor has it. On
-    these cores XLA took 25 times as long; with a GPU, where it could not be tried, the step is compiled.
+    `bfloat16`: a training step took 0.59 times the processor time for Inception-v3, 1.09 times for MobileNet-v2 and
+    1.49 times for EfficientNet-Lite0, because oneDNN has no bfloat16 gradients of depthwise convolutions (two cores
+    with avx512_bf16, `+experiment=fusions`). The layers below the cut run only forward, and are faster in bfloat16
+    wherever the processor supports it.
+
+    `xla`: on these cores a step took 25 times as long. With a GPU the step is compiled, though this was not measured.
     """
     gpu, fast = hardware.has_gpu(), hardware.has_fast_bfloat16()
     fused = replace(

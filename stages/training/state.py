@@ -1,4 +1,4 @@
-"""What a training that is under way keeps on the disk, so that it can go on where it was."""
+"""State of an unfinished training on disk, from which the training resumes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass
 class Position:
-    """Where a training is, beside its variables' values.
+    """Position of a training, without the values of its variables.
 
-    `phase` and `epoch` count from 0, `epochs_done` over all phases; `step` of the epoch comes next, and `steps_before`
-    were in the phases before. `loss_sum`, `hits_sum` and `norm_sum` are over the epoch's steps so far. `best` holds the
-    phase's best epoch's measures, `rows` the history; `state` and `best_state` number the checkpoints. `gap` is by how
-    much accuracy was higher with batches' statistics than with the kept ones, where a phase moved these.
+    `phase` and `epoch` count from 0; `epochs_done` counts over all phases. `step` is the next step of the epoch, and
+    `steps_before` the number of steps in the previous phases. `loss_sum`, `hits_sum` and `norm_sum` are sums over the
+    epoch's steps so far. `best` holds the measures of the phase's best epoch, `rows` the history. `state` and
+    `best_state` are the numbers of the checkpoints. `gap` is the accuracy with each batch's statistics minus the
+    accuracy with the moving averages, where a phase updated these.
     """
 
     phase: int = 0
@@ -48,36 +49,36 @@ class Position:
 
     @property
     def in_phase(self) -> bool:
-        """Whether the phase has trained anything yet."""
+        """Whether at least one step of the phase is done."""
         return bool(self.epoch or self.step)
 
     def count(self, steps: int, loss: float, hits: float, norm: float) -> None:
-        """Count steps of the epoch, and the sums over them."""
+        """Add steps of the epoch, and their sums."""
         self.step += steps
         self.loss_sum += loss
         self.hits_sum += hits
         self.norm_sum += norm
 
     def end_epoch(self) -> None:
-        """Go to the beginning of the next epoch."""
+        """Move to the start of the next epoch."""
         self.epochs_done += 1
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum = self.hits_sum = self.norm_sum = 0.0
 
     def end_phase(self, steps: int) -> None:
-        """Go to the beginning of the next phase; `steps` are those of an epoch of this one."""
+        """Move to the start of the next phase; `steps` is this phase's number of steps per epoch."""
         self.steps_before += self.epoch * steps
         self.phase, self.epoch, self.step = self.phase + 1, 0, 0
 
 
 class TrainState:
-    """What a training has come to: its position, and the folder of its last checkpoint and its best epoch's weights.
+    """State of a training: its position, and the folder with its last checkpoint and the weights of its best epoch.
 
-    `examples` and `seconds` add up what was trained on in this process, and for how long.
+    `examples` and `seconds` are the number of examples and the time of training in this process.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take up what a killed training left in the folder, or begin."""
+        """Load the state that an unfinished training left in the folder, or start with an empty one."""
         self._folder = folder
         folder.mkdir(exist_ok=True)
         self.resumed = (folder / POSITION).is_file()
@@ -87,7 +88,7 @@ class TrainState:
         self._saved = time.monotonic()
 
     def values(self) -> dict[str, Any]:
-        """Read the last checkpoint: every variable's and every optimizer slot's value, by name."""
+        """Read the last checkpoint: the values of all variables and optimizer slots, by name."""
         return read_checkpoint(self._folder / f"state-{self.position.state}")
 
     def best_values(self) -> dict[str, Any]:
@@ -95,7 +96,7 @@ class TrainState:
         return read_checkpoint(self._folder / f"best-{self.position.best_state}")
 
     def save(self, values: Mapping[str, Any]) -> None:
-        """Write a checkpoint of the present position; at every moment the last one is whole.
+        """Write a checkpoint of the current position. The last complete checkpoint is intact at every moment.
 
         Raises:
             UserError: the disk is full.
@@ -105,7 +106,7 @@ class TrainState:
         self._saved = time.monotonic()
 
     def save_when_due(self, seconds: float, values: Callable[[], Mapping[str, Any]]) -> None:
-        """Write a checkpoint of `values()` if the last one was written so many seconds ago.
+        """Write a checkpoint of `values()` if the last one is at least `seconds` old.
 
         Raises:
             UserError: the disk is full.
@@ -114,7 +115,7 @@ class TrainState:
             self.save(values())
 
     def save_best(self, values: Mapping[str, Any]) -> None:
-        """Write the best epoch's weights; they count with the next `save`.
+        """Write the best epoch's weights; they take effect with the next `save`.
 
         Raises:
             UserError: the disk is full.
@@ -140,10 +141,10 @@ class TrainState:
 
 @contextmanager
 def clear_when_full(path: Path) -> Iterator[None]:
-    """Turn a full disk into an error that a user can mend.
+    """Turn a full disk into a `UserError` that says how to fix it.
 
     Raises:
-        UserError: the disk is full, or a file may not grow so large.
+        UserError: the disk is full, a quota is exceeded, or a file is larger than allowed.
     """
     try:
         yield
@@ -152,6 +153,6 @@ def clear_when_full(path: Path) -> Iterator[None]:
         if not full and not any(os.strerror(number) in str(error) for number in FULL):
             raise
         raise UserError(
-            f"{path.parent} can't take another checkpoint: {os.strerror(errno.ENOSPC).lower()}.",
-            "The last one is whole. Make room, and the same command goes on from it.",
+            f"Cannot write a checkpoint to {path.parent}: {os.strerror(errno.ENOSPC).lower()}.",
+            "Free disk space, then run the same command again: it resumes from the last checkpoint, which is intact.",
         ) from error

@@ -1,10 +1,10 @@
-"""TensorBoard's files.
+"""TensorBoard logs.
 
-Summaries are built as protocol buffers, and an epoch's are written at once. TensorFlow 2.21 on two busy
-cores, least of several: thirty epochs of six scalars take 12 ms so and 40 ms through `tf.summary.scalar`, a
-histogram of 1.3 million weights 20 ms and 150 ms through `tf.summary.histogram`, and the first
-`tf.summary.image` takes 0.1 s. `tensorboard.plugins.hparams.api` imports Keras, which takes a second; the
-modules below it don't.
+Summaries are built as protocol buffers, and those of an epoch are written together, because this is faster. Measured
+with TensorFlow 2.21 on two busy cores, minimum of several runs: thirty epochs of six scalars take 12 ms, and 40 ms
+with `tf.summary.scalar`; a histogram of 1.3 million weights takes 20 ms, and 150 ms with `tf.summary.histogram`; the
+first `tf.summary.image` takes 0.1 s. `tensorboard.plugins.hparams.api` imports Keras, which takes a second; the
+modules that it uses do not.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from slimline.stages.backend.tensorflow import tf
 MOST_CURVES = 20
 HISTOGRAM_BINS = 30
 HYPERPARAMETERS = "hyperparameters"
-"""The folder inside the logs that TensorBoard takes for the session of its HParams tab."""
+"""The folder inside the logs with the session for TensorBoard's HParams tab."""
 
 
 class TensorBoard:
-    """Writes what TensorBoard shows of a training into a folder, as it comes."""
+    """Writer of a training's TensorBoard logs."""
 
     def __init__(self, logs: Path) -> None:
-        """Open TensorBoard's files in the folder `logs`."""
+        """Open the log files in the folder `logs`."""
         self._started = time.time()
         self._logs = logs
         self._writer = tf.summary.create_file_writer(str(logs))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Write a number for each name."""
+        """Write one scalar per name."""
         self._put(_scalars(values), step)
 
     def flush(self) -> None:
-        """Put on the disk what was written so far."""
+        """Flush all written summaries to disk."""
         self._writer.flush()
 
     def histograms(self, epoch: int, group: str, values: Mapping[str, Any]) -> None:
-        """Write each named array's distribution, `<group>/<name>`, and its part of zeros, `sparsity/<group>/<name>`.
+        """Write each array's histogram, `<group>/<name>`, and its fraction of zeros, `sparsity/<group>/<name>`.
 
-        Arrays may have any shape and type of number. Where some values are infinite or no number, the distribution
-        is that of the others, and `not_finite/<group>/<name>` is their part.
+        Arrays may have any shape and numeric type. If some values are NaN or infinite, the histogram is that of the
+        other values, and `not_finite/<group>/<name>` is the fraction of the NaN or infinite ones.
         """
         summary = tf.compat.v1.Summary()
         for name, array in values.items():
@@ -64,9 +64,9 @@ class TensorBoard:
         self._put(summary, epoch)
 
     def images(self, epoch: int, tag: str, images: NDArray[np.uint8]) -> None:
-        """Write pictures [count, height, width, 3]."""
+        """Write images [count, height, width, 3] in [0, 255]."""
         height, width = images.shape[1:3]
-        parts = [str(width).encode(), str(height).encode()]  # TensorBoard's form: width, height, then PNGs
+        parts = [str(width).encode(), str(height).encode()]  # TensorBoard's format: width, height, then PNGs
         for image in images:
             encoded = io.BytesIO()
             Image.fromarray(image).save(encoded, "PNG")
@@ -78,10 +78,10 @@ class TensorBoard:
     def curves(
         self, epoch: int, labels: Sequence[str], targets: NDArray[np.int64], probabilities: NDArray[Any]
     ) -> None:
-        """Write a precision-recall curve for each class against the rest; of more than 20 classes, nothing.
+        """Write a one-vs-rest precision-recall curve for each class; nothing if there are over 20 classes.
 
-        `labels` names the classes, `targets` [count] are the true classes' numbers, `probabilities` [count, classes]
-        floats in [0, 1].
+        `labels` are the names of the classes, `targets` [count] the numbers of the true classes, and `probabilities`
+        [count, classes] floats in [0, 1].
         """
         for number, label in enumerate(labels if len(labels) <= MOST_CURVES else ()):
             is_class, score = targets == number, probabilities[:, number]
@@ -96,10 +96,11 @@ class TensorBoard:
     def hyperparameters(
         self, epoch: int, values: Mapping[str, bool | float | str], metrics: Mapping[str, float]
     ) -> None:
-        """Write what the run was set to and how it ended, for TensorBoard's HParams tab.
+        """Write the run's hyperparameters and final metrics for TensorBoard's HParams tab.
 
-        They lie in a folder of their own: the tab takes every scalar beside them for a metric, and shows the first
-        five. Nor is an experiment declared, as the tab would heed one run's alone, and hide what others set.
+        They are stored in a separate folder, because the tab treats every scalar in the same folder as a metric, and
+        shows the first five. No experiment is declared: the tab would use the declaration of one run only, and hide
+        the hyperparameters that only other runs set.
         https://github.com/tensorflow/tensorboard/blob/2.21/tensorboard/plugins/hparams/backend_context.py
         """
         writer = tf.summary.create_file_writer(str(self._logs / HYPERPARAMETERS))
@@ -126,7 +127,7 @@ def _put(writer: Any, summary: Any, step: int) -> None:
 
 
 def _scalars(values: Mapping[str, float]) -> Any:
-    """Return a `Summary` of a scalar for each name."""
+    """Return a `Summary` with one scalar per name."""
     summary = tf.compat.v1.Summary()
     for name, value in values.items():
         _add(summary, name, "scalars", np.float32(value))
@@ -134,14 +135,14 @@ def _scalars(values: Mapping[str, float]) -> Any:
 
 
 def _histogram(numbers: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the distribution of numbers [count] in TensorBoard's form: rows of left edge, right edge and count."""
-    # In float32, NumPy refuses bins for numbers that are all but equal, such as scales after their first step.
+    """Return the histogram of numbers [count] in TensorBoard's format: rows of left edge, right edge and count."""
+    # In float32, NumPy rejects bins for nearly equal numbers, such as the scales after their first step.
     counts, edges = np.histogram(numbers.astype(np.float64), HISTOGRAM_BINS)
     return np.stack([edges[:-1], edges[1:], counts], axis=1)
 
 
 def _add(summary: Any, tag: str, plugin_name: str, value: Any) -> None:
-    """Add an array to a `Summary`, for one of TensorBoard's plugins that want nothing but the array."""
+    """Add an array to a `Summary`, for a TensorBoard plugin that needs only the array."""
     plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name=plugin_name)
     metadata = tf.compat.v1.SummaryMetadata(plugin_data=plugin)
     summary.value.add(tag=tag, metadata=metadata, tensor=tf.make_tensor_proto(value))

@@ -13,28 +13,28 @@ from PIL import Image, ImageDraw, ImageFont
 from slimline.stages.training.tensorboard import TensorBoard
 
 FONT = Path(__file__).with_name("fonts") / "DejaVuSans.ttf"
-"""DejaVu Sans comes with this package: Pillow's own font has no accents and no other alphabets."""
+"""DejaVu Sans, which this package ships: Pillow's default font has no accented letters and only the Latin alphabet."""
 
 MOST_CLASSES_DRAWN = 60
-"""With more, a confusion matrix can't be read any longer."""
+"""With more classes, a confusion matrix is not readable."""
 
 FONT_PX = 14
 MOST_CHARACTERS = 24
 MARGIN_PX = 8
 TITLE_PX = 24
-DARK, GREY, WHITE = (30, 30, 30), (214, 214, 214), (255, 255, 255)
+DARK, GRAY, WHITE = (30, 30, 30), (214, 214, 214), (255, 255, 255)
 FULL_BLUE = (8, 48, 107)
 
 
 def write_augmented(board: TensorBoard, epoch: int, images: NDArray[np.float32]) -> None:
-    """Write examples of augmented images, [count, height, width, 3] in [0, 1], as `augmented`."""
+    """Write example images, [count, height, width, 3] in [0, 1], under the tag `augmented`."""
     board.images(epoch, "augmented", np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8))
 
 
 def write_confusion(
     board: TensorBoard, epoch: int, labels: Sequence[str], targets: NDArray[np.int64], guesses: NDArray[np.int64]
 ) -> None:
-    """Write the confusion matrix of true and guessed classes' numbers [count]; with more than 60 classes, nothing."""
+    """Write the confusion matrix of true and predicted class numbers [count]; nothing if there are over 60 classes."""
     classes = len(labels)
     if classes <= MOST_CLASSES_DRAWN:
         matrix = np.bincount(targets * classes + guesses, minlength=classes**2).reshape(classes, classes)
@@ -42,9 +42,10 @@ def write_confusion(
 
 
 def confusion_picture(matrix: NDArray[Any], labels: Sequence[str]) -> NDArray[np.uint8]:
-    """Draw a confusion matrix: rows true, columns predicted, shaded by the row's share; a zero is left out.
+    """Draw a confusion matrix: rows are true classes, columns predicted ones; the shade is the share of the row.
 
-    `matrix` [classes, classes] holds counts; the picture is [height, width, 3]. A label is cut to 24 characters.
+    `matrix` [classes, classes] holds counts; the picture is [height, width, 3]. Zeros are not written, and labels are
+    cut to 24 characters.
     """
     cell_px = max(24, min(64, 720 // len(labels)))
     font = _font(FONT_PX)
@@ -76,22 +77,22 @@ def _font(size_px: float) -> ImageFont.FreeTypeFont:
 
 
 def _draw_cells(image: Image.Image, matrix: NDArray[Any], corner: tuple[int, int], cell_px: int) -> None:
-    """Draw the shaded cells, each with its count where that fits in."""
+    """Draw the shaded cells, each with its count if it fits."""
     draw, font = ImageDraw.Draw(image), _font(min(FONT_PX, 0.45 * cell_px))
     shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     for (row, column), count in np.ndenumerate(matrix):
         share = float(shares[row, column])
         left, top = corner[0] + column * cell_px, corner[1] + row * cell_px
         shade = tuple(round(255 + share * (full - 255)) for full in FULL_BLUE)
-        draw.rectangle((left, top, left + cell_px, top + cell_px), shade, GREY)
+        draw.rectangle((left, top, left + cell_px, top + cell_px), shade, GRAY)
         text = str(count)
         if count and font.getlength(text) <= cell_px - 3:
-            colour = WHITE if share > 0.5 else DARK
-            draw.text((left + cell_px // 2, top + cell_px // 2), text, colour, font, anchor="mm")
+            color = WHITE if share > 0.5 else DARK
+            draw.text((left + cell_px // 2, top + cell_px // 2), text, color, font, anchor="mm")
 
 
 def _draw_turned(image: Image.Image, text: str, font: ImageFont.FreeTypeFont, top: tuple[int, int]) -> None:
-    """Draw a text that reads upwards; `top` is the middle of its upper end."""
+    """Draw a vertical text that reads upward; `top` is the middle of its upper end."""
     line = Image.new("RGB", (int(font.getlength(text)) + 1, FONT_PX + 6), WHITE)
     ImageDraw.Draw(line).text((0, line.height // 2), text, DARK, font, anchor="lm")
     turned = line.transpose(Image.Transpose.ROTATE_90)

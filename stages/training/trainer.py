@@ -1,4 +1,4 @@
-"""One phase's steps and epochs, as TensorFlow functions over variables by name."""
+"""Steps and epochs of one phase, as TensorFlow functions over named variables."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from slimline.stages.training.optimizers import Optimizer
 
 
 class Sums(NamedTuple):
-    """What some steps of an epoch came to: sums of their losses, parts of hits and gradient norms.
+    """Sums over some steps of an epoch: of the losses, of the fractions of correct predictions, of the gradient norms.
 
-    `bad_step` is the first whose loss or gradient was no number, or None.
+    `bad_step` is the first step whose loss or gradient was NaN or infinite, or None.
     """
 
     loss: float = 0.0
@@ -27,7 +27,7 @@ class Sums(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What a step does besides its network and its optimizer; `class_weights` [classes] multiplies the losses."""
+    """Settings of a step, apart from its network and optimizer; `class_weights` [classes] multiplies the losses."""
 
     classes: int
     seed: int
@@ -39,7 +39,7 @@ class Settings(NamedTuple):
 
 
 class PhaseTrainer:
-    """Trains a phase's network; its variables are made from `values`, and `scale` multiplies the bottleneck."""
+    """Trainer of a phase's network, with variables initialized from `values`; `scale` multiplies the bottleneck."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class PhaseTrainer:
         settings: Settings,
         scale: float,
     ) -> None:
-        """Make the variables; `optimizer(variables)` makes the optimizer of those that are trained."""
+        """Create the variables; `optimizer(variables)` creates the optimizer of the trainable ones."""
         self.network, self.settings, self.scale = network, settings, scale
         self.variables = {
             name: tf.Variable(values[name], trainable=name in network.trainable) for name in network.names
@@ -62,16 +62,16 @@ class PhaseTrainer:
         self._batch_mode = tf.function(self._batch_logits, autograph=False)
 
     def state(self) -> dict[str, Any]:
-        """Return every variable that a checkpoint must hold, by name."""
+        """Return all variables that a checkpoint must contain, by name."""
         return {**self.variables, **{f"optimizer/{name}": value for name, value in self.optimizer.state.items()}}
 
     def restore(self, values: Mapping[str, Any]) -> None:
-        """Take up a checkpoint of `state`."""
+        """Restore the variables of `state` from a checkpoint's values."""
         for name, variable in self.state().items():
             variable.assign(values[name])
 
     def set_weights(self, values: Mapping[str, Any]) -> None:
-        """Set the variables, and the averages of those that have one."""
+        """Set the variables, and the moving averages of those that have one."""
         averages = self.optimizer.averages()
         for name, variable in self.variables.items():
             variable.assign(values[name])
@@ -79,12 +79,12 @@ class PhaseTrainer:
                 averages[name].assign(values[name])
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """Return the weights as arrays, by name: their averages where these are kept."""
+        """Return the weights as arrays, by name: the moving averages where the optimizer keeps them."""
         kept = {**self.variables, **self.optimizer.averages()}
         return {name: kept[name].numpy() for name in self.variables}
 
     def run_steps(self, inputs: Any, targets: Any, order: NDArray[np.int64], first_step: int) -> Sums:
-        """Train on batches of inputs [count, ...] that lie in memory, one call for all; `order` is [steps, batch]."""
+        """Train on all batches of inputs [count, ...] in memory, in one call; `order` is [steps, batch]."""
         return _sums(*self._whole(inputs, targets, tf.constant(order), tf.constant(first_step)))
 
     def run_step(self, inputs: Any, targets: Any, step: int) -> Sums:
@@ -93,12 +93,15 @@ class PhaseTrainer:
         return _sums(loss, hits, norm, _first_bad(loss, hits, norm, step))
 
     def logits(self, batches: Iterator[Any], batch_size: int, *, batch_mode: bool = False) -> NDArray[np.float32]:
-        """Run batches of inputs: logits [count, classes]; with `batch_mode` batch norm uses each batch's statistics."""
+        """Return the logits [count, classes] of batches of inputs.
+
+        With `batch_mode` batch norms use each batch's statistics.
+        """
         run = self._batch_mode if batch_mode else self._logits
         return np.concatenate([run_padded(run, inputs, batch_size).numpy() for inputs in batches])
 
     def recalibrate(self, batches: Iterator[Any]) -> None:
-        """Set the kept statistics to the mean of those of many batches."""
+        """Set the batch norms' moving averages to the mean of the statistics of all `batches`."""
         totals: Sequence[NDArray[Any]] = []
         count = 0
         measure = tf.function(self._measured, autograph=False)
@@ -114,7 +117,7 @@ class PhaseTrainer:
         return self.network.logits(inputs, self.reads(), self.scale, training=True)[1]
 
     def reads(self, averaged: bool = False) -> dict[str, Any]:
-        """Return tensors of the variables' values, by name: with `averaged`, their averages where these are kept."""
+        """Return tensors of the variables' values, by name; with `averaged`, of their moving averages if they exist."""
         kept = {**self.variables, **(self.optimizer.averages() if averaged else {})}
         return {name: kept[name].read_value() for name in self.variables}
 
@@ -162,7 +165,7 @@ class PhaseTrainer:
 
 
 def _first_bad(loss: Any, hits: Any, norm: Any, step: Any) -> Any:
-    """Return the step if its loss or its gradient is no number, else -1."""
+    """Return the step if its loss or its gradient is NaN or infinite, else -1."""
     return tf.where(tf.math.is_finite(loss) & tf.math.is_finite(norm), -1, step)
 
 
@@ -175,6 +178,6 @@ def _seed(seed: int, step: Any) -> Any:
 
 
 def _beta(alpha: float, seed: Any) -> Any:
-    """Draw from Beta(alpha, alpha), a scalar: the share of one of two gamma draws."""
+    """Draw a scalar from Beta(alpha, alpha): the first of two gamma draws divided by their sum."""
     draws = tf.random.stateless_gamma([2], seed, alpha)
     return draws[0] / tf.maximum(tf.reduce_sum(draws), 1e-30)

@@ -1,4 +1,4 @@
-"""What a phase's network makes of the validation photos."""
+"""Validation of a phase's network."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ EVALUATION_BATCH = 32
 
 
 class PhaseValidation:
-    """The validation photos as a phase's trainer takes them."""
+    """The validation photos' inputs and labels, with the trainer that scores them."""
 
     def __init__(self, feed: Feed, trainer: PhaseTrainer) -> None:
         self._feed, self._trainer = feed, trainer
         self.labels: NDArray[np.int64] = feed.labels
 
     def logits(self, batch_mode: bool = False) -> NDArray[np.float32]:
-        """Return the logits [count, classes] by the present weights, in the photos' order.
+        """Return the logits [count, classes] of the current weights, in the photos' order.
 
-        With `batch_mode` batch norms take each batch's own statistics, and a last batch that isn't full is left out: it
-        would be filled up with one photo over and over, whose statistics aren't those of photos.
+        With `batch_mode` batch norms use each batch's own statistics, and an incomplete last batch is dropped: it would
+        be padded with copies of one photo, which would distort the statistics.
         """
         rows = in_order(len(self.labels), self._batch_size())
         if batch_mode and len(rows[-1]) < len(rows[0]):
@@ -31,7 +31,7 @@ class PhaseValidation:
         return self._trainer.logits(self._feed.batches(rows, 0), len(rows[0]), batch_mode=batch_mode)
 
     def scores(self, logits: NDArray[np.float32]) -> dict[str, float]:
-        """Return the mean cross-entropy, in nats, and the accuracy of the first photos' logits [some, classes]."""
+        """Return the mean cross-entropy, in nats, and the accuracy of logits [some, classes] of the first photos."""
         labels = self.labels[: len(logits)]
         chances = probabilities(logits)[np.arange(len(labels)), labels]
         return {
@@ -40,7 +40,10 @@ class PhaseValidation:
         }
 
     def accuracies(self) -> tuple[float, float]:
-        """Return the accuracy by the kept statistics of the batch norms, and by each batch's own, on the same."""
+        """Return the accuracy with the batch norms' moving averages, and with each batch's statistics.
+
+        Both are measured on the same photos.
+        """
         by_batch = self.logits(batch_mode=True)
         kept, batch = (
             self.scores(logits)["validation_accuracy"] for logits in (self.logits()[: len(by_batch)], by_batch)
@@ -48,5 +51,5 @@ class PhaseValidation:
         return kept, batch
 
     def _batch_size(self) -> int:
-        """Features are small: all of them are one batch."""
+        """Return the batch size: all photos for features, which are small."""
         return len(self.labels) if isinstance(self._feed, FeaturesFeed) else EVALUATION_BATCH

@@ -1,6 +1,6 @@
-"""`slimline.run` and `slimline.load` on drawn flowers: in a process where much is under way already, and as documented.
+"""`slimline.run` and `slimline.load` on drawn flowers: inside another application, and as documented.
 
-Two real runs in one process are compared with one of the command line. What comes after uses their store.
+Two real runs in one process are compared with one of the command line. The other tests use their store.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def start(folder: Path, *command: str, **environment: str) -> subprocess.Complet
 
 @pytest.fixture(scope="module")
 def application(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
-    """Run twice inside another Hydra application, where TensorFlow is running; its folder, what it says, its output."""
+    """Run twice inside another Hydra application that uses TensorFlow; return its folder, its report, its output."""
     folder = tmp_path_factory.mktemp("application")
     (folder / "app.py").write_text(dedent(APPLICATION))
     done = start(folder, "app.py", "hydra.run.dir=out", SMALL=json.dumps(SMALL))
@@ -89,7 +89,7 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
 
 @pytest.fixture
 def garden(application: tuple[Path, Any, str], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The application's folder, which this process works in, with photos to classify."""
+    """Return the application's folder, with photos to classify; it is the working directory."""
     folder, _, _ = application
     monkeypatch.chdir(folder)
     Image.new("RGB", (64, 48), "gold").save(folder / "photo.jpg")
@@ -99,7 +99,7 @@ def garden(application: tuple[Path, Any, str], monkeypatch: pytest.MonkeyPatch) 
     return folder
 
 
-def test_the_second_run_of_a_process_is_what_the_command_line_makes_in_one_of_its_own(
+def test_the_second_run_in_a_process_equals_a_run_of_the_command_line(
     application: tuple[Path, dict[str, Any], str], tmp_path: Path
 ) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -116,14 +116,14 @@ def test_the_second_run_of_a_process_is_what_the_command_line_makes_in_one_of_it
     assert not ours["train"]["cached"]
 
 
-def test_the_application_around_is_as_it_was(application: tuple[Path, dict[str, Any], str]) -> None:
+def test_the_surrounding_application_is_unchanged(application: tuple[Path, dict[str, Any], str]) -> None:
     _, said, _ = application
     assert said["is"] == said["was"]
     assert said["theirs"] == 1
 
 
-def test_what_tensorflow_keeps_is_one_warning(application: tuple[Path, dict[str, Any], str]) -> None:
-    lines = [line for line in application[2].splitlines() if "TensorFlow was running before Slimline" in line]
+def test_settings_that_tensorflow_keeps_give_one_warning(application: tuple[Path, dict[str, Any], str]) -> None:
+    lines = [line for line in application[2].splitlines() if "TensorFlow was imported before Slimline" in line]
     assert len(lines) == 1
     assert f"{os.cpu_count()} threads within an operation" in lines[0]
     assert "TF_CPP_MIN_LOG_LEVEL" in lines[0]
@@ -150,7 +150,7 @@ def test_without_an_export_the_evaluated_model_classifies(garden: Path) -> None:
     assert run.classify("photo.jpg") == slimline.load("runs/flowers/v001").classify("photo.jpg")
 
 
-def test_predictions_are_those_that_were_measured(garden: Path) -> None:
+def test_predictions_match_the_metrics(garden: Path) -> None:
     run = slimline.load("runs/flowers/v001")
     table = run.predictions()
     rows = table.to_pylist() if hasattr(table, "to_pylist") else table.to_dict("records")
@@ -164,7 +164,7 @@ def test_predictions_are_those_that_were_measured(garden: Path) -> None:
 
 
 @pytest.mark.parametrize("documented", [api.run, api.load, results.Run.predictions, results.Run.classify])
-def test_examples_in_docstrings_do_what_they_say(garden: Path, documented: Any) -> None:
+def test_examples_in_docstrings_run(garden: Path, documented: Any) -> None:
     [test] = doctest.DocTestFinder(recurse=False).find(documented, globs={})
     said: list[str] = []
     found = doctest.DocTestRunner().run(test, out=said.append)
@@ -172,7 +172,7 @@ def test_examples_in_docstrings_do_what_they_say(garden: Path, documented: Any) 
     assert found.failed == 0, "".join(said)
 
 
-def test_the_documentation_does_what_it_says(
+def test_the_examples_of_the_documentation_run(
     garden: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging, "basicConfig", lambda **options: None)  # pytest's handlers stay
@@ -187,15 +187,15 @@ def test_the_documentation_does_what_it_says(
         if not needs_pandas or importlib.util.find_spec("pandas"):
             exec(compile(block, "docs/python.md", "exec"), names)
     said = capsys.readouterr().out
-    assert "photos/broken.jpg can't be used:" in said
-    assert "train.epoch is no key of this config. Did you mean train.epochs?" in said
+    assert "photos/broken.jpg cannot be used:" in said
+    assert "train.epoch is not a setting of this config. Did you mean train.epochs?" in said
     assert names["quick"].path.parent == garden / "runs/quick"
     stages = names["quick"].manifest["stages"]
     assert all(stages[name]["cached"] for name in ("ingest", "features", "train", "evaluate", "export"))
     logging.getLogger("slimline").setLevel(logging.NOTSET)
 
 
-def test_cells_run_while_an_event_loop_does(garden: Path) -> None:
+def test_cells_run_inside_an_event_loop(garden: Path) -> None:
     async def cells() -> slimline.Run:
         names: dict[str, Any] = {"cached": CACHED}
         for cell in ("import slimline", "run = slimline.run('flowers', *cached)", "run = slimline.load(run.path)"):

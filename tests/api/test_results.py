@@ -1,4 +1,4 @@
-"""Runs opened again: what they hold, whatever version made them, and what is said where there is none."""
+"""Existing runs: their content, also for runs of earlier versions, and the errors for paths that are not runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROBABILITIES = [[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]]
 
 
 def write_run(path: Path, *, evaluated: bool = True, status: str = "completed") -> Path:
-    """Write a run's directory as the first version of all wrote it."""
+    """Write a run's directory as the first version of Slimline wrote it."""
     stages = {"ingest": {"cached": False, "seconds": 1.5, "facts": {"photos": 3}}}
     path.mkdir(parents=True)
     (path / "config.yaml").write_text("run:\n  name: flowers\ntrain:\n  epochs: 3\n")
@@ -68,19 +68,19 @@ def test_a_run_holds_metrics_facts_config_and_manifest(runs: Path) -> None:
     assert repr(run) == f"Run('{runs}/flowers/v001', completed)"
 
 
-def test_a_config_can_not_be_changed_by_mistake(runs: Path) -> None:
+def test_a_config_is_read_only(runs: Path) -> None:
     with pytest.raises(ReadonlyConfigError):
         slimline.load("runs/flowers/v001").config.train.epochs = 4
 
 
-def test_latest_stays_the_run_that_it_was(runs: Path) -> None:
+def test_a_loaded_run_does_not_change_when_latest_does(runs: Path) -> None:
     run = slimline.load(runs / "flowers/latest")
     (runs / "flowers/latest").unlink()
     (runs / "flowers/latest").symlink_to("v001")
     assert run.path == runs / "flowers/v002"
 
 
-def test_a_run_under_way_shows_how_far_it_is(runs: Path) -> None:
+def test_an_unfinished_run_shows_its_progress(runs: Path) -> None:
     run = slimline.load(write_run(runs / "flowers/v003", status="running"))
     assert run.manifest["status"] == "running"
     write_json(run.path / "manifest.json", {**run.manifest, "status": "failed"})
@@ -109,11 +109,11 @@ def test_with_pandas_predictions_are_a_data_frame(runs: Path, monkeypatch: pytes
     assert frame["probability_score"].tolist() == [0.25, 0.125]
 
 
-def test_no_predictions_and_no_model_are_told_with_the_stages(runs: Path) -> None:
+def test_missing_predictions_or_model_are_errors_that_list_the_stages(runs: Path) -> None:
     run = slimline.load(write_run(runs / "flowers/v003", evaluated=False))
     with pytest.raises(slimline.UserError, match=r"no predictions: its stages are ingest\."):
         run.predictions()
-    with pytest.raises(slimline.UserError, match=r"no model to classify by: its stages are ingest\."):
+    with pytest.raises(slimline.UserError, match=r"no model that can classify photos: its stages are ingest\."):
         run.classify(__file__)
 
 
@@ -131,15 +131,15 @@ def test_nothing_to_classify_is_an_empty_list(runs: Path) -> None:
         ("runs", r"runs/flowers/latest, runs/leaves/v001, runs/flowers/v002"),
         ("runs/flowers/v001/config.yaml", r"Load one of: .*runs/flowers/v001\."),
         ("elsewhere", r"Load one of: runs/flowers/latest, runs/leaves/v001"),
-        ("/nowhere/at/all", r"Give a run's directory, such as runs/flowers/latest"),
+        ("/nowhere/at/all", r"Pass the directory of a run, such as runs/flowers/latest"),
     ],
 )
-def test_what_is_no_run_is_answered_with_those_nearby(runs: Path, path: str, said: str) -> None:
+def test_a_path_that_is_not_a_run_is_an_error_that_lists_runs_nearby(runs: Path, path: str, said: str) -> None:
     with pytest.raises(slimline.UserError, match=said):
         slimline.load(path)
 
 
-def test_of_many_runs_some_are_named(runs: Path) -> None:
+def test_only_some_of_many_runs_are_listed(runs: Path) -> None:
     for number in range(10, 30):
         write_run(runs / f"many/v{number:03}", evaluated=False)
     with pytest.raises(slimline.UserError, match=r"and 10 more\.$"):

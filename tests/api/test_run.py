@@ -1,4 +1,4 @@
-"""`slimline.run` on toy stages: what it composes, what it refuses, and that it leaves the process as it was."""
+"""`slimline.run` on toy stages: its configs, its errors, and that it does not change the state of the process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TOY = {
 
 @pytest.fixture(autouse=True)
 def garden(toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:  # noqa: F811
-    """Have `slimline.run` know the toys, whose configs are in `shipped`, and run in a folder of its own."""
+    """Make `slimline.run` use the toys, with their configs in `shipped`, in a temporary folder."""
     monkeypatch.setattr(api, "STAGES", toys.stages)
     monkeypatch.setattr(api, "CONF", write_folder(tmp_path / "shipped", TOY))
     monkeypatch.chdir(tmp_path)
@@ -52,7 +52,7 @@ def test_a_run_is_made_as_on_the_command_line(tmp_path: Path) -> None:
     assert [entry["cached"] for entry in run.manifest["stages"].values()] == [False, False, False]
 
 
-def test_the_second_run_uses_what_the_first_made(garden: Toys, tmp_path: Path) -> None:
+def test_the_second_run_reuses_outputs_of_the_first(garden: Toys, tmp_path: Path) -> None:
     slimline.run("toy")
     garden.calls.clear()
     second = slimline.run("toy")
@@ -66,14 +66,14 @@ def test_an_experiment_can_be_left_out() -> None:
     assert run.manifest["overrides"] == ["gather=many", "run.targets=[gather]"]
 
 
-def test_a_config_folder_of_ones_own_comes_first(tmp_path: Path) -> None:
+def test_the_users_config_folder_is_searched_first(tmp_path: Path) -> None:
     write_folder(tmp_path / "mine", {"gather/few.yaml": "defaults: [schema, _self_]\nsize: 6\n"})
     assert slimline.run("toy", config_dir="mine").config.gather.size == 6
     assert slimline.run("toy", config_dir=tmp_path / "mine").config.gather.size == 6
     assert slimline.run("toy").config.gather.size == 3
 
 
-def test_a_folder_conf_is_searched_and_what_it_replaces_is_said(
+def test_a_folder_conf_is_searched_and_replaced_files_are_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_folder(tmp_path / "conf", {"experiment/toy.yaml": TOY["experiment/toy.yaml"].replace("few", "many")})
@@ -98,16 +98,16 @@ def test_home_is_expanded_as_on_the_command_line(tmp_path: Path, monkeypatch: py
         (("toys",), "The choices are: toy"),
         (("toy", "gather.size=many"), "It must be a whole number"),
         (("gather.size=4",), r'slimline\.run\("flowers", "gather\.size=4"\)'),
-        (("my experiment",), "'my experiment' can't name an experiment"),
-        ((None,), r'slimline\.run\("flowers"\): toy'),
-        (("toy", "-m"), "-m is an option of the command line"),
-        (("toy", "--config-dir=mine"), "--config-dir=mine is an option of the command line"),
-        (("toy", "gather.size=1,2"), "gather.size=1,2 gives several values"),
-        (("toy", "gather.size=range(3)"), "gives several values"),
+        (("my experiment",), "'my experiment' is not a valid name of an experiment"),
+        ((None,), r'slimline\.run\("flowers"\)\. The experiments are: toy\.'),
+        (("toy", "-m"), "-m is a command-line option"),
+        (("toy", "--config-dir=mine"), "--config-dir=mine is a command-line option"),
+        (("toy", "gather.size=1,2"), "gather.size=1,2 has several values"),
+        (("toy", "gather.size=range(3)"), "has several values"),
         (("toy", "run.plan=true"), "no run to return"),
-        (("toy", "fit"), "fit is no setting"),
-        (("toy", "fit.optimizer=[1"), r"can't be read"),
-        (("toy", "gather.size=???"), r"gather\.size has no value"),
+        (("toy", "fit"), "fit is not a setting"),
+        (("toy", "fit.optimizer=[1"), r"cannot be read"),
+        (("toy", "gather.size=???"), r"gather\.size is required, but has no value"),
     ],
 )
 def test_a_mistake_is_a_user_error_and_nothing_runs(arguments: tuple[Any, ...], said: str, tmp_path: Path) -> None:
@@ -116,13 +116,13 @@ def test_a_mistake_is_a_user_error_and_nothing_runs(arguments: tuple[Any, ...], 
     assert not list(tmp_path.glob("runs/*/v*"))
 
 
-def test_a_config_folder_that_is_not_there_is_named() -> None:
+def test_a_missing_config_folder_is_named() -> None:
     with pytest.raises(slimline.UserError, match="config_dir='nowhere' is not a folder"):
         slimline.run("toy", config_dir="nowhere")
 
 
 def add_stage(garden: Toys, work: Any) -> None:
-    """Put a stage in the place of `gather` that does `work` first."""
+    """Replace `gather` by a stage that first calls `work`."""
 
     @stage()
     def gather(config: GatherConfig, out: Path) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def add_stage(garden: Toys, work: Any) -> None:
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("of the stage's own"), KeyboardInterrupt(), ValueError("bare")])
-def test_what_a_stage_raises_is_raised(garden: Toys, error: BaseException, tmp_path: Path) -> None:
+def test_exceptions_of_a_stage_are_raised(garden: Toys, error: BaseException, tmp_path: Path) -> None:
     def fail() -> None:
         raise error
 
@@ -145,7 +145,7 @@ def test_what_a_stage_raises_is_raised(garden: Toys, error: BaseException, tmp_p
     assert slimline.load(tmp_path / "runs/toy/v001").manifest["status"] == "failed"
 
 
-def test_a_run_leaves_handlers_signals_folder_and_environment_alone() -> None:
+def test_a_run_does_not_change_handlers_signals_folder_or_environment() -> None:
     def state() -> tuple[Any, ...]:
         loggers = [logging.getLogger(name) for name in (None, "slimline", "hydra")]
         return (
@@ -163,13 +163,13 @@ def test_a_run_leaves_handlers_signals_folder_and_environment_alone() -> None:
     assert state() == before
 
 
-def test_a_run_says_what_it_does_by_the_logger_of_its_name(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_logs_to_the_logger_slimline(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="slimline"):
         slimline.run("toy")
     assert any(record.getMessage().startswith("gather    ran") for record in caplog.records)
 
 
-def test_another_thread_may_run(tmp_path: Path) -> None:
+def test_a_run_can_be_started_from_another_thread(tmp_path: Path) -> None:
     made: list[slimline.Run] = []
     thread = threading.Thread(target=lambda: made.append(slimline.run("toy")))
     thread.start()
@@ -197,7 +197,7 @@ def test_two_threads_take_turns(garden: Toys) -> None:
     assert most == [1, 1, 1]
 
 
-def test_a_stage_may_run_slimline_itself(garden: Toys) -> None:
+def test_a_stage_can_call_slimline_run(garden: Toys) -> None:
     gather = garden.stages["gather"]
 
     def work() -> None:
@@ -208,7 +208,7 @@ def test_a_stage_may_run_slimline_itself(garden: Toys) -> None:
     assert slimline.run("toy").facts["gather"]["count"] == 1
 
 
-def test_importing_slimline_imports_nothing_more() -> None:
+def test_importing_slimline_imports_nothing_else() -> None:
     program = (
         "import sys, slimline; before = set(sys.modules);"
         "assert not {'hydra', 'omegaconf', 'pyarrow', 'tensorflow', 'slimline.api'} & before, before;"
@@ -220,7 +220,7 @@ def test_importing_slimline_imports_nothing_more() -> None:
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
 
-def test_a_name_that_slimline_lacks_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nope"):
         slimline.nope  # noqa: B018
 

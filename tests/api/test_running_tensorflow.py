@@ -1,4 +1,4 @@
-"""What is said of a TensorFlow that was there before Slimline; a stand-in for it, as importing it takes seconds."""
+"""Messages about a TensorFlow that was imported before Slimline; a fake replaces it, as its import takes seconds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_tensorflow(monkeypatch: pytest.MonkeyPatch, *, within: int = 0, across: 
     monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
 
 
-def test_what_it_keeps_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_kept_settings_are_logged_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     run_tensorflow(monkeypatch, within=2, across=4)
     check_running_tensorflow()
     check_running_tensorflow()
@@ -45,7 +45,7 @@ def test_what_it_keeps_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pyt
     assert "4 threads across operations" in said
 
 
-def test_what_is_as_slimline_would_have_it_is_not_said(
+def test_settings_that_the_user_chose_are_not_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_tensorflow(monkeypatch)
@@ -55,7 +55,7 @@ def test_what_is_as_slimline_would_have_it_is_not_said(
     assert not caplog.records
 
 
-def test_a_tensorflow_that_slimline_imported_needs_no_words(
+def test_nothing_is_logged_if_slimline_imported_tensorflow(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_tensorflow(monkeypatch, within=2)
@@ -64,7 +64,9 @@ def test_a_tensorflow_that_slimline_imported_needs_no_words(
     assert not caplog.records
 
 
-def test_without_tensorflow_nothing_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_tensorflow_nothing_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     check_running_tensorflow()
     assert not caplog.records

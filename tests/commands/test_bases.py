@@ -1,4 +1,4 @@
-"""Bases on the command line: compared, refused, untrained; with no network at all."""
+"""Bases on the command line, without a network: compared, refused, untrained."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def untrained(tmp_path_factory) -> tuple[Path, str]:
     return folder, done.stdout
 
 
-def test_without_its_weights_a_base_says_what_to_do(tmp_path):
+def test_missing_weights_of_a_base_are_an_error_with_advice(tmp_path):
     started = time.perf_counter()
     done = pipeline(tmp_path, "+experiment=flowers", "ingest.origin=drawn", "base=inception_v3")
     assert time.perf_counter() - started < 10
@@ -39,7 +39,7 @@ def test_without_its_weights_a_base_says_what_to_do(tmp_path):
     assert not (tmp_path / "runs/flowers").exists()
 
 
-def test_an_untrained_base_goes_the_whole_way_and_is_marked_everywhere(untrained):
+def test_a_run_with_an_untrained_base_completes_and_is_marked_everywhere(untrained):
     folder, said = untrained
     run = folder / "runs/flowers/v001"
     assert "base: mobilenet_v1 is untrained" in said
@@ -53,7 +53,7 @@ def test_an_untrained_base_goes_the_whole_way_and_is_marked_everywhere(untrained
     assert json.loads((run / "metrics.json").read_text(encoding="utf-8"))["base_weights"] == "random"
 
 
-def test_a_model_on_an_untrained_base_says_so_when_it_classifies(untrained):
+def test_classify_warns_of_an_untrained_base(untrained):
     folder, _ = untrained
     done = pipeline(folder, "+experiment=classify", "classify.model=runs/flowers/latest")
     assert done.returncode == 0
@@ -63,7 +63,7 @@ def test_a_model_on_an_untrained_base_says_so_when_it_classifies(untrained):
     assert "has no ImageNet layer to classify by" in done.stderr
 
 
-def test_an_earlier_run_is_a_base(untrained):
+def test_an_earlier_run_serves_as_a_base(untrained):
     folder, _ = untrained
     done = pipeline(
         folder, "+experiment=flowers", *SMALL, *UNTRAINED[:3], "base.weights=runs/flowers/v001", "run.targets=[base]"
@@ -73,7 +73,7 @@ def test_an_earlier_run_is_a_base(untrained):
     assert (facts["restored"], facts["new"], facts["unused"]) == (135, 0, 2)
 
 
-def test_all_bases_that_can_be_had_are_compared(tmp_path, store):
+def test_all_available_bases_are_compared(tmp_path, store):
     kept_store.use(store, tmp_path)
     bases = "base=efficientnet_lite0,mobilenet_v1,inception_v3"
     done = pipeline(tmp_path, "-m", "+experiment=bases", bases, "ingest.origin=drawn", *SMALL)
@@ -84,7 +84,7 @@ def test_all_bases_that_can_be_had_are_compared(tmp_path, store):
             [
                 line
                 for line in lines
-                if re.match(r"left out: The weights (mobilenet|inception)_\S+\.h5 can't be had: ", line)
+                if re.match(r"skipped: The weights (mobilenet|inception)_\S+\.h5 can't be had: ", line)
             ]
         )
         == 2
@@ -105,7 +105,7 @@ def test_all_bases_that_can_be_had_are_compared(tmp_path, store):
 
 
 @pytest.mark.parametrize("how", ["checkpoint", "frozen graph"])
-def test_real_mobilenet_names_all_ten_photos(how, imagenet_photos, tmp_path, store):
+def test_the_real_mobilenet_classifies_all_ten_photos(how, imagenet_photos, tmp_path, store):
     kept_store.use(store, tmp_path)
     folder = shared("weights/mobilenet_v1_1.0_224")
     if how == "checkpoint":

@@ -1,4 +1,4 @@
-"""The real command line, end to end, on a handful of drawn flowers, with no network at all."""
+"""The real command line, end to end, on a few drawn flowers, without a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.command_server import ROOT, Done, run_python
 
 pytestmark = pytest.mark.slow
-# An address that the operating system refuses at once stands for every host: nothing reaches the network.
+# The proxy for every host is an address that the operating system refuses at once: nothing reaches the network.
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 SMALL = ["ingest.drawn_per_class=14", "train.epochs=6"]
 
@@ -41,7 +41,7 @@ def garden(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     return folder, done
 
 
-def test_without_a_network_the_flowers_are_drawn_and_it_says_so(garden):
+def test_without_a_network_the_flowers_are_drawn_and_labeled_as_drawn(garden):
     folder, done = garden
     run = folder / "runs/flowers/v001"
     assert any("drawn by the program" in line for line in done.stdout.splitlines()[:3])
@@ -50,7 +50,7 @@ def test_without_a_network_the_flowers_are_drawn_and_it_says_so(garden):
     assert "drawn" in (run / "config.yaml").read_text(encoding="utf-8")
 
 
-def test_the_terminal_shows_a_plan_a_line_a_stage_and_a_summary(garden):
+def test_the_terminal_shows_a_plan_one_line_per_stage_and_a_summary(garden):
     _, done = garden
     lines = done.stdout.splitlines()
     for name in ("ingest", "base", "features", "head", "train", "evaluate", "export", "report"):
@@ -60,11 +60,11 @@ def test_the_terminal_shows_a_plan_a_line_a_stage_and_a_summary(garden):
     assert lines[-4] == "model     runs/flowers/v001/artifacts/export/saved_model"
     assert re.match(r"labels    [\d,]+ of [\d,]+ look wrong", lines[-3])
     assert lines[-2] == "report    runs/flowers/v001/report.html"
-    assert lines.count("data set  runs/flowers/v001/dataset.html") == 1
+    assert lines.count("dataset   runs/flowers/v001/dataset.html") == 1
     assert done.stderr == ""
 
 
-def test_a_run_holds_all_that_was_done(garden):
+def test_a_run_contains_all_results(garden):
     run = garden[0] / "runs/flowers/v001"
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     assert {"top1", "top5", "balanced_accuracy", "log_loss", "calibration_error"} <= metrics.keys()
@@ -80,14 +80,14 @@ def test_a_run_holds_all_that_was_done(garden):
     assert (garden[0] / "runs/flowers/latest").resolve() == run.resolve()
 
 
-def test_the_report_is_one_file_that_asks_for_nothing(garden):
+def test_the_report_is_one_self_contained_file(garden):
     page = (garden[0] / "runs/flowers/v001/report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", page.replace('xlink:href="#', ""))
     assert 'class="chart"' in page
     assert "tulips" in page
 
 
-def test_the_data_sets_page_is_one_file_with_the_likely_label_errors(garden):
+def test_the_dataset_page_is_one_self_contained_file_with_the_likely_label_errors(garden):
     run = garden[0] / "runs/flowers/v001"
     page = (run / "dataset.html").read_text(encoding="utf-8")
     assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", page)
@@ -103,7 +103,7 @@ def test_the_same_seed_in_an_empty_store_gives_the_same_metrics(garden, tmp_path
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_a_sweep_ingests_once_and_carries_its_best_point_to_the_end(garden):
+def test_a_sweep_ingests_once_and_runs_all_stages_for_its_best_point(garden):
     folder = garden[0]
     done = pipeline(folder, "-m", "+experiment=flowers", *SMALL, "head=linear,mlp")
     assert done.returncode == 0, done.stderr
@@ -124,7 +124,7 @@ def test_a_sweep_ingests_once_and_carries_its_best_point_to_the_end(garden):
     assert re.search(r"^ +1 +\d\.\d{4} .*head=", done.stdout, re.M)
 
 
-def test_classify_by_the_runs_model(garden, tmp_path):
+def test_classify_uses_the_runs_model(garden, tmp_path):
     folder = garden[0]
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -141,7 +141,7 @@ def test_classify_by_the_runs_model(garden, tmp_path):
         "classify.top=2",
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("1 of 3 photos couldn't be classified; ")
+    assert done.stderr.startswith("1 of 3 photos could not be classified; ")
     assert re.search(r"bad\.jpg\nnot classified: ", done.stdout)
     rows = pq.read_table(folder / "runs/classify/v001/predictions.parquet").to_pylist()
     assert list(rows[0]) == ["path", "rank", "name", "score", "rejected"]
@@ -153,7 +153,7 @@ def test_classify_by_the_runs_model(garden, tmp_path):
     assert [Path(json.loads(line)["path"]).name for line in failures] == ["bad.jpg"]
 
 
-def test_classify_knows_a_palace_without_being_given_anything(garden):
+def test_classify_without_arguments_classifies_the_bundled_photo(garden):
     done = pipeline(garden[0], "+experiment=classify")
     assert done.returncode == 0, done.stderr
     scores = re.findall(r"^(.+) \(score = (0\.\d{5})\)$", done.stdout, re.M)
@@ -181,7 +181,7 @@ main()
 """
 
 
-def test_stubs_in_place_of_what_only_shows_change_no_content(garden):
+def test_stubs_in_place_of_the_display_only_modules_change_no_content(garden):
     folder, _ = garden
     asked = ["+experiment=flowers", *SMALL, "run.targets=[evaluate,review]", "run.directory=stubbed"]
     done = pipeline(folder, *asked, program=("-c", STUBBED))

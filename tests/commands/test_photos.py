@@ -1,4 +1,4 @@
-"""What a classifier is for: real photos, where they are on this machine."""
+"""Classification of real photos, if this machine has them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slimline.stages.serving.classify_config import ClassifyConfig
 from slimline.stages.serving.classify_settle import settle_images
 
 
-def test_all_ten_imagenet_photos_are_named_right(imagenet_photos, tmp_path):
+def test_all_ten_imagenet_photos_are_classified_correctly(imagenet_photos, tmp_path):
     import pyarrow.parquet as pq
 
     from slimline.pipeline.artifact import Artifact

@@ -1,4 +1,4 @@
-"""Serving from the command line: a real browser drops a photo and reads its name; many clients; a signal ends it."""
+"""Serving from the command line: photos dropped in a real browser, many clients, and shutdown by a signal."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def post(address: str, body: bytes) -> dict:
         return json.load(reply)
 
 
-def test_many_clients_are_answered_as_the_exported_model_answers(garden, server):
+def test_many_clients_get_the_answers_of_the_exported_model(garden, server):
     from slimline.stages.models.formats import find_model
     from slimline.stages.models.saved_model import SavedModel
 
@@ -78,8 +78,8 @@ def test_many_clients_are_answered_as_the_exported_model_answers(garden, server)
     assert [answer["guesses"][0]["name"] for answer in answers] == wanted
 
 
-def test_hostile_photos_are_refused_and_it_keeps_serving(server):
-    for body in (b"", b"no photo", flower("daisy")[:200], b"\xff\xd8\xff" * 1000):
+def test_hostile_photos_are_refused_and_the_server_keeps_serving(server):
+    for body in (b"", b"not a photo", flower("daisy")[:200], b"\xff\xd8\xff" * 1000):
         with pytest.raises(urllib.error.HTTPError) as caught:
             post(server[1], body)
         assert 400 <= caught.value.code < 500
@@ -88,7 +88,7 @@ def test_hostile_photos_are_refused_and_it_keeps_serving(server):
 
 
 @needs_browser
-def test_a_photo_that_is_dropped_on_the_page_is_named(server, tmp_path):
+def test_a_photo_dropped_on_the_page_is_classified(server, tmp_path):
     named = post(server[1], flower("tulips", 5))
     with opened() as page:
         page.goto(server[1])
@@ -96,7 +96,7 @@ def test_a_photo_that_is_dropped_on_the_page_is_named(server, tmp_path):
             """async encoded => {
                 const bytes = Uint8Array.from(atob(encoded), one => one.charCodeAt(0)), data = new DataTransfer();
                 data.items.add(new File([bytes], "<b>tulip.jpg", {type: "image/jpeg"}));
-                data.items.add(new File(["no photo"], "bad.jpg", {type: "image/jpeg"}));
+                data.items.add(new File(["not a photo"], "bad.jpg", {type: "image/jpeg"}));
                 const event = new DragEvent("drop", {dataTransfer: data, cancelable: true});
                 document.getElementById("drop").dispatchEvent(event);
             }""",
@@ -110,14 +110,14 @@ def test_a_photo_that_is_dropped_on_the_page_is_named(server, tmp_path):
         assert answer.locator(".bar").count() == 5
         answer.locator("button").click()
         answer.locator("button").wait_for(state="detached", timeout=60_000)
-        assert "bright is what" in answer.locator("img").get_attribute("alt")
+        assert "occlusion map of <b>tulip.jpg: bright where" in answer.locator("img").get_attribute("alt")
         assert accessibility_faults(page) == []
         page.screenshot(path=str(tmp_path / "served.png"), full_page=True)
-        assert [one for one in page.said if "400 (Bad Request)" not in one] == []  # the bad photo's
+        assert [one for one in page.said if "400 (Bad Request)" not in one] == []  # the answer to the bad photo
         assert all(url.startswith((server[1], "blob:", "data:")) for url in page.asked)
 
 
-def test_a_signal_ends_it_in_good_order(garden, server):
+def test_a_signal_stops_the_server_and_completes_the_run(garden, server):
     process, address = server
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0

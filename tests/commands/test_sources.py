@@ -1,4 +1,4 @@
-"""Photos from every kind of source, trained on end to end, in one sweep over them."""
+"""Every kind of source, trained on end to end, in one sweep."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def drawn() -> dict[str, bytes]:
 
 
 def hugging_face(folder: Path, drawn: dict[str, bytes]) -> str:
-    """Write the hub's layout: bytes in a struct, labels as numbers, their names in the schema, a file a split."""
+    """Write the hub's layout: one file per split, bytes in a struct, numbers as labels, their names in the schema."""
     feature = {"names": list(SPECIES), "_type": "ClassLabel"}
     metadata = {"huggingface": json.dumps({"info": {"features": {"label": feature, "image": {"_type": "Image"}}}})}
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -44,7 +44,7 @@ def hugging_face(folder: Path, drawn: dict[str, bytes]) -> str:
 
 
 def manifest_with_groups(folder: Path, drawn: dict[str, bytes]) -> str:
-    """Write a CSV whose photos come in pairs that have to stay together."""
+    """Write a CSV in which each two photos are a group, which must be in one split."""
     for path, encoded in drawn.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(encoded)

@@ -1,4 +1,4 @@
-"""Training from the command line: every option end to end, and what a kill, a signal and a wild rate come to."""
+"""Training from the command line: options end to end, kills, signals, and a learning rate that is too large."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.commands.test_flowers import around
 pytestmark = pytest.mark.slow
 FLOWERS = ["+experiment=flowers", "ingest.drawn_per_class=14", "run.targets=[train]", "train.checkpoint_seconds=0"]
 SMALL = ["base=mobilenet_v1", "base.multiplier=0.25", "base.size=128", "base.weights=random"]
-# The last phase has a hundred steps: enough for a signal to come upon one of them.
+# The last phase has a hundred steps: enough time for a signal to arrive during one of them.
 PHASES = "{trainable: [head], epochs: 3}, {trainable: [upper], epochs: 16, input_px: 96}"
 INTERRUPTED = [
     *SMALL,
@@ -60,7 +60,7 @@ def bits(run: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def garden(tmp_path_factory) -> tuple[Path, str]:
-    """A folder where the training that will be disturbed elsewhere has run undisturbed, and what it said."""
+    """A folder with an uninterrupted run of the training that other tests interrupt, and its output."""
     folder = tmp_path_factory.mktemp("garden")
     code, out, error = pipeline(folder, *INTERRUPTED)
     assert code == 0, error + out
@@ -68,7 +68,7 @@ def garden(tmp_path_factory) -> tuple[Path, str]:
 
 
 def check_trained(run: Path, out: str) -> None:
-    """Check what a run that trained leaves, and what it said."""
+    """Check the files and the output of a run with a training."""
     trained = run / "artifacts/train"
     rows = pq.read_table(trained / "history.parquet").to_pylist()
     measures = {"phase", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"}
@@ -83,20 +83,20 @@ def check_trained(run: Path, out: str) -> None:
     assert re.search(r"^train +ran .* validation_top1 ", out, re.M)
 
 
-def test_fine_tuning_leaves_what_it_did(garden):
+def test_fine_tuning_writes_its_results(garden):
     folder, out = garden
     check_trained(min((folder / "runs/flowers").glob("v*")), out)
 
 
-def test_from_scratch_it_trains_too(garden):
-    """The other options train end to end in this file's own runs, and in the whole job's."""
+def test_training_from_scratch_writes_its_results(garden):
+    """Other tests cover the other options: those of this file, and those of the whole job."""
     code, out, error = pipeline(garden[0], *SMALL, "train=scratch", "train.epochs=2")
     assert code == 0, error + out
     check_trained(latest(garden[0]), out)
 
 
 def step_of(folder: Path) -> tuple[int, ...]:
-    """Say where a training under way is by its last checkpoint: phase, epoch, step; nothing before the first one."""
+    """Return phase, epoch and step of a running training's last checkpoint; empty before the first one."""
     for path in (folder / "runs/store/train").glob("*/partial/state/position.json"):
         position = json.loads(path.read_text(encoding="utf-8"))
         return position["phase"], position["epoch"], position["step"]
@@ -104,7 +104,7 @@ def step_of(folder: Path) -> tuple[int, ...]:
 
 
 def disturb(folder: Path, number: signal.Signals, phase: int, more_steps: int) -> tuple[int, str, tuple[int, ...]]:
-    """Start the training, send a signal once it has saved some more steps of a phase, and see how it ends."""
+    """Start the training, send a signal after `more_steps` further checkpoints in a phase, and return how it ended."""
     process = start(folder, *INTERRUPTED)
     before, seen, began = step_of(folder), set(), time.monotonic()
     while len(seen) < more_steps:
@@ -120,16 +120,18 @@ def disturb(folder: Path, number: signal.Signals, phase: int, more_steps: int) -
 
 
 KILLED_ONCE = ((signal.SIGKILL, 1, 2), (signal.SIGTERM, 1, 3))
-KILLED_AGAIN = ((signal.SIGKILL, 0, 3), *KILLED_ONCE, (signal.SIGINT, 1, 3))
-"""A signal, the phase in which it comes, and after how many checkpoints."""
+KILLED_REPEATEDLY = ((signal.SIGKILL, 0, 3), *KILLED_ONCE, (signal.SIGINT, 1, 3))
+"""A signal, the phase in which it arrives, and after how many checkpoints."""
 
 
 @pytest.mark.parametrize(
     "disturbances",
-    [KILLED_ONCE, pytest.param(KILLED_AGAIN, marks=pytest.mark.release)],
-    ids=["once", "again and again"],
+    [
+        pytest.param(KILLED_ONCE, id="once"),
+        pytest.param(KILLED_REPEATEDLY, id="repeatedly", marks=pytest.mark.release),
+    ],
 )
-def test_killed_and_stopped_it_ends_on_the_same_bits(garden, tmp_path, disturbances):
+def test_a_training_killed_and_stopped_ends_with_the_same_bits(garden, tmp_path, disturbances):
     places = []
     for number, phase, steps in disturbances:
         code, error, place = disturb(tmp_path, number, phase, steps)
@@ -151,17 +153,17 @@ def test_killed_and_stopped_it_ends_on_the_same_bits(garden, tmp_path, disturban
 
 
 def check_stopped(folder: Path, code: int, error: str, number: signal.Signals) -> None:
-    """Check the exit code, what the user reads, and that the run's manifest says the same."""
+    """Check the exit code and the message, and that the run's manifest contains the same message."""
     assert code == 128 + number
     said = rf"Stopped by {number.name} in phase 2 \(\w+\), epoch \d+, step \d+\. A checkpoint is kept\."
     first, second = error.splitlines()
     assert re.fullmatch(said, first)
-    assert second == "The same command goes on from there."
+    assert second == "Run the same command again to resume."
     found = manifest(latest(folder))
     assert (found["status"], found["error"].splitlines()) == ("failed", [first, second])
 
 
-def test_a_rate_that_is_far_too_large_is_a_mistake_that_is_explained(garden):
+def test_a_learning_rate_that_is_too_large_is_explained(garden):
     code, _, error = pipeline(
         garden[0], *SMALL, "train=scratch", "train/optimizer=momentum", "train.optimizer.learning_rate=1e6"
     )
@@ -172,7 +174,7 @@ def test_a_rate_that_is_far_too_large_is_a_mistake_that_is_explained(garden):
     assert manifest(latest(garden[0]))["status"] == "failed"
 
 
-def test_a_scope_that_is_not_there_is_a_mistake_that_is_explained(garden):
+def test_an_unknown_scope_is_explained(garden):
     code, _, error = pipeline(
         garden[0], *SMALL, "train=scratch", "train.phases=[{trainable: [MobilenetV1/Conv2d_13_pointwize+]}]"
     )

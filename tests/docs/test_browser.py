@@ -1,4 +1,4 @@
-"""The page that runs an exported model in a browser: it prepares photos as the model was given them."""
+"""The page that runs an exported model in a browser: it preprocesses photos as the model expects them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PREPARE = """async ([encoded, wanted]) => {
     return Array.from(await prepare(new Blob([bytes]), wanted));
 }"""
 TABLE_ERROR = 0.2
-"""Of 255, in noise: TensorFlow takes its cubic's weights from a table of 1,024 positions."""
+"""The largest error on noise, of 255: TensorFlow reads the cubic's weights from a table of 1,024 positions."""
 WAYS = [
     Preprocessing(input_px=24, offset=127.0, scale=128.0),
     Preprocessing(input_px=80, crop="whole", offset=(120.0, 110.0, 100.0), scale=1.0),
@@ -37,7 +37,7 @@ def page():
 @needs_browser
 @pytest.mark.parametrize("wanted", WAYS, ids=lambda one: f"{one.crop} {one.resize}")
 @pytest.mark.parametrize("size", [(40, 61), (57, 30)])
-def test_a_photo_is_prepared_as_the_graph_does(page, wanted, size):
+def test_a_photo_is_preprocessed_as_in_the_graph(page, wanted, size):
     pixels = np.random.default_rng(0).integers(256, size=(*size, 3), dtype=np.uint8)
     encoded = tf.io.encode_png(pixels).numpy()
     found = page.evaluate(PREPARE, [base64.b64encode(encoded).decode(), vars(wanted)])
@@ -47,14 +47,14 @@ def test_a_photo_is_prepared_as_the_graph_does(page, wanted, size):
 
 
 @needs_browser
-def test_a_way_that_it_does_not_know_is_said(page):
+def test_an_unknown_preprocessing_is_an_error(page):
     wanted = vars(Preprocessing(input_px=24, crop="vgg", resize="legacy_bilinear", offset=0.0, scale=1.0))
     encoded = base64.b64encode(tf.io.encode_png(np.zeros((9, 9, 3), np.uint8)).numpy()).decode()
-    with pytest.raises(Exception, match="can't crop as vgg"):
+    with pytest.raises(Exception, match="does not support crop=vgg"):
         page.evaluate(PREPARE, [encoded, wanted])
 
 
 @needs_browser
-def test_without_its_runtime_it_says_so(page):
-    assert page.locator("#state").inner_text() == "The model can't be loaded: ort is not defined"
+def test_without_its_runtime_the_page_shows_an_error(page):
+    assert page.locator("#state").inner_text() == "The model cannot be loaded: ort is not defined"
     assert accessibility_faults(page) == []

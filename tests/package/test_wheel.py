@@ -1,4 +1,4 @@
-"""The wheel, and the one built from the sdist: what they hold, and that Slimline runs from it alone."""
+"""The wheel, and the one built from the sdist: their content, and that Slimline runs from the wheel alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ print(json.dumps({name: reader.read(stage, choices) for name, stage in STAGES.it
 
 
 def run(*command: str, path: Path | None = None, cwd: Path) -> str:
-    """Run Python in a folder, with only `path` added to what is installed, and return what it prints."""
+    """Run Python in a folder, with only `path` added to the installed packages, and return its output."""
     environment = {**os.environ, "PYTHONPATH": str(path or ""), "NO_COLOR": "1"}
     done = subprocess.run(
         [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
@@ -51,11 +51,11 @@ def run(*command: str, path: Path | None = None, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build a wheel from a copy of the tree, an sdist, and a wheel from that: `wheel/`, `sdist/`, `again/`."""
+    """Build a wheel from a copy of the tree, an sdist, and a wheel from the sdist: `wheel/`, `sdist/`, `again/`."""
     import setuptools
 
     if int(setuptools.__version__.partition(".")[0]) < 77:
-        pytest.fail(f"setuptools {setuptools.__version__} can't build the wheel: pip install 'setuptools>=77'")
+        pytest.fail(f"setuptools {setuptools.__version__} cannot build the wheel: pip install 'setuptools>=77'")
     folder = tmp_path_factory.mktemp("dist")
     tree = folder / "tree"
     tree.mkdir()
@@ -129,7 +129,7 @@ def test_the_wheel_states_its_version_license_and_authors(metadata: Message, ins
     assert {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)} <= set(classifiers)
 
 
-def test_the_wheel_brings_the_command(installed: Path) -> None:
+def test_the_wheel_installs_the_command(installed: Path) -> None:
     entry_points = configparser.ConfigParser()
     entry_points.read(installed / ABOUT / "entry_points.txt")
     assert dict(entry_points["console_scripts"]) == {"slimline": "slimline.pipeline.cli:main"}

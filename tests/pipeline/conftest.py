@@ -1,4 +1,4 @@
-"""Toy stages, and what it takes to run them, directly or by a command: no images, no TensorFlow."""
+"""Toy stages and fixtures that run them, directly or by a command: without images and without TensorFlow."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (tell, gather, polish
 
 
 class Toys:
-    """Four stages gather -> (polish) -> fit -> tell, run in a folder; `calls` says which of them were called."""
+    """Four stages gather -> (polish) -> fit -> tell, run in a folder; `calls` lists those that were called."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -104,7 +104,7 @@ class Toys:
         self.versions: dict[str, str] = {"numpy": "2.1.0"}
 
     def config(self, run: Mapping[str, Any] | None = None, **stages: Mapping[str, Any] | None) -> DictConfig:
-        """Compose a config: `fit={"epochs": 3}` overrides, `polish={}` adds a stage, `gather=None` takes it away."""
+        """Compose a config: `fit={"epochs": 3}` overrides, `polish={}` adds a stage, `gather=None` removes it."""
         wanted = {"gather": {}, "fit": {}, "tell": {}, **stages}
         about = {"name": "toy", "directory": str(self.folder / "runs"), "targets": ["tell"], **(run or {})}
         node: dict[str, Any] = {"run": OmegaConf.merge(OmegaConf.structured(RunConfig), about)}
@@ -119,7 +119,7 @@ class Toys:
 
 @pytest.fixture
 def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:
-    """Toys whose code and versions are what the test says they are, so that keys can be literals."""
+    """Toys with fixed code and versions, which a test may change, so that keys can be literals."""
     made = Toys(tmp_path)
 
     def read(reader: code.CodeReader, stage: Stage, choices: code.Choices | None = None) -> code.Code:
@@ -133,7 +133,7 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:
 
 @pytest.fixture
 def plan_lines(toys: Toys, caplog: pytest.LogCaptureFixture) -> Callable[..., list[str]]:
-    """Give a function that plans a run of the toys and returns the lines that it prints."""
+    """Return a function that plans a run of the toys and returns the printed lines."""
 
     def lines(run: Mapping[str, Any] | None = None, **stages: Mapping[str, Any] | None) -> list[str]:
         caplog.clear()
@@ -146,7 +146,7 @@ def plan_lines(toys: Toys, caplog: pytest.LogCaptureFixture) -> Callable[..., li
 
 @pytest.fixture
 def forget_code() -> Callable[..., None]:
-    """Give a function that empties what `slimline.pipeline.code` remembers of modules, as a new process would.
+    """Return a function that clears the caches of `slimline.pipeline.code`, as a new process would.
 
     What is installed is read again, in a seventh of a second, where the test says that it has changed.
     """
@@ -164,7 +164,7 @@ Told = tuple[int, list[str], list[str], bool]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Told]:
-    """Give a function that runs `python -m pipeline`; it returns the code, both outputs and if TensorFlow came in."""
+    """Return a function that runs `python -m pipeline`: exit code, output, errors, whether TensorFlow was imported."""
 
     def run_command(*arguments: str, program: tuple[str, ...] = ("-m", "pipeline")) -> Told:
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}", "NO_COLOR": "1"}
@@ -176,7 +176,7 @@ def run(tmp_path: Path) -> Callable[..., Told]:
     return run_command
 
 
-# The whole of a command with toy stages: `slimline.pipeline.cli` with another table and another conf/.
+# A complete command with toy stages: `slimline.pipeline.cli` with another table of stages and another conf/.
 
 TOYS = """
 from dataclasses import dataclass
@@ -239,7 +239,7 @@ def toy_program(tmp_path: Path) -> tuple[str, ...]:
     return ("program.py",)
 
 
-# The same with a shipped folder of configs elsewhere, as an installed copy has it, and a plug-in's in `plugged`.
+# The same with the shipped configs in another folder, as in an installed copy, and a plug-in's configs in `plugged`.
 
 INSTALLED = """
 import sys
@@ -267,7 +267,7 @@ SHIPPED = {
 
 
 def write_configs(folder: Path, files: Mapping[str, str | bytes]) -> Path:
-    """Write config files, by their name in a config, into a folder."""
+    """Write config files into a folder, by their name in a config."""
     for name, text in files.items():
         path = folder / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -287,5 +287,5 @@ def installed_program(tmp_path: Path) -> tuple[str, ...]:
 
 @pytest.fixture
 def configs(tmp_path: Path) -> Callable[..., Path]:
-    """Give a function that writes config files into a folder below the working directory: `conf` unless named."""
+    """Return a function that writes config files into a folder of the working directory, by default `conf`."""
     return lambda files, folder="conf": write_configs(tmp_path / folder, files)

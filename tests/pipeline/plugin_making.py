@@ -1,4 +1,4 @@
-"""Distributions as pip leaves them: a package, and beside it the folder that says what it is."""
+"""Distributions as pip installs them: a package, and next to it the folder with its metadata."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def test_a_link_is_refused_as_its_content_could_change(folder: Path) -> None:
         content_digest(folder, FACTS)
 
 
-def test_the_digest_is_the_same_elsewhere(folder: Path, tmp_path: Path) -> None:
+def test_moving_a_folder_does_not_change_its_digest(folder: Path, tmp_path: Path) -> None:
     assert content_digest(folder.rename(tmp_path / "elsewhere"), FACTS) == DIGEST
 
 
@@ -188,7 +188,7 @@ def test_a_file_of_any_name_is_in_the_digest(folder: Path, name: str) -> None:
     assert content_digest(folder, FACTS) != DIGEST
 
 
-def test_a_sealed_artifact_reads_back_whole(folder: Path) -> None:
+def test_a_sealed_artifact_can_be_read_back(folder: Path) -> None:
     seal(folder, "gather", "ab12", 1.5, {**FACTS, "note": "Straße"}, {"format": 1})
     found = read_artifact(folder, 7)
     assert (found.stage, found.key, found.generation, found.seconds) == ("gather", "ab12", 7, 1.5)
@@ -221,14 +221,14 @@ def test_a_write_that_fails_leaves_the_old_text(tmp_path: Path, monkeypatch: pyt
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
-def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_value_that_is_not_json_leaves_the_old_file(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", 1)
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {"path": tmp_path})
     assert (tmp_path / "a.json").read_text() == "1\n"
 
 
-def test_a_reader_never_sees_half_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_never_sees_a_partial_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_text(tmp_path / "a.txt", "old")
     seen = []
     replace = os.replace

@@ -1,4 +1,4 @@
-"""Which code a stage reaches and what it says: edited, moved, remembered."""
+"""The code that a stage reaches and its digests: after edits, after moves, and from the cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slimline.pipeline import parsed as parsed_modules
 from slimline.pipeline.code import Code, CodeReader
 from slimline.pipeline.stage import Stage
 
-# A package `toybox` of a stage and what it imports, written out anew and edited by each test.
+# A package `toybox` with a stage and its imports, which each test writes to disk and edits.
 
 TOYBOX = {
     "toybox/__init__.py": '"""Toys."""\n',
@@ -75,7 +75,7 @@ REACHED = [
 
 
 class Toybox:
-    """A package on disk; `digests` are those of its stage, as a new process would find them."""
+    """A package on disk; `digests` returns those of its stage, as a new process would compute them."""
 
     def __init__(self, root: Path, forget: Callable[[], None]) -> None:
         self.root = root
@@ -192,7 +192,7 @@ def test_editing_a_package_itself_changes_its_digest(toybox: Toybox) -> None:
     assert changed(toybox, before) == ["toybox.deep"]
 
 
-def test_one_more_data_file_beside_a_package_changes_its_digest(toybox: Toybox) -> None:
+def test_adding_a_data_file_to_a_package_changes_its_digest(toybox: Toybox) -> None:
     before = toybox.digests()
     toybox.write("toybox/nouns/more.tsv", "")
     assert changed(toybox, before) == ["toybox.nouns"]
@@ -227,12 +227,12 @@ def test_a_new_import_is_followed(toybox: Toybox) -> None:
     assert changed(toybox, before) == ["toybox.sibling", "toybox.unrelated"]
 
 
-def test_imports_that_go_in_a_circle_end(toybox: Toybox) -> None:
+def test_circular_imports_end(toybox: Toybox) -> None:
     toybox.replace("toybox/cousin.py", "five = 5", "from toybox import nouns, fit\nfive = 5")
     assert sorted(toybox.digests()) == REACHED
 
 
-def test_a_package_without_init_is_gone_through(toybox: Toybox) -> None:
+def test_a_package_without_init_is_followed(toybox: Toybox) -> None:
     toybox.write("toybox/bare/module.py", "eight = 8\n")
     toybox.replace("toybox/sibling.py", "two = 2", "from toybox.bare.module import eight\ntwo = 2")
     before = toybox.digests()
@@ -247,7 +247,7 @@ def test_code_that_the_stage_imports_late_is_read_without_being_run(toybox: Toyb
     assert "toybox.inner" not in sys.modules
 
 
-def test_a_module_that_can_not_be_imported_here_counts_all_the_same(toybox: Toybox) -> None:
+def test_a_module_that_cannot_be_imported_still_counts(toybox: Toybox) -> None:
     toybox.replace("toybox/fit.py", "from .inner import late", "from .optional.extra import late")
     toybox.write("toybox/optional/__init__.py", "import no_such_distribution\n")
     toybox.write("toybox/optional/extra.py", "late = 1\n")
@@ -263,7 +263,7 @@ def test_versions_are_those_of_the_distributions_that_the_code_imports(toybox: T
     assert toybox.code().versions == expected
 
 
-def test_what_was_parsed_once_is_not_parsed_again(toybox: Toybox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_is_parsed_only_once(toybox: Toybox, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[bytes] = []
     tree = parsed_modules._tree
     monkeypatch.setattr(parsed_modules, "_tree", lambda text: parsed.append(text) or tree(text))
@@ -278,7 +278,7 @@ def test_what_was_parsed_once_is_not_parsed_again(toybox: Toybox, monkeypatch: p
     assert len(parsed) == 2
 
 
-def test_the_same_text_elsewhere_imports_something_else(toybox: Toybox) -> None:
+def test_the_same_text_in_another_package_has_other_imports(toybox: Toybox) -> None:
     text = "from .inner import late\none = 1\nsix = 6\n"
     toybox.write("toybox/direct.py", text)
     toybox.write("toybox/deep/deeper.py", text)
@@ -290,14 +290,14 @@ def test_the_same_text_elsewhere_imports_something_else(toybox: Toybox) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1'])
-def test_a_memory_that_can_not_be_read_is_begun_anew(toybox: Toybox, text: str) -> None:
+def test_an_unreadable_cache_is_replaced(toybox: Toybox, text: str) -> None:
     before = toybox.digests()
     toybox.memory.write_text(text)
     assert toybox.digests() == before
     assert len(json.loads(toybox.memory.read_text())) == len(REACHED)
 
 
-def test_a_memory_does_not_grow_for_ever(toybox: Toybox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_has_a_maximum_size(toybox: Toybox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parsed_modules, "MOST_REMEMBERED", len(REACHED) + 2)
     for number in range(5):
         toybox.write("toybox/inner.py", f"late = {number}\n")
@@ -307,7 +307,7 @@ def test_a_memory_does_not_grow_for_ever(toybox: Toybox, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], dict[str, str]]]:
-    """Give a function that writes a stage into a file of that name and digests its code."""
+    """Return a function that writes a stage into a file of that name and digests its code."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     written: list[str] = []
@@ -329,12 +329,14 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 
 @pytest.mark.parametrize("name", ["toyalone_{}", "toybare_{}.fit"], ids=["one file", "a package without init"])
-def test_a_stages_code_counts_wherever_it_stands(alone: Callable[[str, str], dict[str, str]], name: str) -> None:
+def test_a_stages_code_counts_in_a_single_file_and_without_init(
+    alone: Callable[[str, str], dict[str, str]], name: str
+) -> None:
     first, second = alone(name.format(1), "1"), alone(name.format(2), "2")
     assert list(first.values()) != list(second.values())
 
 
-def test_display_only_modules_and_what_they_alone_import_do_not_count(toybox: Toybox) -> None:
+def test_display_only_modules_and_their_own_imports_do_not_count(toybox: Toybox) -> None:
     found = toybox.code(display_only=("toybox.nouns.table", "toybox.deep")).digests
     assert sorted(found) == [
         name
@@ -343,7 +345,7 @@ def test_display_only_modules_and_what_they_alone_import_do_not_count(toybox: To
     ]
 
 
-def test_a_display_only_name_leaves_out_no_longer_name(toybox: Toybox) -> None:
+def test_a_display_only_name_does_not_match_longer_names(toybox: Toybox) -> None:
     assert "toybox.cousin" in toybox.code(display_only=("toybox.cous",)).digests
 
 
@@ -351,14 +353,14 @@ CHOSEN = {"toybox.nouns.table": ["toybox.chosen:ROW"]}
 
 
 def lists(toybox: Toybox, *names: str) -> None:
-    """Have the table list these names."""
+    """Write the table with these names."""
     entries = ", ".join(f"'{name}': 'toybox.{name}:ROW'" for name in names)
     toybox.write(
         "toybox/nouns/table.py", f"from ..cousin import five\nTable = dict\nWIDE = 1\nTABLE = Table({{{entries}}})\n"
     )
 
 
-def test_a_chosen_module_counts_with_what_it_imports_where_its_table_is_reached(toybox: Toybox) -> None:
+def test_a_chosen_module_counts_with_its_imports_if_its_table_is_reached(toybox: Toybox) -> None:
     lists(toybox, "chosen")
     toybox.write("toybox/chosen.py", "from toybox.shapes import round\n")
     toybox.write("toybox/shapes.py", "round = 1\n")
@@ -378,7 +380,7 @@ def test_a_chosen_module_counts_with_what_it_imports_where_its_table_is_reached(
     assert sorted(toybox.code({"toybox.unrelated": ["toybox.chosen"]}).digests) == REACHED
 
 
-def test_what_a_tables_module_holds_beside_the_table_counts(toybox: Toybox) -> None:
+def test_the_rest_of_a_tables_module_counts(toybox: Toybox) -> None:
     lists(toybox, "chosen")
     toybox.write("toybox/chosen.py", "ROW = 1\n")
     found = toybox.code(CHOSEN).digests
@@ -405,7 +407,7 @@ def helper():
 
 
 def settle_elsewhere(toybox: Toybox, imported: str = "settle") -> None:
-    """Have another module, with an import of its own, hold the stage's `resolve`."""
+    """Move the stage's `resolve` to another module, which has its own import."""
     toybox.write("toybox/settling.py", SETTLING)
     toybox.write("toybox/fetching.py", "speed = 1\n")
     toybox.replace("toybox/fit.py", "from . import sibling", f"from . import sibling\nfrom .settling import {imported}")
@@ -417,21 +419,21 @@ def settle_elsewhere(toybox: Toybox, imported: str = "settle") -> None:
     [("settle", False), ("settle, helper", True)],
     ids=["for resolve alone", "for something else too"],
 )
-def test_the_module_of_a_stages_resolve_counts_only_where_it_is_used_otherwise(
+def test_the_module_of_a_stages_resolve_counts_only_if_it_has_other_uses(
     toybox: Toybox, imported: str, counts: bool
 ) -> None:
     settle_elsewhere(toybox, imported)
     assert ({"toybox.settling", "toybox.fetching"} <= set(toybox.digests())) is counts
 
 
-def test_the_module_of_resolve_counts_where_another_module_imports_it(toybox: Toybox) -> None:
+def test_the_module_of_resolve_counts_if_another_module_imports_it(toybox: Toybox) -> None:
     settle_elsewhere(toybox)
     assert "toybox.settling" not in toybox.digests()
     toybox.replace("toybox/cousin.py", "five = 5", "def lately():\n    from toybox.settling import settle\nfive = 5")
     assert "toybox.settling" in toybox.digests()
 
 
-def test_the_module_of_resolve_counts_where_it_declares_the_config(toybox: Toybox) -> None:
+def test_the_module_of_resolve_counts_if_it_declares_the_config(toybox: Toybox) -> None:
     declared = "from dataclasses import dataclass\n@dataclass\nclass FitConfig:\n    size: int = 1\n"
     toybox.write("toybox/settling.py", f"{declared}def settle(config, plan):\n    return config\n")
     fit = (toybox.root / "toybox/fit.py").read_text()
@@ -441,7 +443,7 @@ def test_the_module_of_resolve_counts_where_it_declares_the_config(toybox: Toybo
     assert "toybox.settling" in toybox.digests()
 
 
-def test_the_module_of_resolve_counts_where_the_stage_itself_calls_it(toybox: Toybox) -> None:
+def test_the_module_of_resolve_counts_if_the_stage_calls_it(toybox: Toybox) -> None:
     settle_elsewhere(toybox)
     toybox.replace("toybox/fit.py", '"size": config.size', '"size": settle(config, False).size')
     assert "toybox.settling" in toybox.digests()

@@ -12,7 +12,7 @@ Told = tuple[int, list[str], list[str], bool]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Make a folder of two classes, one of them with a single photo."""
+    """Make a folder with two classes, one of which has only one photo."""
     folder = tmp_path / "photos"
     for name in ("daisy/1", "daisy/2", "daisy/3", "daisy/4", "rose/1"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def test_help_shows_commands_and_choices(run: Callable[..., Told], tmp_path: Pat
     assert [line for line in output if "schema" in line] == []  # no choice for a user
 
 
-def test_the_composed_config_can_be_looked_at(run: Callable[..., Told], tmp_path: Path) -> None:
+def test_the_composed_config_can_be_shown(run: Callable[..., Told], tmp_path: Path) -> None:
     code, output, errors, heavy = run("+experiment=flowers", "--cfg", "job")
     assert (code, errors, heavy) == (0, [], False)
     assert output[:2] == ["run:", "  name: flowers"]
@@ -58,14 +58,14 @@ def test_a_plan_needs_no_tensorflow(run: Callable[..., Told], tmp_path: Path) ->
 
 
 MISTAKES = {
-    "typo": (["+experiment=flowers", "train.epochz=3"], "train.epochz is no key of this config."),
+    "typo": (["+experiment=flowers", "train.epochz=3"], "train.epochz is not a setting of this config."),
     "wrong type": (["+experiment=flowers", "train.epochs=many"], "train.epochs=many has the wrong type."),
-    "bad enum": (["+experiment=flowers", "features.precision=half"], "features.precision=half isn't allowed."),
-    "no such folder": (["+experiment=flowers", "ingest.images=nowhere"], "ingest.images=nowhere isn't there"),
-    "no value": (["+experiment=flowers", "ingest=photos"], "ingest.images has no value, and needs one."),
+    "bad enum": (["+experiment=flowers", "features.precision=half"], "features.precision=half is not allowed."),
+    "no such folder": (["+experiment=flowers", "ingest.images=nowhere"], "ingest.images=nowhere does not exist"),
+    "no value": (["+experiment=flowers", "ingest=photos"], "ingest.images is required, but has no value."),
     "empty folder": (["+experiment=flowers", "ingest.images=empty"], "/empty holds no photos."),
     "few photos": (["+experiment=flowers", "ingest.images=photos"], "/photos has too few photos of: rose (1)."),
-    "grammar": (["+experiment=flowers", "ingest.images=IMG(1)"], "ingest.images=IMG(1) can't be read"),
+    "grammar": (["+experiment=flowers", "ingest.images=IMG(1)"], "ingest.images=IMG(1) cannot be read"),
     "no experiment": ([], "No experiment is chosen, so there is nothing to run."),
     "part that nothing reads": (
         ["+experiment=flowers", "ingest.origin=drawn", "run.plan=true", "+trian.epochs=3"],
@@ -93,7 +93,7 @@ def test_a_mistake_is_a_few_plain_lines_and_leaves_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "photos"]
 
 
-def test_a_refusal_is_not_led_by_hydras_own_line(run: Callable[..., Told]) -> None:
+def test_an_error_does_not_begin_with_a_line_of_hydra(run: Callable[..., Told]) -> None:
     _, _, errors, _ = run("+experiment=flowers", "train.epochs=0")
     assert errors == ["train.epochs=0 is out of range.", "It must be from 1 to 100000."]
 
@@ -110,7 +110,7 @@ def manifests(folder: Path) -> dict[str, dict[str, object]]:
     return {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("v*/manifest.json"))}
 
 
-def test_a_sweep_runs_each_point_to_its_target_and_the_best_to_its_end(
+def test_a_sweep_runs_each_point_to_its_target_and_completes_the_best(
     run: Callable[..., Told], toy_program: tuple[str, ...], tmp_path: Path
 ) -> None:
     code, output, errors, _ = run("-m", "train.rate=0.25,0.75,0.5", program=toy_program)
@@ -133,7 +133,7 @@ def test_a_sweep_runs_each_point_to_its_target_and_the_best_to_its_end(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["conf", "program.py", "runs", "toybox"]
 
 
-def test_a_sweep_goes_on_past_a_point_that_fails(
+def test_a_sweep_continues_after_a_failed_point(
     run: Callable[..., Told], toy_program: tuple[str, ...], tmp_path: Path
 ) -> None:
     _, output, _, _ = run("-m", "train.rate=0.25,7,0.5", program=toy_program)
@@ -186,12 +186,12 @@ def test_text_files_are_read_in_utf8_whatever_the_locale(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["+experiment=flowers", "head=linear,mlp"], "head=linear,mlp gives several values, which is a sweep."),
-        (["+experiment=flowers", "hydra.mode=MULTIRUN"], "hydra.mode=MULTIRUN is not how a sweep is started."),
+        (["+experiment=flowers", "head=linear,mlp"], "head=linear,mlp has several values, which only a sweep can use."),
+        (["+experiment=flowers", "hydra.mode=MULTIRUN"], "hydra.mode=MULTIRUN does not start a sweep."),
         (["+experiment=flowers", "hydra.job.chdir=true"], "hydra.job.chdir=true is not supported"),
     ],
 )
-def test_what_hydra_would_do_otherwise_is_refused(run: Callable[..., Told], arguments: list[str], said: str) -> None:
+def test_unsupported_uses_of_hydra_are_rejected(run: Callable[..., Told], arguments: list[str], said: str) -> None:
     code, _, errors, heavy = run(*arguments)
     assert (code, heavy) == (2, False)
     assert errors[0].startswith(said)

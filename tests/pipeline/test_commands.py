@@ -42,7 +42,7 @@ def test_the_first_word_is_the_command(arguments: list[str], split: tuple[str, l
     assert split_command(arguments) == split
 
 
-def test_a_word_near_to_a_command_is_answered_with_it() -> None:
+def test_a_misspelled_command_is_corrected() -> None:
     with pytest.raises(UserError) as caught:
         split_command(["coppy", "head/mlp"])
     assert str(caught.value).splitlines() == [
@@ -80,7 +80,7 @@ def test_help_lists_commands_and_marks_what_is_not_shipped(
         "other": "one (plug-in)",
         "experiment": "toy (yours)",
     }
-    assert "yours are in conf" in "\n".join(output)
+    assert "(yours) are in conf" in "\n".join(output)
     commands = output[output.index("Commands:") + 1 :]
     assert [line.split()[1] for line in commands[: commands.index("")]] == list(COMMANDS)
     _, named, _, _ = run("--help", "--config-dir", "conf", program=installed_program)

@@ -95,7 +95,7 @@ def test_the_first_folder_that_has_an_option_gives_it(ours: Path, tmp_path: Path
     assert composed(ours, "gather=many", folders=(own,)).config.gather.size == 30
 
 
-def test_a_folder_that_is_not_there_is_named(ours: Path, tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(ours: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         composed(ours, folders=(tmp_path / "nowhere",))
 
@@ -108,24 +108,24 @@ def test_interpolations_are_resolved(ours: Path) -> None:
 
 def test_a_missing_value_is_left_for_the_stages_check(ours: Path) -> None:
     config, _ = composed(ours, "gather=few", "gather.size=???")
-    with pytest.raises(UserError, match=r"gather\.size has no value"):
+    with pytest.raises(UserError, match=r"gather\.size is required, but has no value"):
         typed_configs(config, STAGES)
 
 
-def test_an_application_around_keeps_its_own_hydra(ours: Path, tmp_path: Path) -> None:
+def test_a_surrounding_application_keeps_its_hydra_state(ours: Path, tmp_path: Path) -> None:
     theirs = write_folder(tmp_path / "theirs", {"app.yaml": "defaults: [gather/schema, _self_]\ncolor: red\n"})
     ConfigStore.instance().store(group="gather", name="schema", node={"theirs": 1})
     with pytest.warns(match="1.1"), initialize_config_dir(str(theirs), job_name="theirs", version_base="1.1"):
         HydraConfig.instance().set_config(compose("app", return_hydra_config=True))
         before = HydraConfig.get().job.name, VersionBase.instance().getbase(), GlobalHydra.instance().hydra
         assert composed(ours, "gather=few", "run.name='${hydra:job.config_name}'").config.run.name == "config"
-        with pytest.raises(ValueError, match="Too many keys"):  # which Hydra 1.1 admits
+        with pytest.raises(ValueError, match="Too many keys"):  # Hydra 1.1 would accept it
             composed(ours, "gather=old")
         assert before == (HydraConfig.get().job.name, VersionBase.instance().getbase(), GlobalHydra.instance().hydra)
         assert compose("app") == {"gather": {"theirs": 1}, "color": "red"}
 
 
-def test_a_schema_of_an_application_around_is_not_ours(ours: Path) -> None:
+def test_schemas_of_a_surrounding_application_are_not_used(ours: Path) -> None:
     for group, name in ((None, "config"), ("fit", "schema"), ("fit", "plain"), ("gather", "another")):
         ConfigStore.instance().store(group=group, name=name, node={"theirs": 1})
     config, _ = composed(ours, "fit=plain")
@@ -134,13 +134,13 @@ def test_a_schema_of_an_application_around_is_not_ours(ours: Path) -> None:
     assert OmegaConf.get_type(config, "fit") is FitConfig
 
 
-def test_threads_compose_what_one_after_the_other_does(ours: Path) -> None:
+def test_threads_can_compose_at_the_same_time(ours: Path) -> None:
     with ThreadPoolExecutor(4) as executor:
         sizes = [executor.submit(composed, ours, "gather=few", f"gather.size={size}") for size in range(12)]
         assert [one.result().config.gather.size for one in sizes] == list(range(12))
 
 
-def test_composing_inside_a_hydra_application_leaves_it_as_it_is(ours: Path, tmp_path: Path) -> None:
+def test_composing_inside_a_hydra_application_does_not_change_it(ours: Path, tmp_path: Path) -> None:
     write_folder(tmp_path, {"app.yaml": "color: red\n", "out/.keep": ""})
     program = """\
         import hydra

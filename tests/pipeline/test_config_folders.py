@@ -1,4 +1,4 @@
-"""The user's own folder of configs: searched first, its replaced files named, its mistakes answered."""
+"""The user's own config folder: searched first, replaced files are logged, mistakes in it are explained."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_own_file_is_used_before_the_shipped_one_and_is_named(
     assert rates(tmp_path) == [0.75]
 
 
-def test_the_search_path_can_be_looked_at(run: Run, installed_program: tuple[str, ...], configs: Configs) -> None:
+def test_the_search_path_can_be_shown(run: Run, installed_program: tuple[str, ...], configs: Configs) -> None:
     configs({"train/mine": ""}, "mine")
     configs({"train/added": ""}, "plugged")
     typed = ("+experiment=toy", "--config-dir", "mine", "--info", "searchpath")
@@ -63,7 +63,9 @@ def test_the_search_path_can_be_looked_at(run: Run, installed_program: tuple[str
     assert not [line for line in output if line.count("Config search path") > 1]
 
 
-def test_only_what_a_config_uses_is_named(run: Run, installed_program: tuple[str, ...], configs: Configs) -> None:
+def test_only_files_that_a_config_uses_are_logged(
+    run: Run, installed_program: tuple[str, ...], configs: Configs
+) -> None:
     configs({"train/fast": "defaults:\n  - schema\n\nrate: 0.5\n", "train/mine": "defaults:\n  - fast\n"})
     _, output, _, _ = run("+experiment=toy", program=installed_program)
     assert not [line for line in output if "instead" in line]
@@ -97,7 +99,7 @@ def test_a_sweep_ends_with_the_own_files(
     configs(files, "mine" if flag else "conf")
     code, output, errors, _ = run(*flag, "-m", "+experiment=toy", "train=slow,mine", program=installed_program)
     assert (code, errors) == (0, [])
-    assert "the best point goes on: +experiment=toy train=mine" in output
+    assert "completing the best point: +experiment=toy train=mine" in output
     assert len([line for line in output if "instead" in line]) == 1
     winner = json.loads((tmp_path / "runs" / "mine" / "v003" / "manifest.json").read_text())
     assert (list(winner["stages"]), winner["status"]) == (["train", "report"], "completed")
@@ -125,7 +127,7 @@ def test_plug_ins_come_between_the_own_and_the_shipped(
     assert rates(tmp_path) == [0.5, 1.0]
 
 
-def test_an_own_root_is_never_taken(run: Run, installed_program: tuple[str, ...], configs: Configs) -> None:
+def test_an_own_root_is_never_used(run: Run, installed_program: tuple[str, ...], configs: Configs) -> None:
     configs({"config": "run: {name: another program's}\n", "train/mine": "defaults:\n  - schema\n"})
     code, _, errors, _ = run("+experiment=toy", "train=mine", program=installed_program)
     assert (code, errors) == (0, [])
@@ -141,7 +143,7 @@ def test_an_own_root_is_never_taken(run: Run, installed_program: tuple[str, ...]
         ({}, False),
     ],
 )
-def test_a_folder_named_conf_is_the_users_where_it_holds_a_group(
+def test_a_folder_named_conf_is_the_users_if_it_contains_a_group(
     tmp_path: Path, configs: Configs, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], taken: bool
 ) -> None:
     shipped = configs({"config": "", "train/slow": ""}, "shipped")
@@ -158,7 +160,7 @@ def test_the_checkouts_own_conf_is_the_shipped_one(monkeypatch: pytest.MonkeyPat
     assert find_config_folders(None, [], ROOT / "slimline" / "conf").own is None
 
 
-def test_a_config_dir_that_is_not_there_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_config_dir_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as caught:
         find_config_folders("nowhere", [], ROOT / "conf")
@@ -179,13 +181,13 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
         "defaults:\n  - schema\nrate: 0.5\n  note: x\n",
         "conf/train/mine.yaml, line 4: not valid YAML",
     ),
-    "a key twice": (
+    "duplicate key": (
         "train/mine",
         "defaults:\n  - schema\nrate: 0.5\nrate: 1\n",
         "conf/train/mine.yaml, line 4: not valid YAML (found duplicate key rate).",
     ),
-    "a list": ("train/mine", "- schema\n", "conf/train/mine.yaml holds a list, not settings."),
-    "a text": ("train/mine", "schema\n", "conf/train/mine.yaml holds a single value, not settings."),
+    "a list": ("train/mine", "- schema\n", "conf/train/mine.yaml contains a list, not settings."),
+    "a text": ("train/mine", "schema\n", "conf/train/mine.yaml contains a single value, not settings."),
     "defaults are a mapping": (
         "train/mine",
         "defaults:\n  schema: null\n",
@@ -224,7 +226,7 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "unknown key": (
         "train/mine",
         "defaults:\n  - schema\nrat: 0.5\n",
-        "conf/train/mine.yaml: train.rat is no key of this config. Did you mean train.rate?",
+        "conf/train/mine.yaml: train.rat is not a setting of this config. Did you mean train.rate?",
     ),
     "wrong type": (
         "train/mine",
@@ -234,22 +236,22 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "unknown option": (
         "experiment/mine",
         "# @package _global_\ndefaults:\n  - override /train: slo\n",
-        "conf/experiment/mine.yaml: train=slo: there is no such choice.",
+        "conf/experiment/mine.yaml: train=slo is not a valid choice.",
     ),
     "unknown group to override": (
         "experiment/mine",
         "# @package _global_\ndefaults:\n  - override /trian: slow\n",
-        "conf/experiment/mine.yaml: there is no group trian to override. Did you mean train?",
+        "conf/experiment/mine.yaml: trian is not a config group. Did you mean train?",
     ),
     "unknown group": (
         "experiment/mine",
         "# @package _global_\ndefaults:\n  - /trian: slow\n",
-        "conf/experiment/mine.yaml: There is no config 'trian/slow'. Did you mean train?",
+        "conf/experiment/mine.yaml: The config 'trian/slow' does not exist. Did you mean train?",
     ),
     "unknown group inside a group": (
         "experiment/mine",
         "# @package _global_\ndefaults:\n  - /report/txt: text\n",
-        "conf/experiment/mine.yaml: There is no config 'report/txt/text'. Did you mean report?",
+        "conf/experiment/mine.yaml: The config 'report/txt/text' does not exist. Did you mean report?",
     ),
     "overrides before others": (
         "experiment/mine",
@@ -260,7 +262,7 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("mistake", BROKEN)
-def test_a_mistake_in_an_own_file_is_two_lines_with_its_name(
+def test_a_mistake_in_an_own_file_is_two_lines_that_name_the_file(
     run: Run, installed_program: tuple[str, ...], configs: Configs, tmp_path: Path, mistake: str
 ) -> None:
     name, text, said = BROKEN[mistake]
@@ -282,7 +284,7 @@ def test_a_broken_file_of_a_config_path_is_named_too(
     assert errors[0].startswith("installed/shipped/train/slow.yaml, line 2: not valid YAML")
 
 
-def test_a_broken_file_that_is_not_used_stops_nothing(
+def test_a_broken_file_that_is_not_used_is_ignored(
     run: Run, installed_program: tuple[str, ...], configs: Configs
 ) -> None:
     configs({"train/mine": "defaults:\n\t- schema\n"})
@@ -295,14 +297,12 @@ def test_an_own_experiment_is_among_those_that_can_be_chosen(
 ) -> None:
     configs({"experiment/mine": OWN_TOY})
     code, _, errors, _ = run(program=installed_program)
-    assert (code, errors[-1]) == (2, "Add +experiment=..., one of: mine, toy.")
+    assert (code, errors[-1]) == (2, "Add +experiment=NAME with one of these names: mine, toy.")
     _, _, errors, _ = run("+experiment=mien", program=installed_program)
     assert errors[-1] == "The choices are: mine, toy. Did you mean mine?"
 
 
-def test_an_own_flowers_experiment_is_used_in_place_of_the_shipped_one(
-    run: Run, configs: Configs, tmp_path: Path
-) -> None:
+def test_an_own_flowers_experiment_replaces_the_shipped_one(run: Run, configs: Configs, tmp_path: Path) -> None:
     shipped = (ROOT / "conf" / "experiment" / "flowers.yaml").read_text(encoding="utf-8")
     configs({"experiment/flowers": shipped.replace("override /head: linear", "override /head: mlp")})
     typed = ("+experiment=flowers", "ingest.origin=drawn", "run.plan=true")

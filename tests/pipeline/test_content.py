@@ -19,7 +19,7 @@ B_SHA256 = "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """List the names of the files that are read from here on."""
+    """Return a list that collects the names of the files that are read."""
     read: list[str] = []
 
     def counted(path: Path) -> str:
@@ -37,7 +37,7 @@ def contents(tmp_path: Path) -> ContentDigests:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Make a folder of two files that were written a minute ago."""
+    """Make a folder with two files that were written one minute ago."""
     folder = tmp_path / "photos"
     write(folder / "daisy" / "1.jpg", "a")
     write(folder / "rose" / "2.jpg", "b")
@@ -69,7 +69,7 @@ def test_a_second_digest_reads_no_file(contents: ContentDigests, photos: Path, r
     assert len(reads) == 2
 
 
-def test_another_process_remembers_too(photos: Path, tmp_path: Path, reads: list[str]) -> None:
+def test_another_process_uses_the_cache(photos: Path, tmp_path: Path, reads: list[str]) -> None:
     first = ContentDigests(tmp_path / "memory").digest(photos)
     reads.clear()
     assert ContentDigests(tmp_path / "memory").digest(photos) == first
@@ -104,7 +104,7 @@ def test_a_file_replaced_by_one_of_equal_size_and_time_is_read_again(contents: C
     assert contents.digest(photos) != first
 
 
-def test_a_fresh_file_is_not_remembered(contents: ContentDigests, photos: Path, reads: list[str]) -> None:
+def test_a_fresh_file_is_not_cached(contents: ContentDigests, photos: Path, reads: list[str]) -> None:
     write(photos / "daisy" / "1.jpg", "a", age_seconds=content.FRESH_SECONDS - 1)
     contents.digest(photos)
     reads.clear()
@@ -160,8 +160,8 @@ def test_other_files_are_another_digest(contents: ContentDigests, photos: Path, 
     assert contents.digest(photos) != first
 
 
-def test_nothing_there_is_a_users_mistake(contents: ContentDigests, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nowhere isn't there"):
+def test_a_missing_path_is_a_user_error(contents: ContentDigests, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere does not exist"):
         contents.digest(tmp_path / "nowhere")
 
 
@@ -188,7 +188,7 @@ def test_a_folder_that_links_to_its_own_parent_ends(photos: Path) -> None:
     assert [path.name for path in files_below(photos)] == ["1.jpg", "2.jpg"]
 
 
-def test_a_link_to_itself_is_passed_over(photos: Path) -> None:
+def test_a_link_to_itself_is_skipped(photos: Path) -> None:
     (photos / "self").symlink_to("self")
     assert [path.name for path in files_below(photos)] == ["1.jpg", "2.jpg"]
 
@@ -201,7 +201,7 @@ def test_a_folder_that_two_links_name_is_listed_under_both(photos: Path, tmp_pat
     assert found == ["daisy/1.jpg", "rose/2.jpg", "tulip/3.jpg", "tulpe/3.jpg"]
 
 
-def test_all_that_lies_below_is_found_with_what_is_wrong_with_it(photos: Path) -> None:
+def test_all_entries_below_a_folder_are_found_with_their_faults(photos: Path) -> None:
     (photos / "daisy" / "up").symlink_to("..")
     (photos / "broken.jpg").symlink_to("nowhere.jpg")
     (photos / "self").symlink_to("self")
@@ -210,10 +210,10 @@ def test_all_that_lies_below_is_found_with_what_is_wrong_with_it(photos: Path) -
     write(photos / "rose" / ".DS_Store", "")
     assert list(walk(photos)) == [
         Found(photos / ".cache", hidden=True),
-        Found(photos / "broken.jpg", "a link that leads nowhere"),
+        Found(photos / "broken.jpg", "a broken link"),
         Found(photos / "daisy" / "1.jpg"),
-        Found(photos / "daisy" / "up", "a link to a folder that it lies in"),
-        Found(photos / "pipe", "no file: a pipe, socket or device"),
+        Found(photos / "daisy" / "up", "a link to one of its parent folders"),
+        Found(photos / "pipe", "not a regular file: a pipe, socket or device"),
         Found(photos / "rose" / ".DS_Store", hidden=True),
         Found(photos / "rose" / "2.jpg"),
         Found(photos / "self", "a link to itself"),
@@ -227,14 +227,14 @@ def test_two_folders_that_link_to_each_other_end(photos: Path) -> None:
     assert found == {
         "daisy/1.jpg": "",
         "daisy/other/2.jpg": "",
-        "daisy/other/other": "a link to a folder that it lies in",
+        "daisy/other/other": "a link to one of its parent folders",
         "rose/2.jpg": "",
         "rose/other/1.jpg": "",
-        "rose/other/other": "a link to a folder that it lies in",
+        "rose/other/other": "a link to one of its parent folders",
     }
 
 
-def test_a_folder_that_may_not_be_read_is_found_as_such(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_folder_is_found_as_unreadable(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scan = os.scandir
 
     def refuse(path: Path):
@@ -245,11 +245,11 @@ def test_a_folder_that_may_not_be_read_is_found_as_such(photos: Path, monkeypatc
     monkeypatch.setattr(os, "scandir", refuse)
     assert list(walk(photos)) == [
         Found(photos / "daisy" / "1.jpg"),
-        Found(photos / "rose", "a folder that can't be read: Permission denied"),
+        Found(photos / "rose", "a folder that cannot be read: Permission denied"),
     ]
 
 
-def test_a_file_that_may_not_be_read_counts_as_such_until_it_may(
+def test_an_unreadable_file_counts_as_unreadable(
     contents: ContentDigests, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path) -> str:
@@ -260,7 +260,7 @@ def test_a_file_that_may_not_be_read_counts_as_such_until_it_may(
     with monkeypatch.context() as denied:
         denied.setattr(content, "digest_file", refuse)
         unreadable = contents.digest(photos)
-        with pytest.raises(UserError, match=r"1.jpg can't be read.\nGive a file that you may read"):
+        with pytest.raises(UserError, match=r"1.jpg cannot be read\.\nCheck the file's permissions\."):
             contents.digest(photos / "daisy" / "1.jpg")
     readable = contents.digest(photos)
     (photos / "daisy" / "1.jpg").unlink()
@@ -279,7 +279,7 @@ def test_which_of_more_files_is_missing_counts(contents: ContentDigests, photos:
     one, gone = photos / "daisy" / "1.jpg", photos / "gone.jpg"
     several = ([one, one], [one, gone], [gone, one], [gone, gone], [one], [gone], [photos, one])
     digests = [contents.digest(one, more) for more in several]
-    assert digests[-1] == digests[2], "a folder counts as a file that can't be read"
+    assert digests[-1] == digests[2], "a folder counts as a file that cannot be read"
     assert len(set(digests[:-1])) == len(several) - 1
 
 
@@ -297,7 +297,7 @@ NAMES = {"unicode": "日本 é.jpg", "newline": "a\nb.jpg", "bytes": os.fsdecode
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_file_of_any_name_counts_and_is_remembered(
+def test_a_file_of_any_name_counts_and_is_cached(
     contents: ContentDigests, photos: Path, reads: list[str], name: str
 ) -> None:
     first = contents.digest(photos)
@@ -309,7 +309,7 @@ def test_a_file_of_any_name_counts_and_is_remembered(
     assert reads == []
 
 
-def test_the_memory_can_be_deleted(contents: ContentDigests, photos: Path, tmp_path: Path) -> None:
+def test_the_cache_can_be_deleted(contents: ContentDigests, photos: Path, tmp_path: Path) -> None:
     first = contents.digest(photos)
     (tmp_path / "store" / "digests.sqlite").unlink()
     assert contents.digest(photos) == first

@@ -40,7 +40,7 @@ def folders(tmp_path: Path, configs: Configs, monkeypatch: pytest.MonkeyPatch) -
         ("train/optimizer/adam.yaml", "# a\n", "slimline +experiment=flowers train/optimizer=adam"),
     ],
 )
-def test_an_option_is_copied_and_its_command_said(
+def test_an_option_is_copied_and_its_command_is_printed(
     folders: ConfigFolders, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, command: str
 ) -> None:
     copy_option([name], folders, "slimline")
@@ -89,11 +89,14 @@ def test_a_copy_overwrites_nothing(folders: ConfigFolders, tmp_path: Path, confi
                 "Write GROUP/OPTION; the groups are: experiment, head, train/optimizer.",
             ],
         ),
-        ([], ["copy takes one option, and got 0.", "Write: slimline copy experiment/flowers"]),
-        (["a", "b"], ["copy takes one option, and got 2.", "Write: slimline copy experiment/flowers"]),
+        ([], ["copy takes one option, but 0 were given.", "Write, for example: slimline copy experiment/flowers"]),
+        (
+            ["a", "b"],
+            ["copy takes one option, but 2 were given.", "Write, for example: slimline copy experiment/flowers"],
+        ),
     ],
 )
-def test_what_cannot_be_copied_is_answered_with_what_can(
+def test_an_unknown_option_is_an_error_that_lists_the_options(
     folders: ConfigFolders, tmp_path: Path, arguments: list[str], lines: list[str]
 ) -> None:
     with pytest.raises(UserError) as caught:
@@ -102,9 +105,7 @@ def test_what_cannot_be_copied_is_answered_with_what_can(
     assert not (tmp_path / "conf").exists()
 
 
-def test_an_option_of_the_users_own_is_not_there_to_copy(
-    folders: ConfigFolders, tmp_path: Path, configs: Configs
-) -> None:
+def test_the_users_own_options_cannot_be_copied(folders: ConfigFolders, tmp_path: Path, configs: Configs) -> None:
     own = configs({"head/mine": "# mine\n"}, "mine")
     with pytest.raises(UserError, match=r"^There is no option head/mine to copy\."):
         copy_option(["head/mine"], ConfigFolders(own, folders.plugins, folders.shipped), "slimline")
@@ -124,7 +125,9 @@ def test_in_a_checkout_a_copy_does_not_touch_the_shipped_files(monkeypatch: pyte
         copy_option(["experiment/flowers"], ConfigFolders(None, (), ROOT / "conf"), "slimline")
 
 
-def test_a_folder_that_can_not_be_made_is_answered(folders: ConfigFolders) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(folders: ConfigFolders) -> None:
     Path("conf").write_text("")
-    with pytest.raises(UserError, match=r"conf/head/mlp\.yaml can't be written: Not a directory\.\n.*--config-dir DIR"):
+    with pytest.raises(
+        UserError, match=r"conf/head/mlp\.yaml cannot be written: Not a directory\.\n.*--config-dir DIR"
+    ):
         copy_option(["head/mlp"], folders, "slimline")

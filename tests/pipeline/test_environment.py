@@ -18,9 +18,9 @@ Git = Callable[..., str]
 
 @pytest.fixture
 def git() -> Git:
-    """Give a function that runs git in a folder, as nobody in particular, and returns what it prints."""
+    """Return a function that runs git in a folder, with a neutral user name, and returns its output."""
     if shutil.which("git") is None:
-        pytest.skip("git isn't on this machine")
+        pytest.skip("git is not installed")
 
     def run(folder: Path, *arguments: str) -> str:
         about = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.com"]
@@ -31,7 +31,7 @@ def git() -> Git:
 
 
 def make_copy(root: Path, monkeypatch: pytest.MonkeyPatch, *folders: str) -> Path:
-    """Make it look as if Slimline ran from the folder `root`, which holds `folders`."""
+    """Make Slimline appear to run from the folder `root`, which contains `folders`."""
     for name in ("slimline/pipeline", *folders):
         (root / name).mkdir(parents=True)
     (root / "slimline" / "pipeline" / "environment.py").write_text("")
@@ -47,14 +47,14 @@ def commit_all(git: Git, root: Path) -> str:
 
 
 def install(site_packages: Path, name: str, version: str, group: str) -> None:
-    """Write what an installer writes of a distribution that has an entry point in a group."""
+    """Write the metadata of an installed distribution that has entry points in a group."""
     about = site_packages / f"{name.replace('-', '_')}-{version}.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     (about / "entry_points.txt").write_text(f"[{group}]\nwide = no_such_module:wide\nnarrow = no_such_module:narrow\n")
 
 
-def test_the_environment_says_what_a_run_ran_on() -> None:
+def test_the_environment_describes_versions_and_machine() -> None:
     found = describe_environment()
     assert found["slimline"] == slimline.__version__
     assert found["working_directory"] == os.getcwd()
@@ -66,7 +66,7 @@ def test_the_environment_says_what_a_run_ran_on() -> None:
     assert json.loads(json.dumps(found)) == found
 
 
-def test_a_checkout_has_its_commit_and_what_differs_from_it(
+def test_a_checkout_has_its_commit_and_uncommitted_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git
 ) -> None:
     root = make_copy(tmp_path / "checkout", monkeypatch, "conf", "pipeline")
@@ -85,7 +85,7 @@ def test_an_installed_copy_has_no_commit_whatever_repository_it_is_in(
     assert git_state() is None
 
 
-def test_a_checkout_inside_of_another_repository_has_no_commit(
+def test_a_checkout_inside_another_repository_has_no_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git
 ) -> None:
     make_copy(tmp_path / "vendored", monkeypatch, "conf", "pipeline")
@@ -98,7 +98,9 @@ def test_a_copy_of_the_tree_without_a_repository_has_no_commit(tmp_path: Path, m
     assert git_state() is None
 
 
-def test_plug_ins_are_what_has_entry_points_in_our_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plug_ins_are_distributions_with_entry_points_in_our_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = plugin_versions()
     install(tmp_path, "leaf-heads", "1.2", "slimline.heads")
     install(tmp_path, "herbarium", "0.3.1", "slimline.sources")

@@ -39,7 +39,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def missing_in(option: str) -> list[str]:
-    """List the dotted keys that an option's file leaves to the user, as ???."""
+    """List the settings, in dotted form, that an option's file requires from the user with ???."""
     group, _, name = option.partition("=")
     values = OmegaConf.load(CONF / group / f"{name}.yaml")
     assert isinstance(values, DictConfig)
@@ -47,7 +47,7 @@ def missing_in(option: str) -> list[str]:
 
 
 def options_of(group: str) -> list[str]:
-    """List the options of a group itself, as one gives them on the command line."""
+    """List the options of a group itself, as written on the command line."""
     return [option for option in OPTIONS if option.partition("=")[0] == group]
 
 
@@ -58,7 +58,7 @@ def test_there_are_experiments_and_options() -> None:
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_composes_and_its_targets_have_all_that_they_need(name: str) -> None:
+def test_an_experiment_composes_and_its_targets_have_their_inputs(name: str) -> None:
     config = composed(f"+experiment={name}")
     run, configs = typed_configs(config, STAGES)
     assert run.name == name
@@ -78,7 +78,7 @@ def test_an_option_composes_or_names_what_it_needs(option: str) -> None:
     config = composed("+experiment=flowers", option)
     if missing:
         assert sorted(OmegaConf.missing_keys(config)) == missing
-        with pytest.raises(UserError, match=f"{missing[0]} has no value"):
+        with pytest.raises(UserError, match=f"{missing[0]} is required, but has no value"):
             typed_configs(config, STAGES)
     else:
         _, configs = typed_configs(config, STAGES)
@@ -88,7 +88,7 @@ def test_an_option_composes_or_names_what_it_needs(option: str) -> None:
 
 @pytest.mark.parametrize("train", options_of("train"))
 @pytest.mark.parametrize("part", [*options_of("train/optimizer"), *options_of("train/augmentation")])
-def test_every_optimizer_and_augmentation_goes_with_every_training(train: str, part: str) -> None:
+def test_every_optimizer_and_augmentation_can_be_combined_with_every_training(train: str, part: str) -> None:
     together, alone = (
         typed_configs(composed("+experiment=flowers", *options), STAGES)[1]["train"]
         for options in ([train, part], [part])
@@ -98,7 +98,7 @@ def test_every_optimizer_and_augmentation_goes_with_every_training(train: str, p
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_an_options_file_says_only_what_its_config_then_holds(option: str) -> None:
+def test_the_composed_config_contains_the_values_of_an_options_file(option: str) -> None:
     group, _, name = option.partition("=")
     config = composed("+experiment=flowers", option)
     node = OmegaConf.select(config, group.replace("/", "."))

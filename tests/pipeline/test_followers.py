@@ -1,4 +1,4 @@
-"""Stages that follow others: they join a run without being its target."""
+"""Stages that follow others: they are part of a run without being its target."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_follower_runs_in_a_run_of_the_first_stage_alone(showing: Any) -> None
     assert shown(run.path) == "3 nothing yet\n"
 
 
-def test_a_follower_also_follows_what_is_cached(showing: Any) -> None:
+def test_a_follower_also_follows_cached_stages(showing: Any) -> None:
     showing.execute(show={})
     assert shown(showing.execute(show={}).path) == "3 nothing yet\n3 0.75\n"
     assert showing.calls == ["tell"]
@@ -75,7 +75,7 @@ def test_a_follower_without_a_config_does_not_run(showing: Any) -> None:
     assert not (run.path / "shown.txt").exists()
 
 
-def test_a_follower_does_not_run_where_none_of_its_stages_does(showing: Any) -> None:
+def test_a_follower_does_not_run_if_none_of_its_stages_does(showing: Any) -> None:
     @stage()
     def alone(config: ShowConfig, out: Path) -> Facts:
         return {}
@@ -107,9 +107,7 @@ def test_a_follower_that_is_cached_or_has_predicates_is_refused() -> None:
         stage(cache=False, follows=("gather",), optional={"gather": lambda _: True})(other)
 
 
-def test_the_config_that_is_kept_has_a_follower_only_where_it_ran(
-    showing: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_recorded_config_has_a_follower_only_if_it_ran(showing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     @stage()
     def alone(config: ShowConfig, out: Path) -> Facts:
         return {}

@@ -67,7 +67,7 @@ def key(contents: ContentDigests) -> Callable[..., str]:
     return make
 
 
-def test_the_make_up_of_a_key(key: Callable[..., str]) -> None:
+def test_the_content_of_a_key(key: Callable[..., str]) -> None:
     text = (
         '{"code":{"toys.fit":"c1"},"config":{"images":null,"limit":null,"schedule":"cosine","shuffle":true,'
         '"split":{"salt":"","test":10.0,"type":"Split"},"type":"Config","weights":{"daisy":1.0,"rose":2.0},'
@@ -149,7 +149,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_an_external_folder_counts_by_content_wherever_it_lies(
+def test_an_external_folder_counts_by_content_not_by_location(
     key: Callable[..., str], photos: Path, tmp_path: Path
 ) -> None:
     before = key(Config(images=str(photos)))
@@ -173,7 +173,7 @@ def test_no_external_folder_is_another_key_than_an_empty_one(key: Callable[..., 
 
 @dataclass
 class Listed:
-    """A list of photos, which names files that count too."""
+    """A list of photos that names other files, which count too."""
 
     folder: str = untracked("")
     images: str | None = external(None, more=lambda config: [Path(config.folder) / name for name in "ab"])
@@ -195,7 +195,7 @@ def test_files_that_an_external_file_names_are_part_of_the_key(contents: Content
     assert len({str(one) for one in (before, changed, gone, moved)}) == 4
 
 
-def test_what_names_no_files_counts_by_itself(contents: ContentDigests, tmp_path: Path) -> None:
+def test_a_file_that_names_no_others_counts_by_itself(contents: ContentDigests, tmp_path: Path) -> None:
     (tmp_path / "list").write_text("list")
     assert tracked(Listed(images=None), contents) == {"type": "Listed", "images": None}
     assert tracked(Config(images=str(tmp_path / "list")), contents)["images"] == digest_text("list")
@@ -250,7 +250,7 @@ def test_choices_are_the_configs_own_and_those_of_the_inputs() -> None:
     assert settled_choices(fit, Config(), {}) == {}
 
 
-def test_an_input_counts_by_its_key_too_where_the_stage_says_so(key: Callable[..., str]) -> None:
+def test_an_input_counts_by_its_key_too_if_the_stage_declares_it(key: Callable[..., str]) -> None:
     by_key = replace(fit, by_key=("gather",))
     again = make_artifact(key="k2")
     assert key(stage=by_key, gather=again) != key(stage=by_key)

@@ -45,7 +45,7 @@ def runs(tmp_path: Path) -> Path:
     return folder
 
 
-def test_runs_are_listed_oldest_first_with_what_each_tried(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_listed_oldest_first_with_their_settings(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     list_runs([f"run.directory={runs}"], ConfigFolders(None, (), ROOT / "conf"), "slimline")
     lines = re.sub(r" \d{3} B", " ... B", capsys.readouterr().out).splitlines()
     assert [re.split(r"  +", line.strip()) for line in lines] == [
@@ -76,7 +76,7 @@ def test_a_damaged_run_is_skipped_and_named(runs: Path, capsys: pytest.CaptureFi
     assert lines[4] == f"skipped {runs}/flowers/v003: it has no manifest.json"
 
 
-def test_a_directory_without_runs_is_answered(
+def test_a_directory_without_runs_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -85,16 +85,20 @@ def test_a_directory_without_runs_is_answered(
         list_runs([], folders, "slimline")
     assert str(caught.value).splitlines() == [
         f"There are no runs: runs is not a directory (looked for {tmp_path / 'runs'}).",
-        "Name where they are: slimline runs run.directory=path",
+        "Name the folder of the runs: slimline runs run.directory=PATH",
     ]
-    with pytest.raises(UserError, match=r"^runs does not take flowers\.\nWrite: slimline runs run\.directory=path$"):
+    with pytest.raises(UserError) as caught:
         list_runs(["flowers"], folders, "slimline")
+    assert str(caught.value).splitlines() == [
+        "runs does not take the argument flowers.",
+        "Write slimline runs, or slimline runs run.directory=PATH",
+    ]
     (tmp_path / "runs").mkdir()
     list_runs([], folders, "slimline")
     assert capsys.readouterr().out == "There are no runs in runs.\n"
 
 
-def test_runs_that_ran_are_listed(run: Run, installed_program: tuple[str, ...]) -> None:
+def test_runs_of_a_sweep_are_listed(run: Run, installed_program: tuple[str, ...]) -> None:
     run("-m", "+experiment=toy", "train=slow,fast", program=installed_program)
     code, output, errors, heavy = run("runs", program=installed_program)
     assert (code, errors, heavy) == (0, [], False)
@@ -117,5 +121,5 @@ def test_runs_that_ran_are_listed(run: Run, installed_program: tuple[str, ...]) 
         (5e15, "5000 TB"),
     ],
 )
-def test_a_size_is_written_in_a_unit_that_suits_it(size: float, text: str) -> None:
+def test_a_size_is_shown_in_a_suitable_unit(size: float, text: str) -> None:
     assert show_bytes(size) == text

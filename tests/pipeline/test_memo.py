@@ -1,4 +1,4 @@
-"""Memos: the make-up of their keys, and what the runner does with them; toys, no TensorFlow."""
+"""Memos: their keys, and how the runner uses them; with toy stages and without TensorFlow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def folder(root: Path, code: dict[str, str] = CODE, versions: dict[str, str] = V
     return Memo(root, code, versions).folder(**(decides or DECIDES))
 
 
-def test_the_make_up_of_a_memos_key(tmp_path: Path) -> None:
+def test_the_content_of_a_memos_key(tmp_path: Path) -> None:
     text = (
         '{"code":{"toys.fit":"c1"},"decides":{"base":"d1","precision":null,"sizes":[1,2.5]},'
         '"format":1,"versions":{"numpy":"2.1.0"}}'
@@ -51,23 +51,23 @@ def test_the_make_up_of_a_memos_key(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_whatever_decides_has_a_folder_of_its_own(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_every_deciding_value_changes_the_folder(tmp_path: Path, change: dict[str, Any]) -> None:
     assert folder(tmp_path, **change) != folder(tmp_path)
 
 
-def test_the_same_folder_is_found_again_with_what_it_holds(tmp_path: Path) -> None:
+def test_the_same_folder_is_found_again_with_its_content(tmp_path: Path) -> None:
     (folder(tmp_path) / "kept").write_text("kept")
     again = folder(tmp_path, precision=None, sizes=[1, 2.5], base="d1")
     assert (again / "kept").read_text() == "kept"
 
 
-def test_what_is_no_json_can_not_decide(tmp_path: Path) -> None:
+def test_a_value_that_is_not_json_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         folder(tmp_path, path=Path("a"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_fresh_memo_forgets_what_is_complete_once_and_only_where_it_is_opened(tmp_path: Path) -> None:
+def test_a_fresh_memo_is_emptied_once_and_only_if_it_is_opened(tmp_path: Path) -> None:
     mine, other = folder(tmp_path), folder(tmp_path, base="d2")
     for path in (mine / "part", mine / ".part.tmp", mine / "parts" / "1", other / "part"):
         path.parent.mkdir(exist_ok=True)
@@ -81,7 +81,7 @@ def test_a_fresh_memo_forgets_what_is_complete_once_and_only_where_it_is_opened(
     assert (mine / "part").read_text() == "new"
 
 
-def test_artifacts_are_listed_without_the_memo_beside_them(tmp_path: Path) -> None:
+def test_artifacts_are_listed_without_the_memo(tmp_path: Path) -> None:
     @stage()
     def fit(config: Config, out: Path) -> Facts:
         return {}
@@ -94,7 +94,7 @@ def test_artifacts_are_listed_without_the_memo_beside_them(tmp_path: Path) -> No
     assert list(store.all_of("fit")) == [made]
 
 
-# A stage with a memo, in a run: `polish` of the toys, which here remembers each number that it polished.
+# A stage with a memo, in a run: the toy `polish`, which here keeps each number that it polished.
 
 
 @dataclass
@@ -108,7 +108,7 @@ def remember(config: Config, out: Path, *, gather: Artifact, memo: Memo) -> Fact
 
 
 def polish(config: Any, out: Path, *, gather: Artifact, memo: Memo) -> Facts:
-    """Polish each number, which takes no other number to do."""
+    """Polish each number independently of the others."""
     kept = memo.folder(grit=config.grit)
     numbers = (gather.path / "numbers.txt").read_text().split()
     missing = [number for number in numbers if not (kept / number).exists()]
@@ -149,7 +149,7 @@ def test_a_memo_under_another_name_is_refused() -> None:
         stage()(fit)
 
 
-def test_what_was_computed_for_one_artifact_serves_the_next(remembering: Any) -> None:
+def test_results_for_one_artifact_are_reused_for_the_next(remembering: Any) -> None:
     assert entry(remembering, 3)["facts"] == {"count": 3, "computed": 3}
     assert entry(remembering, 5)["facts"] == {"count": 5, "computed": 2}
     assert entry(remembering, 4)["facts"] == {"count": 4, "computed": 0}
@@ -162,7 +162,7 @@ def test_a_cached_artifact_notes_nothing(remembering: Any) -> None:
     assert (again["cached"], again["facts"]) == (True, {"count": 3})
 
 
-def test_edited_code_and_other_versions_compute_anew(remembering: Any) -> None:
+def test_edited_code_and_other_versions_compute_again(remembering: Any) -> None:
     entry(remembering, 3)
     remembering.code["polish"] = {"toys.polish": "edited"}
     assert entry(remembering, 3)["facts"]["computed"] == 3
@@ -170,13 +170,13 @@ def test_edited_code_and_other_versions_compute_anew(remembering: Any) -> None:
     assert entry(remembering, 3)["facts"]["computed"] == 3
 
 
-def test_force_computes_anew(remembering: Any) -> None:
+def test_force_computes_again(remembering: Any) -> None:
     entry(remembering, 3)
     assert entry(remembering, 4, force=("polish",))["facts"]["computed"] == 4
     assert entry(remembering, 5)["facts"]["computed"] == 1
 
 
-def test_an_artifact_is_the_same_with_memory_and_without(
+def test_an_artifact_is_the_same_with_and_without_a_memo(
     remembering: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     alone = entry(remembering, 4)
@@ -203,7 +203,7 @@ def test_a_stage_that_is_never_cached_has_its_memo_too(toys: Any, tmp_path: Path
     assert facts == [{"title": "toy", "told": 0}, {"title": "toy", "told": 1}]
 
 
-def test_a_choice_that_does_not_matter_to_the_memo_leaves_it_as_it_is(remembering: Any) -> None:
+def test_a_choice_that_does_not_affect_the_memo_leaves_it_unchanged(remembering: Any) -> None:
     polish = remembering.stages["polish"]
 
     def choose(name: str, *without: str) -> None:

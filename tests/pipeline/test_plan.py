@@ -13,7 +13,7 @@ from slimline.pipeline.plan import Step, order_stages, why
 Lines = Callable[..., list[str]]
 
 
-def test_a_plan_of_what_was_never_made(toys: Any, plan_lines: Lines) -> None:
+def test_a_plan_without_cached_outputs(toys: Any, plan_lines: Lines) -> None:
     assert plan_lines() == [
         "gather    runs    2332d0d172ab  first time",
         "fit       runs                  input: gather",
@@ -21,7 +21,7 @@ def test_a_plan_of_what_was_never_made(toys: Any, plan_lines: Lines) -> None:
     ]
 
 
-def test_a_plan_of_what_is_all_there(toys: Any, plan_lines: Lines) -> None:
+def test_a_plan_with_all_outputs_cached(toys: Any, plan_lines: Lines) -> None:
     toys.execute()
     assert plan_lines() == [
         "gather    cached  2332d0d172ab",
@@ -92,7 +92,7 @@ def test_a_plan_after_many_changes_names_three(toys: Any, plan_lines: Lines) -> 
     ]
 
 
-def test_a_plan_shows_what_can_not_be_settled_without_work(toys: Any, plan_lines: Lines) -> None:
+def test_a_plan_shows_values_that_need_work_to_resolve(toys: Any, plan_lines: Lines) -> None:
     assert plan_lines(gather={"remote": True}) == [
         "gather    runs                  30 MB would be downloaded",
         "fit       runs                  input: gather",
@@ -108,25 +108,25 @@ def test_a_plan_calls_no_stage_and_makes_no_run(toys: Any, plan_lines: Lines, tm
     assert not list(tmp_path.glob("runs/store/*/"))
 
 
-def test_an_untracked_field_leaves_the_plan_as_it_is(toys: Any, plan_lines: Lines) -> None:
+def test_an_untracked_field_does_not_change_the_plan(toys: Any, plan_lines: Lines) -> None:
     toys.execute()
     assert plan_lines(gather={"threads": 8}) == plan_lines()
 
 
-def test_an_optional_input_joins_when_its_predicate_says_so(toys: Any, plan_lines: Lines) -> None:
+def test_an_optional_input_is_planned_if_its_predicate_is_true(toys: Any, plan_lines: Lines) -> None:
     names = [line.split()[0] for line in plan_lines(polish={})]
     assert names == ["gather", "fit", "tell"]
     names = [line.split()[0] for line in plan_lines(polish={}, fit={"polished": True})]
     assert names == ["gather", "polish", "fit", "tell"]
 
 
-def test_a_stage_without_a_config_does_not_run_though_it_could(toys: Any, plan_lines: Lines) -> None:
+def test_a_stage_without_a_config_does_not_run(toys: Any, plan_lines: Lines) -> None:
     names = [line.split()[0] for line in plan_lines({"targets": ["fit"]}, tell=None)]
     assert names == ["gather", "fit"]
 
 
-def test_a_needed_stage_without_a_config_is_a_users_mistake(toys: Any) -> None:
-    with pytest.raises(UserError, match="fit needs polish, and this experiment has none"):
+def test_a_needed_stage_without_a_config_is_a_user_error(toys: Any) -> None:
+    with pytest.raises(UserError, match="fit needs the stage polish, which this experiment does not have"):
         toys.execute(fit={"polished": True})
     assert toys.calls == []
 
@@ -145,7 +145,7 @@ def test_stages_that_are_never_cached_come_last(toys: Any) -> None:
     assert [stage.name for stage in ordered] == ["gather", "fit", "polish", "tell"]
 
 
-def test_a_forced_stage_runs_though_it_is_cached() -> None:
+def test_a_forced_stage_runs_although_it_is_cached() -> None:
     assert Step("fit", "0123456789abcdef", "forced: run.force names it").line() == (
         "fit       runs    0123456789ab  forced: run.force names it"
     )
@@ -161,7 +161,7 @@ def test_the_nearest_earlier_artifact_is_compared_with() -> None:
     assert why({"config": {"a": 7, "b": 3}}, earlier) == "config: a 9 -> 7"
 
 
-def test_a_field_that_comes_or_goes_is_named() -> None:
+def test_an_added_or_removed_field_is_named() -> None:
     assert why({"config": {"a": 1}}, [artifact_of({})]) == "config: a absent -> 1"
     assert why({"config": {}}, [artifact_of({"a": None})]) == "config: a None -> absent"
 

@@ -1,4 +1,4 @@
-"""Plug-ins: found without being imported, refused in a few lines, and counted in the keys of who uses them."""
+"""Plug-ins: found without an import, rejected with a short message, counted in the keys of stages that use them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ GROUPS = {"slimline.stages": {"shine": "plugbox.shine:shine"}, "slimline.shapes"
 def site(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_code: Callable[..., None]
 ) -> Iterator[Callable[..., Path]]:
-    """Give a function that installs a distribution (`plugbox` 1.0 if nothing is said) where only the test looks."""
+    """Return a function that installs a distribution (by default `plug-box` 1.0) where only the test finds it."""
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(plugins, "GROUPS", (*plugins.GROUPS, "slimline.shapes"))
@@ -139,39 +139,39 @@ CLASHES = {
 
 
 @pytest.mark.parametrize("case", CLASHES)
-def test_a_name_that_is_ours_is_refused(site: Callable[..., Path], case: str) -> None:
+def test_a_name_that_slimline_uses_is_rejected(site: Callable[..., Path], case: str) -> None:
     looked_at, groups = CLASHES[case]
     site(groups=groups)
     [(group, entries)] = groups.items()
     assert refusal(lambda: list(looked_at)) == [
-        f"{next(iter(entries))!r} of the plug-in plug-box 1.0 is a name that Slimline itself gives too,"
-        f" in the group {group}.",
-        "Remove one of them: pip uninstall plug-box. Or rename the entry point in it.",
+        f"{next(iter(entries))!r} is declared twice in the group {group}:"
+        " by the plug-in plug-box 1.0 and by Slimline itself.",
+        "Remove the plug-in (pip uninstall plug-box), or rename its entry point.",
     ]
 
 
-def test_a_name_that_two_plugins_give_names_both(site: Callable[..., Path]) -> None:
+def test_a_name_that_two_plugins_declare_is_an_error_that_names_both(site: Callable[..., Path]) -> None:
     site()
     site(
         "other-box", {"slimline.shapes": {"square": "otherbox:SQUARE"}}, files={"otherbox/__init__.py": ""}, version="3"
     )
     said = refusal(installed_plugins)
     assert "plug-box 1.0" in said[0] and "other-box 3" in said[0] and "'square'" in said[0]
-    assert said[1].startswith("Remove one of them: pip uninstall ")
+    assert said[1].startswith("Remove the plug-in (pip uninstall ")
 
 
 BROKEN = {
-    "no such module": ("plugbox.missing:shine", "can't be loaded: ModuleNotFoundError: No module named"),
-    "no such name": ("plugbox.shine:glow", "can't be loaded: AttributeError: module 'plugbox.shine' has no"),
-    "it fails": ("plugbox.broken:shine", "can't be loaded: ZeroDivisionError: division by zero."),
-    "no stage": ("plugbox.shine:ShineConfig", "is no stage: it lacks the decorator @stage()."),
+    "no such module": ("plugbox.missing:shine", "cannot be loaded: ModuleNotFoundError: No module named"),
+    "no such name": ("plugbox.shine:glow", "cannot be loaded: AttributeError: module 'plugbox.shine' has no"),
+    "it fails": ("plugbox.broken:shine", "cannot be loaded: ZeroDivisionError: division by zero."),
+    "not a stage": ("plugbox.shine:ShineConfig", "is not a stage: it lacks the decorator @stage()."),
     "another name": ("plugbox.shine:shine", "is a stage whose name is 'shine': both must be the same."),
     "no reference": ("plugbox.shine", "is not of the form module:attribute."),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_what_is_no_stage_is_refused_and_its_distribution_named(site: Callable[..., Path], case: str) -> None:
+def test_an_invalid_stage_is_rejected_and_its_distribution_named(site: Callable[..., Path], case: str) -> None:
     reference, why = BROKEN[case]
     site(groups={"slimline.stages": {"gloss": reference}}, files={**FILES, "plugbox/broken.py": "1 / 0\n"})
     said = refusal(lambda: list(Stages(STAGES)))
@@ -184,7 +184,7 @@ def test_what_is_no_stage_is_refused_and_its_distribution_named(site: Callable[.
 def test_an_entry_of_another_type_is_refused(site: Callable[..., Path]) -> None:
     site()
     shapes: Table[str, str] = Table({}, group="slimline.shapes", kind=str)
-    assert "is a int, and must be a str." in refusal(lambda: shapes["square"])[0]
+    assert "is a int, but must be a str." in refusal(lambda: shapes["square"])[0]
 
 
 def test_a_plugins_stage_counts_its_modules_and_its_distributions_version(
@@ -195,7 +195,7 @@ def test_a_plugins_stage_counts_its_modules_and_its_distributions_version(
     found = reader.read(Stages(STAGES)["shine"])
     assert list(found.digests) == ["plugbox", "plugbox.cloth", "plugbox.shine"]
     assert found.versions["plug-box"] == "1.0" and "numpy" in found.versions and "slimline" not in found.versions
-    (about / "top_level.txt").unlink()  # an editable install need not say which packages it has
+    (about / "top_level.txt").unlink()  # an editable install may lack the list of its packages
     assert CodeReader(tmp_path / "memory.json").read(Stages(STAGES)["shine"]) == found
 
 
@@ -229,7 +229,7 @@ SHOP = {
 
 @pytest.fixture
 def code_of(site: Callable[..., Path], tmp_path: Path) -> Iterator[Callable[[str], Code]]:
-    """Give a function that reads the code of a stage which chooses this shape from a table."""
+    """Return a function that reads the code of a stage that chooses this shape from a table."""
     install(tmp_path / "site", "toy-shop", {}, SHOP)
 
     def read(shape: str) -> Code:
@@ -244,7 +244,7 @@ def code_of(site: Callable[..., Path], tmp_path: Path) -> Iterator[Callable[[str
         del sys.modules[name]
 
 
-def test_installing_a_plugin_changes_no_key_but_of_who_chooses_it(
+def test_installing_a_plugin_changes_only_the_keys_of_stages_that_choose_it(
     site: Callable[..., Path], code_of: Callable[[str], Code], tmp_path: Path
 ) -> None:
     site("nothing", {}, files={})
@@ -281,7 +281,7 @@ def test_editing_a_chosen_plugin_changes_the_key(
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., tuple[int, list[str], list[str]]]:
-    """Give a function that runs `python -m pipeline` where a folder `site` holds what is installed."""
+    """Return a function that runs `python -m pipeline` with the plug-ins that are installed in the folder `site`."""
 
     def run(*arguments: str) -> tuple[int, list[str], list[str]]:
         path = os.pathsep.join([str(ROOT), str(tmp_path / "site")])
@@ -326,7 +326,7 @@ GLOSS_FILES = {
 SMALL = ("ingest.origin=drawn", "ingest.drawn_per_class=14")
 
 
-def test_a_stage_comes_in_by_an_experiment_of_the_plugins_or_by_its_group(
+def test_a_plugins_stage_is_added_by_an_experiment_or_by_its_group(
     command: Callable[..., tuple[int, list[str], list[str]]], tmp_path: Path
 ) -> None:
     install(tmp_path / "site", "gloss-box", {"slimline.stages": {"gloss": "glossbox.gloss:gloss"}}, GLOSS_FILES)
@@ -341,14 +341,14 @@ def test_a_stage_comes_in_by_an_experiment_of_the_plugins_or_by_its_group(
     assert (code, "gloss:" in output) == (0, False), errors
 
 
-def test_a_typo_in_a_plugins_settings_is_answered_with_the_nearest(
+def test_a_typo_in_a_plugins_settings_suggests_the_nearest_name(
     command: Callable[..., tuple[int, list[str], list[str]]], tmp_path: Path
 ) -> None:
     install(tmp_path / "site", "gloss-box", {"slimline.stages": {"gloss": "glossbox.gloss:gloss"}}, GLOSS_FILES)
     code, _, errors = command("+experiment=glossy", "gloss.stroks=5")
     assert (code, errors) == (
         2,
-        ["gloss.stroks is no key of this config. Did you mean gloss.strokes?", "gloss has: strokes."],
+        ["gloss.stroks is not a setting of this config. Did you mean gloss.strokes?", "gloss has: strokes."],
     )
     code, _, errors = command("+experiment=glossy", "gloss.strokes=many")
     assert (code, errors) == (2, ["gloss.strokes=many has the wrong type.", "It must be a whole number."])
@@ -360,4 +360,6 @@ def test_a_broken_plugin_is_a_few_lines_and_exit_code_2(
     install(tmp_path / "site", "gloss-box", {"slimline.stages": {"gloss": "glossbox.gloss:matt"}}, GLOSS_FILES)
     code, output, errors = command("+experiment=flowers", "--cfg", "job")
     assert (code, output, len(errors)) == (2, [], 2)
-    assert errors[0].startswith("'gloss' (glossbox.gloss:matt) of the plug-in gloss-box 1.0 can't be loaded: Attribute")
+    assert errors[0].startswith(
+        "'gloss' (glossbox.gloss:matt) of the plug-in gloss-box 1.0 cannot be loaded: Attribute"
+    )

@@ -1,4 +1,4 @@
-"""Progress bars: silent without a terminal; on one, what they show."""
+"""Progress bars: nothing without a terminal, and their content on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slimline.pipeline.progress import BYTES, progress
 
 
 class Terminal(io.StringIO):
-    """An error stream that is a terminal; set in the test itself, as pytest changes that stream before it begins."""
+    """An error stream that is a terminal; tests set it themselves, because pytest replaces it before a test begins."""
 
     def isatty(self) -> bool:
         return True
@@ -25,7 +25,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 def last_frame(terminal: Terminal) -> str:
-    """Return what the bar showed last; the line is cleared after it."""
+    """Return the last content of the bar before the line was cleared."""
     pieces = re.split(r"\r|\n|\x1b\[[0-9;?]*[A-Za-z]", terminal.getvalue())
     return [piece.strip() for piece in pieces if piece.strip()][-1]
 
@@ -47,7 +47,7 @@ def test_nothing_is_shown_without_a_terminal(monkeypatch: pytest.MonkeyPatch) ->
         (None, BYTES, 1_000_000, [500_000], " 1.5/? MB "),
     ],
 )
-def test_a_bar_shows_what_is_done_and_of_how_much(
+def test_a_bar_shows_the_done_and_the_total_units(
     terminal: Terminal,
     monkeypatch: pytest.MonkeyPatch,
     total: int | None,

@@ -26,7 +26,7 @@ def hydra() -> Iterator[None]:
 
 
 def refusal(*overrides: str) -> list[str]:
-    """Compose what can't be composed, and return the lines that the user reads."""
+    """Compose an invalid config, and return the lines of the error message."""
     with pytest.raises(REFUSALS) as caught:
         compose("config", overrides=list(overrides))
     return str(explain(caught.value, config_keys(STAGES.values()))).splitlines()
@@ -56,7 +56,7 @@ def test_any_other_tilde_stays(argument: str) -> None:
     assert expand_home(argument, "/home/ada") == argument
 
 
-def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
+def test_a_home_with_a_backslash_is_not_changed() -> None:
     assert expand_home("a=~/b", r"C:\Users\1") == r"a=C:\Users\1/b"
 
 
@@ -66,81 +66,81 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
         (
             "train.epochz=3",
             [
-                "train.epochz is no key of this config. Did you mean train.epochs?",
+                "train.epochz is not a setting of this config. Did you mean train.epochs?",
                 f"train has: {', '.join(sorted(one.name for one in fields(TrainConfig)))}.",
             ],
         ),
         (
             "run.plam=true",
             [
-                "run.plam is no key of this config. Did you mean run.plan?",
+                "run.plam is not a setting of this config. Did you mean run.plan?",
                 "run has: directory, force, name, plan, seed, sweep, targets.",
             ],
         ),
         (
             "run.sweep.targets=train",
             [
-                "run.sweep.targets is no key of this config. Did you mean run.sweep.target?",
+                "run.sweep.targets is not a setting of this config. Did you mean run.sweep.target?",
                 "run.sweep has: columns, maximize, metric, skip_unavailable, target.",
             ],
         ),
         (
             "trian.epochs=3",
             [
-                "trian.epochs is no key of this config. Did you mean train.epochs?",
-                "`python -m pipeline +experiment=flowers --cfg job` shows all keys.",
+                "trian.epochs is not a setting of this config. Did you mean train.epochs?",
+                "To list all settings, run: python -m pipeline +experiment=flowers --cfg job",
             ],
         ),
         (
             "classify.top=3",
             [
-                "classify.top doesn't belong to this experiment's choices.",
-                "Choose the experiment (+experiment=...) or the option that has it.",
+                "classify.top is not a setting of the chosen experiment and options.",
+                "Choose the experiment (+experiment=...) or the option that has this setting.",
             ],
         ),
         (
             "train.optimizer.beta1=0.8",
             [
-                "train.optimizer.beta1 doesn't belong to this experiment's choices.",
-                "Choose the experiment (+experiment=...) or the option that has it.",
+                "train.optimizer.beta1 is not a setting of the chosen experiment and options.",
+                "Choose the experiment (+experiment=...) or the option that has this setting.",
             ],
         ),
         (
             "train.class_weights={tulips: 2}",
             [
-                "train.class_weights takes names that aren't there yet, such as tulips, with a plus.",
+                "train.class_weights does not contain tulips yet, and a new name must be added with a plus.",
                 "Write '+train.class_weights={tulips: ...}'.",
             ],
         ),
         (
             "train.optimizer={momentun: 0.8}",
             [
-                "train.optimizer.momentun is no key of this config. Did you mean train.optimizer.momentum?",
+                "train.optimizer.momentun is not a setting of this config. Did you mean train.optimizer.momentum?",
                 f"train.optimizer has: {', '.join(OPTIMIZER_KEYS)}.",
             ],
         ),
         (
             "head.width=3",
             [
-                "head.width is no key of this config. Did you mean head.widths?",
+                "head.width is not a setting of this config. Did you mean head.widths?",
                 "head has: activation, dropout, kind, seed, widths.",
             ],
         ),
         (
             "head=lineer",
-            ["head=lineer: there is no such choice.", "The choices are: linear, mlp. Did you mean linear?"],
+            ["head=lineer is not a valid choice.", "The choices are: linear, mlp. Did you mean linear?"],
         ),
         (
             "train/optimizer=adamx",
             [
-                "train/optimizer=adamx: there is no such choice.",
+                "train/optimizer=adamx is not a valid choice.",
                 "The choices are: adam, adamw, momentum, nesterov, rmsprop. Did you mean adam?",
             ],
         ),
         (
             "base=vgg",
             [
-                "base=vgg: there is no such choice.",
+                "base=vgg is not a valid choice.",
                 f"The choices are: {', '.join(sorted(path.stem for path in (CONF / 'base').glob('*.yaml')))}.",
             ],
         ),
@@ -151,55 +151,56 @@ def test_a_home_with_a_backslash_is_taken_as_it_is() -> None:
         (
             "train.optimizer.schedule=cosin",
             [
-                "train.optimizer.schedule=cosin isn't allowed.",
+                "train.optimizer.schedule=cosin is not allowed.",
                 "It must be one of: constant, step, exponential, polynomial, cosine, plateau. Did you mean cosine?",
             ],
         ),
         (
             "features.precision=float16",
             [
-                "features.precision=float16 isn't allowed.",
+                "features.precision=float16 is not allowed.",
                 "It must be one of: auto, float32, bfloat16. Did you mean bfloat16?",
             ],
         ),
         (
             "ingest.images=IMG(1).jpg",
             [
-                "ingest.images=IMG(1).jpg can't be read: the value holds a character that Hydra's grammar keeps for "
-                "itself.",
+                "ingest.images=IMG(1).jpg cannot be read: the value contains a special character of Hydra's grammar.",
                 "Quote it for the shell and for Hydra: 'ingest.images=\"IMG(1).jpg\"'",
             ],
         ),
         (
             "classify.images=[a(1).jpg]",
             [
-                "classify.images=[a(1).jpg] can't be read: the value holds a character that Hydra's grammar keeps for "
-                "itself.",
+                "classify.images=[a(1).jpg] cannot be read: the value contains a special character of Hydra's grammar.",
                 "Quote it for the shell and for Hydra: 'classify.images=[\"a(1).jpg\"]'",
             ],
         ),
         (
             "+train.epochs=3",
-            ["train.epochs is there already, so it takes no plus.", "Write train.epochs=... without the plus."],
+            [
+                "train.epochs already exists, so it cannot be added with a plus.",
+                "Write train.epochs=... without the plus.",
+            ],
         ),
     ],
 )
-def test_what_is_refused_is_said_in_plain_words(override: str, lines: list[str]) -> None:
+def test_errors_are_explained_in_plain_words(override: str, lines: list[str]) -> None:
     assert refusal("+experiment=flowers", override) == lines
 
 
-def test_an_unknown_experiment_is_answered_with_those_that_there_are() -> None:
+def test_an_unknown_experiment_is_an_error_that_lists_the_experiments() -> None:
     lines = refusal("+experiment=flower")
-    assert lines[0] == "experiment=flower: there is no such choice."
+    assert lines[0] == "experiment=flower is not a valid choice."
     known = ", ".join(sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
     assert lines[1].startswith(f"The choices are: {known}.")
     assert lines[1].endswith("Did you mean flowers?")
 
 
-def test_a_key_before_any_experiment_is_answered_with_what_to_choose() -> None:
+def test_a_setting_without_an_experiment_is_explained() -> None:
     assert refusal("train.epochs=3") == [
-        "train.epochs doesn't belong to this experiment's choices.",
-        "Choose the experiment (+experiment=...) or the option that has it.",
+        "train.epochs is not a setting of the chosen experiment and options.",
+        "Choose the experiment (+experiment=...) or the option that has this setting.",
     ]
 
 
@@ -210,25 +211,25 @@ def test_a_key_before_any_experiment_is_answered_with_what_to_choose() -> None:
         ("run.seed=${run.sead}", "run.seed: Interpolation key 'run.sead' not found"),
     ],
 )
-def test_a_reference_that_does_not_resolve_is_answered_and_no_traceback(override: str, line: str) -> None:
+def test_an_unresolved_reference_is_explained_without_a_traceback(override: str, line: str) -> None:
     config = compose("config", overrides=["+experiment=flowers", override])
     with pytest.raises(REFUSALS) as caught:
         OmegaConf.to_object(config)
     assert str(explain(caught.value, [])).splitlines()[0] == line
 
 
-def test_an_error_of_our_own_is_not_taken_for_a_refusal() -> None:
+def test_an_error_of_slimline_itself_is_not_explained_away() -> None:
     with pytest.raises(ValueError, match="ours"):
         explain(ValueError("ours"), [])
 
 
-def test_a_word_without_a_value_is_answered_with_how_to_write_one() -> None:
+def test_a_word_without_a_value_is_explained() -> None:
     first, *rest = refusal("flowers")
-    assert first.startswith("flowers is no setting")
+    assert first.startswith("flowers is not a setting")
     assert "key=value" in " ".join([first, *rest])
 
 
-def test_every_key_that_the_experiments_hold_is_known() -> None:
+def test_every_key_of_the_experiments_is_known() -> None:
     known = config_keys(STAGES.values()).names
     assert {"run.sweep.metric", "train.optimizer.nesterov", "ingest.split.salt", "classify.top"} <= set(known)
     assert known == sorted(set(known))
@@ -242,7 +243,7 @@ def test_every_key_that_the_experiments_hold_is_known() -> None:
         ("export.max_flips_int8", "export.max_changed_int8"),
     ],
 )
-def test_a_former_name_is_answered_with_the_present_one(former: str, present: str) -> None:
+def test_a_former_name_is_an_error_that_names_the_present_one(former: str, present: str) -> None:
     lines = refusal("+experiment=flowers", f"{former}=1")
-    assert lines == [f"{former} has a new name: {present}.", f"Write {present}=... instead."]
+    assert lines == [f"{former} was renamed to {present}.", f"Write {present}=... instead."]
     assert present in config_keys(STAGES.values()).names

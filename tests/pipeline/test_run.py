@@ -36,19 +36,19 @@ def test_versions_count_up_from_the_highest(folder: Path) -> None:
     assert claim_version(folder).name == "v1001"
 
 
-def test_a_version_that_another_takes_first_is_left_to_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_that_another_run_takes_first_is_skipped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mkdir = Path.mkdir
 
     def late(path: Path, *arguments: Any, **others: Any) -> None:
         if path.name == "v001":
-            mkdir(path, exist_ok=True)  # another run, between our look and our claim
+            mkdir(path, exist_ok=True)  # another run claims it first
         mkdir(path, *arguments, **others)
 
     monkeypatch.setattr(Path, "mkdir", late)
     assert claim_version(folder).name == "v002"
 
 
-def test_a_run_writes_down_what_was_asked_and_where(folder: Path) -> None:
+def test_a_run_records_its_config_overrides_and_environment(folder: Path) -> None:
     run = Run(folder, "run:\n  name: toy\n", ["fit.epochs=3"], sweep="s1")
     assert sorted(path.name for path in run.path.iterdir()) == [
         "config.yaml",
@@ -75,7 +75,7 @@ def test_the_manifest_names_plug_ins_and_their_versions(folder: Path, monkeypatc
     assert read_manifest(run.path)["plugins"] == {"leaf-heads": "1.2"}
 
 
-def test_each_stage_is_in_the_manifest_and_what_it_measured_in_the_metrics(folder: Path, artifact: Artifact) -> None:
+def test_each_stage_is_in_the_manifest_and_its_measurements_in_the_metrics(folder: Path, artifact: Artifact) -> None:
     (artifact.path / "metrics.json").write_text('{"top1": 0.5}', encoding="utf-8")
     run = Run(folder, "", [])
     run.record("fit", cached=True, seconds=0.12345, facts=artifact.facts, artifact=artifact)
@@ -95,7 +95,7 @@ def test_each_stage_is_in_the_manifest_and_what_it_measured_in_the_metrics(folde
     assert json.loads((run.path / "metrics.json").read_text()) == {"top1": 0.5}
 
 
-def test_artifact_links_are_relative_and_hold_after_the_folder_of_runs_moves(
+def test_artifact_links_are_relative_and_valid_after_the_folder_of_runs_moves(
     folder: Path, artifact: Artifact, tmp_path: Path
 ) -> None:
     run = Run(folder, "", [])
@@ -119,21 +119,21 @@ def test_latest_points_to_the_newest_completed_run(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["latest", "v001", "v002", "v003"]
 
 
-def test_an_earlier_run_that_ends_later_does_not_take_latest_back(folder: Path) -> None:
+def test_an_earlier_run_that_ends_later_does_not_become_latest(folder: Path) -> None:
     earlier, later = Run(folder, "", []), Run(folder, "", [])
     later.finish()
     earlier.finish()
     assert str((folder / "latest").readlink()) == "v002"
 
 
-def test_what_a_crash_left_of_a_link_is_in_no_ones_way(folder: Path) -> None:
+def test_a_link_that_a_crash_left_is_replaced(folder: Path) -> None:
     folder.mkdir(parents=True)
-    (folder / f".latest.{os.getpid()}").symlink_to("v001")  # process ids repeat, in containers above all
+    (folder / f".latest.{os.getpid()}").symlink_to("v001")  # process ids repeat, especially in containers
     Run(folder, "", []).finish()
     assert str((folder / "latest").readlink()) == "v001"
 
 
-def test_a_failed_run_keeps_its_directory_and_says_why(folder: Path) -> None:
+def test_a_failed_run_keeps_its_directory_and_its_error(folder: Path) -> None:
     run = Run(folder, "", [])
     run.finish(error="it broke")
     manifest = read_manifest(run.path)
@@ -142,7 +142,7 @@ def test_a_failed_run_keeps_its_directory_and_says_why(folder: Path) -> None:
     assert not (folder / "latest").exists()
 
 
-def test_a_completed_run_holds_no_error(folder: Path) -> None:
+def test_a_completed_run_has_no_error(folder: Path) -> None:
     run = Run(folder, "", [])
     run.finish()
     manifest = read_manifest(run.path)

@@ -48,7 +48,7 @@ def test_a_changed_field_runs_its_stage_and_those_after_it(toys: Any) -> None:
     assert toys.calls == ["gather", "fit", "tell"]
 
 
-def test_an_input_made_anew_with_the_same_content_runs_nothing_after_it(toys: Any) -> None:
+def test_a_rebuilt_input_with_the_same_content_runs_nothing_after_it(toys: Any) -> None:
     toys.execute()
     toys.code["gather"] = {"toys.gather": "edited, to the same end"}
     toys.execute()
@@ -66,7 +66,7 @@ def test_force_runs_one_stage_again_and_earlier_runs_keep_theirs(toys: Any) -> N
     assert toys.calls == ["tell"]
 
 
-def test_what_force_will_run_is_said_first(toys: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_forced_stages_are_logged_first(toys: Any, caplog: pytest.LogCaptureFixture) -> None:
     toys.execute()
     caplog.clear()
     with caplog.at_level("INFO", logger="slimline.pipeline"):
@@ -97,7 +97,7 @@ def test_each_stage_has_one_line_and_the_summary_its_headline(
     ]
 
 
-def test_an_optional_input_is_none_until_it_is_wanted(toys: Any) -> None:
+def test_an_optional_input_is_none_until_it_is_needed(toys: Any) -> None:
     run = toys.execute(polish={})
     assert toys.calls == ["gather", "fit", "tell"]
     assert run.manifest["stages"]["fit"]["facts"]["polished"] is False
@@ -106,7 +106,7 @@ def test_an_optional_input_is_none_until_it_is_wanted(toys: Any) -> None:
     assert run.manifest["stages"]["fit"]["facts"]["polished"] is True
 
 
-def test_an_input_that_is_not_wanted_is_none_though_the_run_makes_it(toys: Any) -> None:
+def test_an_input_that_is_not_needed_is_none_although_the_run_makes_it(toys: Any) -> None:
     run = toys.execute({"targets": ["polish", "tell"]}, polish={})
     assert toys.calls == ["gather", "polish", "fit", "tell"]
     assert run.manifest["stages"]["fit"]["facts"]["polished"] is False
@@ -114,7 +114,7 @@ def test_an_input_that_is_not_wanted_is_none_though_the_run_makes_it(toys: Any) 
     assert toys.calls == ["tell"]
 
 
-def test_targets_can_be_given_in_place_of_the_configs(toys: Any) -> None:
+def test_given_targets_replace_the_configs_own(toys: Any) -> None:
     run = execute(toys.config(), toys.stages, ["a=1"], targets=["gather"], sweep="s1")
     assert run is not None
     manifest = read_manifest(run.path)
@@ -122,7 +122,7 @@ def test_targets_can_be_given_in_place_of_the_configs(toys: Any) -> None:
     assert (manifest["overrides"], manifest["sweep"]) == (["a=1"], "s1")
 
 
-def test_the_config_is_kept_as_it_ran(toys: Any) -> None:
+def test_the_resolved_config_is_recorded(toys: Any) -> None:
     def settle(config: Any, plan: bool) -> Any:
         config.size = 5
         return config
@@ -150,7 +150,7 @@ def test_a_stage_that_fails_leaves_its_error_in_the_manifest(toys: Any, tmp_path
     assert not (tmp_path / "runs" / "toy" / "latest").exists()
 
 
-def test_a_users_mistake_is_in_the_manifest_without_a_traceback(toys: Any, tmp_path: Path) -> None:
+def test_a_user_error_is_in_the_manifest_without_a_traceback(toys: Any, tmp_path: Path) -> None:
     def refuse(config: Any, out: Path, **inputs: Artifact) -> Facts:
         raise UserError("Too few photos.", "Add some.")
 
@@ -173,7 +173,7 @@ def test_files_that_change_while_they_are_read_are_refused_and_nothing_is_kept(
         return {}
 
     toys.stages["gather"] = Stage(**{**vars(toys.stages["gather"]), "function": disturbed, "resume": resume})
-    with pytest.raises(UserError, match="The files that gather reads changed while it read them"):
+    with pytest.raises(UserError, match="The input files of gather changed while they were read"):
         toys.execute(gather={"images": str(tmp_path / "photos")})
     assert not list((tmp_path / "runs" / "store").glob("gather/*/[0-9]*"))
     assert read_manifest(tmp_path / "runs" / "toy" / "v001")["status"] == "failed"
@@ -191,16 +191,16 @@ def test_files_that_change_while_they_are_read_are_refused_and_nothing_is_kept(
     ("run", "message"),
     [
         ({"targets": []}, "run.targets is empty"),
-        ({"targets": ["tel"]}, "run.targets names 'tel', which is no stage of this experiment"),
-        ({"force": ["polish"]}, "run.force names 'polish', which is no stage of this experiment"),
-        ({"force": ["fit"], "plan": True}, "run.plan=true and run.force don't go together"),
-        ({"name": "store"}, "run.name='store' can't name a folder of runs"),
-        ({"name": "a/b"}, "run.name='a/b' can't name a folder of runs"),
-        ({"name": ""}, "run.name='' can't name a folder of runs"),
-        ({"name": ".hidden"}, "run.name='.hidden' can't name a folder of runs"),
+        ({"targets": ["tel"]}, "run.targets names 'tel', which is not a stage of this experiment"),
+        ({"force": ["polish"]}, "run.force names 'polish', which is not a stage of this experiment"),
+        ({"force": ["fit"], "plan": True}, "run.plan=true and run.force cannot be used together"),
+        ({"name": "store"}, "run.name='store' is not a valid name for a folder of runs"),
+        ({"name": "a/b"}, "run.name='a/b' is not a valid name for a folder of runs"),
+        ({"name": ""}, "run.name='' is not a valid name for a folder of runs"),
+        ({"name": ".hidden"}, "run.name='.hidden' is not a valid name for a folder of runs"),
     ],
 )
-def test_what_can_not_be_is_refused_before_anything_runs(
+def test_an_impossible_config_is_rejected_before_anything_runs(
     toys: Any, tmp_path: Path, run: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message.replace(".", r"\.")):
@@ -209,12 +209,12 @@ def test_what_can_not_be_is_refused_before_anything_runs(
     assert not list(tmp_path.iterdir())
 
 
-def test_targets_given_in_place_of_the_configs_are_checked_too(toys: Any) -> None:
+def test_given_targets_are_checked_too(toys: Any) -> None:
     with pytest.raises(UserError, match="fitt"):
         execute(toys.config(), toys.stages, [], targets=["fitt"])
 
 
-def test_a_part_of_the_config_that_no_stage_reads_is_refused(toys: Any) -> None:
+def test_a_section_of_the_config_that_no_stage_reads_is_rejected(toys: Any) -> None:
     config = OmegaConf.merge(toys.config(), {"fiit": {"epochs": 3}})
     with pytest.raises(UserError, match="fiit"):
         execute(config, toys.stages, [])
@@ -223,18 +223,18 @@ def test_a_part_of_the_config_that_no_stage_reads_is_refused(toys: Any) -> None:
 def test_a_value_that_is_missing_is_named(toys: Any) -> None:
     config = toys.config()
     config.fit.epochs = "???"
-    with pytest.raises(UserError, match=r"fit\.epochs has no value"):
+    with pytest.raises(UserError, match=r"fit\.epochs is required, but has no value"):
         execute(config, toys.stages, [])
 
 
-def test_a_config_without_its_schema_is_our_mistake(toys: Any) -> None:
+def test_a_shipped_config_without_its_schema_is_a_type_error(toys: Any) -> None:
     config = toys.config()
     config.fit = {"epochs": 3}
-    with pytest.raises(TypeError, match="conf/fit/ gives no FitConfig"):
+    with pytest.raises(TypeError, match="conf/fit/ does not give a FitConfig"):
         execute(config, toys.stages, [])
 
 
-def test_what_an_input_chose_counts_in_the_stages_after_it(toys: Any) -> None:
+def test_choices_of_an_input_count_in_the_stages_after_it(toys: Any) -> None:
     gather = toys.stages["gather"]
     toys.stages["gather"] = replace(gather, choices=lambda config: {"toys.table": [f"toys.of_{config.size}"]})
     for size in (3, 4, 3):

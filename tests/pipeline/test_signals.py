@@ -1,4 +1,4 @@
-"""Signals that are held back: noted, told once asked, and let through again afterwards."""
+"""Delayed signals: recorded, returned on request, and handled as before afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slimline.pipeline.signals import handling_signals, stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_noted_and_nothing_ends(number):
+def test_a_signal_is_recorded_and_the_work_continues(number):
     with handling_signals() as came:
         assert came() is None
         os.kill(os.getpid(), number)
@@ -35,7 +35,7 @@ def test_a_second_ctrl_c_counts_at_once():
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_afterwards_signals_are_as_they_were():
+def test_signal_handlers_are_restored_afterwards():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(ZeroDivisionError), handling_signals():
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] != before
@@ -43,7 +43,7 @@ def test_afterwards_signals_are_as_they_were():
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_beside_the_main_thread_nothing_is_held_back():
+def test_outside_the_main_thread_no_signal_is_delayed():
     found = []
 
     def work():
@@ -56,18 +56,18 @@ def test_beside_the_main_thread_nothing_is_held_back():
     assert found == [(None, signal.getsignal(signal.SIGTERM))]
 
 
-def test_what_was_stopped_says_by_what_where_and_how_to_go_on():
+def test_the_message_names_the_signal_the_place_and_how_to_resume():
     error = stopped(15, "in phase 2. A checkpoint is kept.")
     assert isinstance(error, Stopped)
     assert isinstance(error, KeyboardInterrupt)
     assert error.signal == 15
     assert str(error).splitlines() == [
         "Stopped by SIGTERM in phase 2. A checkpoint is kept.",
-        "The same command goes on from there.",
+        "Run the same command again to resume.",
     ]
 
 
-def test_a_handler_that_python_did_not_set_stays(monkeypatch):
+def test_a_handler_that_python_did_not_set_is_kept(monkeypatch):
     own = signal.getsignal
     monkeypatch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGTERM else own(number))
     before = own(signal.SIGTERM)

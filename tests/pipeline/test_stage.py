@@ -17,7 +17,7 @@ class Config:
 
 
 class Plain:
-    """No dataclass."""
+    """A class that is not a dataclass."""
 
 
 def test_the_signature_is_the_declaration() -> None:
@@ -49,7 +49,7 @@ def test_a_stage_that_is_never_cached_may_take_the_runs_record() -> None:
     assert (tell.cache, tell.wants_record, tell.inputs) == (False, True, ("fit",))
 
 
-def test_a_stage_is_called_as_its_function(tmp_path: Path) -> None:
+def test_a_stage_is_called_like_its_function(tmp_path: Path) -> None:
     @stage()
     def fit(config: Config, out: Path, *, gather: Artifact) -> Facts:
         return {"polished": config.polished, "out": out.name, "gather": gather.key}
@@ -70,7 +70,7 @@ def other_names(settings: Config, out: Path) -> Facts: ...
 def swapped(out: Path, config: Config) -> Facts: ...
 
 
-def config_is_no_dataclass(config: Plain, out: Path) -> Facts: ...
+def config_is_not_a_dataclass(config: Plain, out: Path) -> Facts: ...
 
 
 def config_is_not_annotated(config, out: Path) -> Facts: ...  # type: ignore[no-untyped-def]
@@ -110,7 +110,7 @@ def record_and_cache(config: Config, out: Path, *, run: RunRecord) -> Facts: ...
         no_parameters,
         other_names,
         swapped,
-        config_is_no_dataclass,
+        config_is_not_a_dataclass,
         config_is_not_annotated,
         out_is_text,
         out_is_not_annotated,
@@ -128,14 +128,14 @@ def test_a_malformed_signature_is_refused_by_name(function: Callable[..., Any]) 
         stage()(function)
 
 
-def test_a_predicate_on_an_input_that_is_always_there_is_refused() -> None:
+def test_a_predicate_on_a_required_input_is_refused() -> None:
     def fit(config: Config, out: Path, *, gather: Artifact) -> Facts: ...
 
     with pytest.raises(TypeError, match=r"stage fit: gather is `Artifact \| None` if and only if optional names it"):
         stage(optional={"gather": lambda _: True})(fit)
 
 
-def test_a_predicate_on_no_input_is_refused() -> None:
+def test_a_predicate_on_an_unknown_input_is_refused() -> None:
     def fit(config: Config, out: Path, *, gather: Artifact) -> Facts: ...
 
     with pytest.raises(TypeError, match="polish"):

@@ -40,7 +40,7 @@ def fit_on(config: FitConfig, out: Path) -> Facts:
 
 
 def make(out: Path) -> Facts:
-    """Make a few files, going on from those that are there."""
+    """Write a few files, and keep those that exist already."""
     (out / "shards").mkdir(exist_ok=True)
     for number in range(2):
         if not (out / "shards" / f"{number}.txt").exists():
@@ -62,7 +62,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def test_what_was_made_once_is_found_again(store: Store) -> None:
+def test_an_artifact_is_made_once_and_then_found(store: Store) -> None:
     made, cached = store.obtain(fit, KEY, {"format": 1}, make)
     assert not cached
     assert made.path == store.root / "fit" / KEY / "1"
@@ -79,7 +79,7 @@ def fail(out: Path) -> Facts:
     raise RuntimeError("in the middle")
 
 
-def test_another_key_or_stage_is_made_anew(store: Store) -> None:
+def test_another_key_or_stage_is_made_separately(store: Store) -> None:
     store.obtain(fit, KEY, {}, make)
     assert store.obtain(fit, "cd34", {}, make)[1] is False
     assert store.obtain(fit_on, KEY, {}, make)[1] is False
@@ -94,7 +94,7 @@ def test_a_failure_commits_nothing(store: Store) -> None:
     assert (files_of(made.path), cached) == (FILES, False)
 
 
-def test_facts_that_are_no_json_commit_nothing(store: Store) -> None:
+def test_facts_that_are_not_json_commit_nothing(store: Store) -> None:
     with pytest.raises(TypeError):
         store.obtain(fit, KEY, {}, lambda out: {"path": out})
     assert store.find("fit", KEY) is None
@@ -186,7 +186,7 @@ def test_two_processes_never_claim_the_same_version(tmp_path: Path) -> None:
     assert sorted(claimed) == [f"v{number:03d}" for number in range(1, 41)]
 
 
-# A crash between any two writes: the same small run is killed at its first change on the disk, at its second, ...
+# A crash between any two writes: the same small run is killed at its first change on disk, at its second, and so on.
 
 CHANGES = {"os.mkdir", "os.rename", "os.symlink", "os.remove", "os.rmdir", "os.link", "os.truncate"}
 
@@ -198,7 +198,7 @@ def changes_the_disk(event: str, arguments: tuple[Any, ...]) -> bool:
 
 
 def killed_at(change: int, work: Callable[[], object]) -> bool:
-    """Do the work in a process that dies just before its n-th change on the disk; say whether it came to that."""
+    """Do the work in a process that dies just before its n-th change on disk; return whether it died."""
     pid = os.fork()
     if pid == 0:
         seen, lock = 0, threading.Lock()
@@ -234,7 +234,7 @@ def small_run(root: Path, resume: bool) -> Artifact:
     return artifact
 
 
-def check_nothing_is_half_made(root: Path, stage_name: str, whole: Artifact) -> None:
+def check_nothing_is_incomplete(root: Path, stage_name: str, whole: Artifact) -> None:
     found = Store(root / "store").find(stage_name, KEY)
     if found:
         assert files_of(found.path) == FILES
@@ -248,7 +248,7 @@ def check_nothing_is_half_made(root: Path, stage_name: str, whole: Artifact) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("resume", [False, True], ids=["from scratch", "resumed"])
-def test_a_crash_at_any_moment_leaves_nothing_half_made(
+def test_a_crash_at_any_moment_leaves_nothing_incomplete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: bool
 ) -> None:
     monkeypatch.setattr(run_module, "describe_environment", lambda: {"plugins": {}})
@@ -263,11 +263,11 @@ def test_a_crash_at_any_moment_leaves_nothing_half_made(
         if not killed_at(crashes + 1, lambda: small_run(root, resume)):  # noqa: B023
             break
         crashes += 1
-        check_nothing_is_half_made(root, whole.stage, whole)
+        check_nothing_is_incomplete(root, whole.stage, whole)
         again = small_run(root, resume)
         assert again.digest == whole.digest, f"after a crash at change {crashes}"
         assert again.generation == 1
-        check_nothing_is_half_made(root, whole.stage, whole)
+        check_nothing_is_incomplete(root, whole.stage, whole)
         assert (root / "toy" / "latest" / "artifacts" / whole.stage / "labels.txt").read_text() == "daisy\nrose\n"
     assert crashes > 25
 

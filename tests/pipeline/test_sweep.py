@@ -44,13 +44,13 @@ def test_points_come_best_first_and_failed_last(folder: Path) -> None:
     assert points[0].path == folder / "v003"
 
 
-def test_the_least_can_be_the_best(folder: Path) -> None:
+def test_the_smallest_score_can_be_the_best(folder: Path) -> None:
     points = sweep_points(folder, "s1", "fit", "loss", maximize=False)
     assert rates(points) == ["0.3", "0.1", "0.2", "9"]
 
 
 @pytest.mark.parametrize("maximize", [True, False])
-def test_a_score_below_zero_is_no_failure(tmp_path: Path, maximize: bool) -> None:
+def test_a_score_below_zero_is_not_a_failure(tmp_path: Path, maximize: bool) -> None:
     write_point(tmp_path, "v001", "a=1", {"score": -2.0})
     write_point(tmp_path, "v002", "a=2", None)
     write_point(tmp_path, "v003", "a=3", {"score": 0})
@@ -80,10 +80,13 @@ def test_a_point_that_was_killed_is_a_failed_one(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("metric", ["top2", "kind"])
-def test_a_metric_that_the_target_does_not_give_is_a_users_mistake(folder: Path, metric: str) -> None:
+def test_a_metric_that_is_not_a_numeric_fact_is_a_user_error(folder: Path, metric: str) -> None:
     with pytest.raises(UserError) as caught:
         sweep_points(folder, "s1", "fit", metric, maximize=True)
-    assert str(caught.value) == f"run.sweep.metric={metric} is no number that fit gives.\nIt gives: top1, loss."
+    assert str(caught.value).splitlines() == [
+        f"run.sweep.metric={metric} is not a numeric fact of fit.",
+        "Its numeric facts are: top1, loss.",
+    ]
 
 
 def test_the_table_of_a_sweep(folder: Path) -> None:
@@ -120,14 +123,18 @@ def test_a_metric_and_columns_may_be_other_stages_facts(tmp_path: Path) -> None:
     ]
     assert sweep_rows(points, "fit.top1")[1]["base.parameters"] == 3_413_024
     with pytest.raises(
-        UserError, match=r"columns names fit.loss, which no stage gives\.\nThere are: fit.top1, fit.rate"
+        UserError,
+        match=r"columns names fit.loss, which is not a fact of any stage that ran\."
+        r"\nThe facts of fit are: fit.top1, fit.rate\.",
     ):
         sweep_points(tmp_path, "s1", "export", "fit.top1", True, ["fit.loss"])
-    with pytest.raises(UserError, match=r"metric=tune.top1 is no number .*\n.*stages that ran are: fit, base, export"):
+    with pytest.raises(
+        UserError, match=r"metric=tune.top1 is not a numeric fact of tune\.\n.*stages that ran are: fit, base, export"
+    ):
         sweep_points(tmp_path, "s1", "export", "tune.top1", True)
 
 
-def test_facts_of_one_name_are_told_apart_by_their_stage() -> None:
+def test_facts_with_the_same_name_are_distinguished_by_their_stage() -> None:
     points = [Point(["a=1"], 0.5, Path("v001"), 1.0, {"test.top1": 0.25, "fit.rate": 3})]
     assert sweep_table(points, "fit.top1").splitlines()[0].split()[:4] == ["rank", "fit.top1", "test.top1", "rate"]
 
@@ -152,7 +159,7 @@ def test_the_rows_for_the_winners_manifest() -> None:
     ]
 
 
-def test_each_sweep_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_sweep_has_its_own_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN, "s0")
     first, second = begin_sweep(), begin_sweep()
     assert len({"s0", first, second}) == 3

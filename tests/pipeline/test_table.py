@@ -26,7 +26,7 @@ def test_an_unknown_name_is_a_key_error() -> None:
     assert SHAPES.get("square") is None
 
 
-def test_what_is_derived_is_looked_up_one_by_one() -> None:
+def test_derived_entries_are_computed_on_lookup() -> None:
     names: Table[str, float] = Table({"pi": "math:pi", "far": "no_such_module_here:ROW"})
     derived = Derived(names, lambda value: round(value), prefix="number/", beside={"other/one": 1})
     assert list(derived) == ["other/one", "number/pi", "number/far"] and len(derived) == 3

@@ -1,4 +1,4 @@
-"""Tables of text: how they line up, that nothing is lost in them, and that they are plain."""
+"""Text tables: alignment, nothing is cut, and no colors or markup."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from slimline.pipeline.text_table import text_table
 
 
-def test_texts_are_flush_left_and_numbers_flush_right() -> None:
+def test_texts_are_left_aligned_and_numbers_right_aligned() -> None:
     assert text_table(["run", "top1"], [["v1", "0.5"], ["v123", "12"]], texts=(0,)).splitlines() == [
         "run   top1",
         "v1     0.5",
@@ -15,16 +15,16 @@ def test_texts_are_flush_left_and_numbers_flush_right() -> None:
     ]
 
 
-def test_without_titles_there_is_no_line_of_them() -> None:
+def test_without_titles_there_is_no_header() -> None:
     assert text_table((), [["a", "b"], ["ccc", "d"]], texts=(0, 1)) == "a    b\nccc  d"
 
 
-def test_no_rows_are_a_line_of_titles() -> None:
+def test_without_rows_there_is_only_the_header() -> None:
     assert text_table(["run", "top1"], [], texts=(0,)) == "run  top1"
 
 
 @pytest.mark.parametrize("columns", ["20", "200"])
-def test_no_cell_is_cut_or_colored_on_whatever_terminal(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+def test_no_cell_is_cut_or_colored_on_any_terminal(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     for name, value in {"COLUMNS": columns, "FORCE_COLOR": "1", "TERM": "xterm-256color"}.items():
         monkeypatch.setenv(name, value)
     cells = ["[bold]Conv2D[/bold] [BiasAdd, Relu]", " ".join(["train.epochs=1"] * 100), ":smiley: 日本"]

@@ -97,7 +97,7 @@ def test_photos_inside_a_parquet_file_are_named_as_their_files_are(exported, pho
     pq.write_table(pa.table({"number": range(21), "image": images}), given / "given.parquet")
     run(ClassifyConfig([str(photos)], str(exported)), tmp_path / "files")
     assert count_photos([given / "given.parquet", *paths]) == 41
-    with pytest.raises(UserError, match=r"1 of 21 photos couldn't be classified"):
+    with pytest.raises(UserError, match=r"1 of 21 photos could not be classified"):
         run(ClassifyConfig([str(given)], str(exported)), tmp_path / "out")
     found = rows(tmp_path / "out")
     assert [row["path"] for row in found[::3]] == [f"{given}/given.parquet#{number}" for number in range(20)]
@@ -108,7 +108,7 @@ def test_photos_inside_a_parquet_file_are_named_as_their_files_are(exported, pho
 
 def test_a_table_without_images_is_refused(exported, tmp_path):
     pq.write_table(pa.table({"number": [1]}), tmp_path / "given.parquet")
-    with pytest.raises(UserError, match="has no column of images' bytes; it has: number"):
+    with pytest.raises(UserError, match="has no column of images; it has: number"):
         run(ClassifyConfig([str(tmp_path / "given.parquet")], str(exported)), tmp_path / "out")
 
 
@@ -124,7 +124,7 @@ def test_what_can_not_be_used_is_told_and_the_others_are_named(exported, photos,
     listed = [
         str(folder / f"{letter}.{kind}") for letter, kind in zip("abce", ("png", "png", "jpg", "png"), strict=True)
     ]
-    with pytest.raises(UserError, match=r"2 of 4 photos couldn't be classified; .*failures\.jsonl says why"):
+    with pytest.raises(UserError, match=r"2 of 4 photos could not be classified; .*failures\.jsonl says why"):
         run(ClassifyConfig(listed, str(exported), top=1), tmp_path / "out")
     assert [Path(row["path"]).name for row in rows(tmp_path / "out")] == ["a.png", "e.png"]
     lines = (tmp_path / "out/failures.jsonl").read_text(encoding="utf-8").splitlines()
@@ -200,7 +200,7 @@ def test_too_many_pixels_are_refused_by_the_header_alone(tmp_path):
     ("asked", "said"),
     [
         ({"model": "nowhere"}, "classify.model=nowhere holds no exported model"),
-        ({"images": ["nowhere/*.jpg"]}, "isn't there, and matches nothing"),
+        ({"images": ["nowhere/*.jpg"]}, "does not exist, and matches no files"),
         ({"threshold": 2.0}, "classify.threshold"),
         ({"batch_size": 0}, "classify.batch_size"),
     ],

@@ -1,4 +1,4 @@
-"""Compare: what differs between runs is told, and how likely it is luck."""
+"""Compare: the page shows how runs differ, and the p-value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROW = {"precision": 0.5, "recall": 0.25, "f1": 0.4, "support": 4}
 
 
 def write_run(folder: Path, *, right: str, settings: dict, trained: bool = True) -> Path:
-    """Write what a run that evaluated ten photos leaves; `right` says of each whether it was named right."""
+    """Write the folder of a run that evaluated ten photos; `right` has a y for each correct prediction."""
     evaluate, train, export = (folder / "artifacts" / name for name in ("evaluate", "train", "export"))
     for path in (evaluate, train, export):
         path.mkdir(parents=True)
@@ -49,7 +49,7 @@ def write_run(folder: Path, *, right: str, settings: dict, trained: bool = True)
         history = {"epoch": [1, 2], "validation_accuracy": [0.5, 0.6], "validation_loss": [1.0, 0.9]}
         pq.write_table(pa.table(history), train / "history.parquet")
         times = {"latency_seconds": 0.0123, "latency_p95_seconds": 0.02, "images_per_second": 50.0}
-        measured = {"file": "saved_model", "size_mb": 14.7, "top1": 0.5, "flips": 0, "checked": 10}
+        measured = {"file": "saved_model", "size_mb": 14.7, "top1": 0.5, "changed": 3, "checked": 10}
         write_formats(export, {"saved_model": measured}, {"saved_model": times})
     (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     write_json(folder / "manifest.json", {"stages": {"train": {"seconds": 3.0}, "evaluate": {"seconds": 1.5}}})
@@ -73,18 +73,26 @@ def page_of(runs: list[str], out: Path) -> str:
     return (out / "compare.html").read_text(encoding="utf-8")
 
 
-def test_runs_are_held_against_the_first(runs, tmp_path):
+def test_runs_are_compared_with_the_first(runs, tmp_path):
     text = page_of(runs, tmp_path)
     shown = text.partition('id="plotly"')[0]
     assert '<td class="text">runs/v002</td><td>10</td><td>4</td><td>0</td><td>0.125</td>' in shown
     assert '<td class="text">runs/v003</td><td>10</td><td>1</td><td>1</td><td>1.000</td>' in shown
     assert '<td class="text">train.epochs</td><td class="text">5</td><td class="text">9</td>' in shown
     assert '<td class="text">train.optimizer.nesterov</td><td class="text">-</td><td class="text">True</td>' in shown
-    assert "train.optimizer.learning_rate" not in shown  # it is the same everywhere
+    assert "train.optimizer.learning_rate" not in shown  # it is equal in all runs
     assert "run.name" not in shown
     assert "ant &lt;b&gt;" in shown
-    assert shown.count("14.7 MB") == 2
+    assert shown.count("<td>14.7 MB</td><td>50.0%</td><td>3 of 10</td><td>12.3 ms</td>") == 2
     assert "4.5 s" in shown
+
+
+def test_an_export_of_an_earlier_version_is_compared(runs, tmp_path):
+    """Earlier versions called the number of changed predictions flips."""
+    path = tmp_path / "runs/v001/artifacts/export/formats.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"changed"', '"flips"'), encoding="utf-8")
+    assert '"flips": 3' in path.read_text(encoding="utf-8")
+    assert page_of(runs, tmp_path).count("<td>3 of 10</td>") == 2
 
 
 def test_hostile_texts_are_safe_wherever_they_are_shown(runs, tmp_path):
@@ -108,7 +116,7 @@ def test_hostile_texts_are_safe_wherever_they_are_shown(runs, tmp_path):
     ]
 
 
-def test_the_contents_list_leads_to_each_section(runs, tmp_path):
+def test_the_contents_list_links_to_each_section(runs, tmp_path):
     page = Seen(page_of(runs, tmp_path))
     ids = [attributes["id"] for attributes in page.all("section")]
     assert [attributes["href"] for attributes in page.all("a")] == [f"#{name}" for name in ids]
@@ -129,17 +137,17 @@ def test_a_browser_shows_the_comparison(runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("better", "worse", "chance"), [(0, 0, 1.0), (5, 0, 2 / 32), (1, 1, 1.0), (3, 1, 10 / 16), (10, 2, 158 / 4096)]
+    ("better", "worse", "p_value"), [(0, 0, 1.0), (5, 0, 2 / 32), (1, 1, 1.0), (3, 1, 10 / 16), (10, 2, 158 / 4096)]
 )
-def test_the_chance_is_that_of_coins(better, worse, chance):
-    assert sign_test(better, worse) == pytest.approx(chance)
-    assert sign_test(worse, better) == pytest.approx(chance)
+def test_the_p_value_is_that_of_coin_tosses(better, worse, p_value):
+    assert sign_test(better, worse) == pytest.approx(p_value)
+    assert sign_test(worse, better) == pytest.approx(p_value)
 
 
 def test_a_run_is_read_back(runs, tmp_path):
     found = read_run(tmp_path / "runs/v001")
     assert found.settings == {"run.name": "flowers", "train.epochs": 5, "train.optimizer.learning_rate": 0.1}
-    assert found.named["9"] == ("bee", "ant")
+    assert found.predictions["9"] == ("bee", "ant")
     assert found.seconds == 4.5
     assert read_run(tmp_path / "runs/v003").history is None
 
@@ -147,12 +155,12 @@ def test_a_run_is_read_back(runs, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["runs/v001"], "are fewer than two"),
-        (["runs/v001", "runs/v009"], r"runs/v009 is no run"),
-        (["runs/v001", "runs/v004"], r"runs/v004 evaluated nothing"),
+        (["runs/v001"], "names fewer than two runs"),
+        (["runs/v001", "runs/v009"], r"runs/v009 is not a run"),
+        (["runs/v001", "runs/v004"], r"runs/v004 has no evaluation"),
     ],
 )
-def test_what_is_no_run_is_refused(runs, tmp_path, asked, said):
+def test_too_few_runs_and_runs_without_an_evaluation_are_refused(runs, tmp_path, asked, said):
     (tmp_path / "runs/v004").mkdir()
     write_json(tmp_path / "runs/v004/manifest.json", {})
     with pytest.raises(UserError, match=said):

@@ -1,4 +1,4 @@
-"""The data set's page in a run: there after ingest, whatever comes next."""
+"""The dataset page in a run: it exists after ingest, even if a later stage fails."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ STAGES = {one.name: one for one in (ingest, dataset, review)}
 def test_a_run_that_only_ingests_has_the_page(config, caplog):
     with caplog.at_level("INFO"):
         run = execute(config, STAGES, [])
-    assert "<h1>24 photos of 2 classes</h1>" in (run.path / "dataset.html").read_text(encoding="utf-8")
+    assert "<h1>Dataset: 24 photos, 2 classes</h1>" in (run.path / "dataset.html").read_text(encoding="utf-8")
     assert [line for line in caplog.messages if line.endswith("/toy/v001/dataset.html")]
 
 
@@ -67,7 +67,7 @@ def test_a_run_whose_later_stage_fails_has_the_page(config, tmp_path):
         execute(config, STAGES, [])
     folder = tmp_path / "runs/toy/v001"
     assert read_manifest(folder)["status"] == "failed"
-    assert "<h1>24 photos of 2 classes</h1>" in (folder / "dataset.html").read_text(encoding="utf-8")
+    assert "<h1>Dataset: 24 photos, 2 classes</h1>" in (folder / "dataset.html").read_text(encoding="utf-8")
 
 
 def test_without_a_config_there_is_no_page(config):

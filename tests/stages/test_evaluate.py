@@ -1,4 +1,4 @@
-"""Evaluate: what is written is what can be worked out from the photos' bytes again."""
+"""Evaluate: the written metrics equal those computed from the photos' bytes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def logits_of(photos: Photos, trained: Artifact) -> np.ndarray:
     return freeze_classifier(card, trained.path / "best.ckpt")(images).numpy()
 
 
-def test_training_leaves_what_its_best_weights_make_of_validation(toys, trained):
+def test_training_stores_the_validation_logits_of_its_best_weights(toys, trained):
     photos = Photos(toys.ingest.path, "validation")
     logits, labels = read_logits(trained.path / "validation.parquet", list(CLASSES))
     assert labels.tolist() == photos.labels.tolist()
@@ -82,7 +82,7 @@ def test_metrics_are_those_of_the_calibrated_model(toys, trained, split):
     assert set(pq.read_table(out / "curves.parquet")["class"].to_pylist()) == set(CLASSES)
 
 
-def test_calibration_is_fitted_on_validation_alone(toys, trained):
+def test_calibration_is_fitted_on_validation_only(toys, trained):
     out = toys.out()
     evaluate(replace(ASKED, split=Split.train), out, ingest=toys.ingest, train=trained)
     found = read_calibration(out)
@@ -97,10 +97,10 @@ def test_calibration_is_fitted_on_validation_alone(toys, trained):
     assert read_calibration(other) == (found.temperature, None)
 
 
-def test_a_model_that_falls_short_fails_and_says_by_how_much(toys, trained):
+def test_a_model_below_a_minimum_fails_and_the_error_lists_the_metrics(toys, trained):
     asked = replace(ASKED, at_least=AtLeast(top1=1.0, balanced_accuracy=0.01, roc_auc=1.0))
     with pytest.raises(
-        UserError, match=r"falls short of evaluate\.at_least on \d+ photos: top1 0\.\d{4} of 1"
+        UserError, match=r"does not reach evaluate\.at_least on \d+ photos: top1 0\.\d{4}, required 1"
     ) as caught:
         evaluate(replace(asked, split=Split.train), toys.out(), ingest=toys.ingest, train=trained)
     assert "roc_auc 0." in str(caught.value)
@@ -113,17 +113,17 @@ def test_a_model_that_falls_short_fails_and_says_by_how_much(toys, trained):
     "wrong",
     [{"top": [1]}, {"reject_precision": 1.5}, {"resamples": 5}],
 )
-def test_what_is_not_allowed_is_refused(wrong):
+def test_a_value_out_of_range_is_refused(wrong):
     with pytest.raises(UserError, match=f"evaluate.{next(iter(wrong))}"):
         EvaluateConfig(**wrong)
 
 
-def test_a_share_is_at_most_one():
+def test_a_minimum_above_one_is_refused():
     with pytest.raises(UserError, match=r"evaluate\.at_least\.top1"):
         AtLeast(top1=90)
 
 
-def test_a_given_model_is_evaluated_on_its_runs_photos_or_on_others(toys, trained, tmp_path):
+def test_a_given_model_is_evaluated_on_its_own_runs_photos_or_on_others(toys, trained, tmp_path):
     from slimline.stages.export import export
     from slimline.stages.exporting.config import ExportConfig
     from slimline.stages.models.formats import Format
@@ -149,16 +149,16 @@ def test_a_given_model_is_evaluated_on_its_runs_photos_or_on_others(toys, traine
         assert "temperature" in facts
     everything = evaluate(replace(settled, split=Split.all), toys.out(), ingest=toys.ingest, train=None)
     assert everything["count"] == sum(toys.ingest.facts[split] for split in ("train", "validation", "test"))
-    with pytest.raises(UserError, match="is no run, so it has no photos of its own"):
+    with pytest.raises(UserError, match="is not a run, so it has no photos of its own"):
         settle_model(replace(ASKED, model=str(run / "artifacts/export/model.onnx")), False)
     strange = toys.out()
     shutil.copytree(toys.ingest.path, strange, dirs_exist_ok=True)
     (strange / "labels.txt").write_text("ant\nbee\ndog\n", encoding="utf-8")
-    with pytest.raises(UserError, match="The model doesn't know dog; it knows ant, bee, cat"):
+    with pytest.raises(UserError, match=r"classes that the model does not know: dog\. It knows: ant, bee, cat"):
         evaluate(settled, toys.out(), ingest=replace(toys.ingest, path=strange), train=None)
 
 
-def test_slices_are_measured_by_what_ingest_kept_of_a_manifest(toys, trained, tmp_path):
+def test_slices_are_columns_that_ingest_kept_from_a_manifest(toys, trained, tmp_path):
     draw_photos(tmp_path, 30)
     lines = ["path,label,split,camera"]
     for path in sorted(tmp_path.rglob("*.png")):

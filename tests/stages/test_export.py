@@ -1,4 +1,4 @@
-"""Export: every format is written, loaded back by its own runtime, and refused where it says something else."""
+"""Export: every format is written, loaded by its own runtime, and refused if its predictions differ too much."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def images() -> np.ndarray:
 
 
 @pytest.mark.parametrize("one", list(Format))
-def test_every_format_says_what_the_evaluated_model_says(trained, exported, one):
+def test_every_format_gives_the_logits_of_the_evaluated_model(trained, exported, one):
     logits = open_runtime(Format.frozen_graph, trained["evaluate"].path / "frozen.pb")(images())
     found = open_runtime(one, exported / FILES[one])(images())
     assert found.shape == logits.shape == (5, len(CLASSES))
@@ -69,7 +69,7 @@ def test_every_format_says_what_the_evaluated_model_says(trained, exported, one)
     assert np.abs(found - logits).max() < spread * (1e-5 if one in FLOAT else 2e-3 if "16" in one.name else 0.1)
 
 
-def test_what_was_measured_of_each_format(trained, exported):
+def test_the_measurements_of_each_format(trained, exported):
     found = read_formats(exported)
     assert list(found) == [one.name for one in Format]
     photos = trained["evaluate"].facts["count"]
@@ -83,23 +83,23 @@ def test_what_was_measured_of_each_format(trained, exported):
         if path.is_file():
             assert row["size_mb"] == path.stat().st_size / 1e6
         if one in FLOAT:
-            assert row["flips"] == 0
+            assert row["changed"] == 0
             assert row["top1"] == trained["evaluate"].facts["top1"]
     assert found["litert_int8"]["size_mb"] < found["litert"]["size_mb"]
 
 
-def test_the_description_travels_with_every_model(trained, exported):
-    beside = read_description(exported / FILES[Format.litert])
-    assert beside.labels == list(CLASSES)
-    assert beside.preprocessing.input_px == SIDE
-    assert beside.calibration.temperature == trained["evaluate"].facts["temperature"]
-    assert not beside.trained
+def test_every_format_has_the_description(trained, exported):
+    described = read_description(exported / FILES[Format.litert])
+    assert described.labels == list(CLASSES)
+    assert described.preprocessing.input_px == SIDE
+    assert described.calibration.temperature == trained["evaluate"].facts["temperature"]
+    assert not described.trained
     inside = onnx_description(exported / FILES[Format.onnx])
     assert inside
-    assert parse_description(inside, exported) == beside
+    assert parse_description(inside, exported) == described
     loaded = SavedModel(exported / FILES[Format.saved_model])
-    assert loaded.labels == beside.labels
-    assert loaded.reject_threshold == (beside.calibration.threshold or 0.0)
+    assert loaded.labels == described.labels
+    assert loaded.reject_threshold == (described.calibration.threshold or 0.0)
 
 
 def test_the_saved_models_probabilities_are_the_evaluated_ones(trained, exported, toys):
@@ -111,7 +111,7 @@ def test_the_saved_models_probabilities_are_the_evaluated_ones(trained, exported
         assert classify([photos.encoded(number)])[0] == pytest.approx(said[key], abs=1e-5)
 
 
-def test_a_saved_model_of_the_same_bytes_is_loaded_once(exported, trained, tmp_path):
+def test_equal_saved_models_are_loaded_once(exported, trained, tmp_path):
     first = open_saved_model(exported / FILES[Format.saved_model])
     assert open_saved_model(trained["evaluate"].path / EVALUATED_MODEL) is first
     changed = tmp_path / "changed"
@@ -121,7 +121,7 @@ def test_a_saved_model_of_the_same_bytes_is_loaded_once(exported, trained, tmp_p
 
 
 def spoil(material: Material, values: dict, folder: Path) -> Material:
-    """Return what to export of a model whose last layer is turned upside down, written into a folder."""
+    """Return the inputs of an export whose last layer has negated weights, written into a folder."""
     from slimline.stages.backend.tensorflow import tf
     from slimline.stages.models.saved_model import write_saved_model
 
@@ -144,14 +144,14 @@ def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
         return write_format(one, spoil(material, values, folder), folder)
 
     monkeypatch.setattr(exporting, "write_format", spoiled)
-    with pytest.raises(UserError, match=rf"{one.name} names \d+ of \d+ photos otherwise") as caught:
+    with pytest.raises(UserError, match=rf"{one.name} classifies \d+ of \d+ photos differently") as caught:
         export(ExportConfig([one], calibration_photos=30), toys.out(), **trained)
     assert "For example: " in str(caught.value)
     assert ".png: " in str(caught.value)
     assert ("max_changed_int8" in str(caught.value)) == (one in (Format.litert_dynamic, Format.litert_int8))
 
 
-def test_the_saved_model_is_the_evaluated_one_and_is_asked_again(toys, trained, exported):
+def test_the_saved_model_equals_the_evaluated_one_and_is_checked_again(toys, trained, exported):
     evaluated = trained["evaluate"].path / EVALUATED_MODEL
     assert content_digest(exported / FILES[Format.saved_model], {}) == content_digest(evaluated, {})
     out = toys.out()
@@ -161,11 +161,11 @@ def test_the_saved_model_is_the_evaluated_one_and_is_asked_again(toys, trained, 
     others = [next(name for name in CLASSES if name != place) for place in places]
     column = rows.column_names.index("predicted")
     pq.write_table(rows.set_column(column, "predicted", pa.array(others)), out / "predictions.parquet")
-    with pytest.raises(UserError, match=r"saved_model names \d+ of \d+ photos otherwise"):
+    with pytest.raises(UserError, match=r"saved_model classifies \d+ of \d+ photos differently"):
         export(ExportConfig(), toys.out(), **{**trained, "evaluate": replace(trained["evaluate"], path=out)})
 
 
-def test_formats_are_told_by_their_files(exported, tmp_path):
+def test_formats_are_recognized_by_their_files(exported, tmp_path):
     for one in FLOAT:
         assert format_of(exported / FILES[one]) is one
     with pytest.raises(UserError, match=r"labels\.txt is no exported model"):
@@ -174,7 +174,7 @@ def test_formats_are_told_by_their_files(exported, tmp_path):
         format_of(tmp_path / "gone.onnx")
 
 
-def test_a_model_without_its_description_says_what_to_copy(exported, tmp_path):
+def test_a_model_without_its_description_is_refused(exported, tmp_path):
     alone = tmp_path / "model.tflite"
     alone.write_bytes((exported / FILES[Format.litert]).read_bytes())
     with pytest.raises(UserError, match=r"has no model\.json beside it"):
@@ -188,13 +188,13 @@ def test_a_model_without_its_description_says_what_to_copy(exported, tmp_path):
 
 
 @pytest.mark.parametrize("formats", [[], [Format.onnx, Format.onnx]])
-def test_formats_are_named_once_each(formats):
+def test_no_formats_and_duplicate_formats_are_refused(formats):
     with pytest.raises(UserError, match=r"export\.formats="):
         ExportConfig(formats)
 
 
-def test_the_cards_python_names_a_photo_without_slimline(exported, toys, tmp_path):
-    """Run the card's own lines in a folder of their own, by an interpreter that can't import this project."""
+def test_the_model_cards_python_code_runs_without_slimline(exported, toys, tmp_path):
+    """Run the code of the model card in a separate folder, where this project cannot be imported."""
     text = model_card(read_card_facts(exported))
     [lines] = re.findall(r"```python\n(.*?)```", text, re.S)
     assert len(lines.splitlines()) <= 10
@@ -215,7 +215,7 @@ def test_the_cards_python_names_a_photo_without_slimline(exported, toys, tmp_pat
     ]
 
 
-def test_the_cards_facts_are_kept_and_no_text(trained, exported):
+def test_an_export_has_the_facts_of_the_card_but_not_its_text(trained, exported):
     assert not list(exported.rglob("*.md"))
     found = read_card_facts(exported)
     facts = trained["evaluate"].facts
@@ -231,8 +231,8 @@ def test_the_cards_facts_are_kept_and_no_text(trained, exported):
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp", "flips"])
-def test_the_saved_model_gives_features_too(toys, kind):
-    """Of a model that averages mirror images, those of both, averaged."""
+def test_the_saved_model_has_a_signature_for_features(toys, kind):
+    """With average_flips, the features are the mean over a photo and its mirror image."""
     from slimline.stages.backend.tensorflow import tf
     from slimline.stages.models.assemble import base_network, freeze_network
     from slimline.stages.models.card import read_card
@@ -246,7 +246,7 @@ def test_the_saved_model_gives_features_too(toys, kind):
     made["evaluate"] = Artifact("evaluate", "k", 1, out, "e", 0.0, evaluate(EvaluateConfig(seed=0), out, **made), {})
     out = toys.out()
     formats = [Format.saved_model, *([Format.litert, Format.litert_int8, Format.onnx] if kind == "flips" else [])]
-    assert export(ExportConfig(formats=formats, max_changed_int8=1), out, **made)["flips"] == 0
+    assert export(ExportConfig(formats=formats, max_changed_int8=1), out, **made)["changed"] == 0
     loaded = tf.saved_model.load(str(out / FILES[Format.saved_model]))
     found = loaded.signatures["features"](image=tf.constant(images()))["features"].numpy()
     card = read_card(made["train"].path)

@@ -1,4 +1,4 @@
-"""Features with a memory: only photos that were never seen are computed, and the files are the same without it."""
+"""Features with a memo: only new photos are computed, and the files are the same as without the memo."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ingested(folder: Path, out: Path, salt: str = "") -> Artifact:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> dict[str, Artifact]:
-    """Forty photos, in another split, and with five more."""
+    """Ingest forty photos, with two salts, and with five more photos."""
     folder = tmp_path_factory.mktemp("photos")
     draw(folder / "some", 0, 40)
     draw(folder / "more", 0, 45)
@@ -64,7 +64,7 @@ def photos(tmp_path_factory) -> dict[str, Artifact]:
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch) -> Artifact:
-    """A base whose features are an image's mean colours."""
+    """Make a base whose features are an image's mean colors."""
     (tmp_path / "base").mkdir()
     write_card(tmp_path / "base", Card("mobilenet_v1", SEEN, [], None, "random", ""))
     monkeypatch.setattr(module, "make_bottleneck", lambda base: lambda images: tf.reduce_mean(images, [1, 2]))
@@ -72,14 +72,14 @@ def toy(tmp_path, monkeypatch) -> Artifact:
 
 
 class Work:
-    """Runs the stage, each time into a folder of its own, with one memory unless told."""
+    """Runs the stage, each time into a new folder, with the same memo unless another is named."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.count = 0
 
     def __call__(self, ingest: Artifact, base: Artifact, memory: str = "memory", config=CONFIG, code=None):
-        """Return how many were computed, the facts, and the folder."""
+        """Return the number of computed photos, the facts, and the folder."""
         self.count += 1
         out = self.folder / str(self.count)
         out.mkdir()
@@ -104,7 +104,7 @@ def lasting(facts):
 
 
 def check_rows(photos: Artifact, out: Path) -> None:
-    """Compare each row with its photo's mean colours, and the index."""
+    """Compare each row with its photo's mean colors, and with the index."""
     rows = {row["sha256"]: row for row in pq.read_table(photos.path / "index.parquet").to_pylist()}
     names = []
     for split in SPLITS:
@@ -122,7 +122,7 @@ def check_rows(photos: Artifact, out: Path) -> None:
     assert sorted(names) == list(range(photos.facts["photos"]))
 
 
-def test_each_record_has_its_photos_features(photos, toy, work):
+def test_each_record_has_the_features_of_its_photo(photos, toy, work):
     computed, facts, out = work(photos[""], toy)
     assert computed == 40
     assert lasting(facts) == {"images": 40, "width": 3, "precision": "float32"}
@@ -152,7 +152,7 @@ def test_five_more_photos_compute_five(photos, toy, work):
     assert work(photos["more"], toy)[0] == 0
 
 
-def test_whatever_decides_features_computes_all_anew(photos, toy, work):
+def test_everything_that_features_depend_on_computes_all_again(photos, toy, work):
     assert work(photos[""], toy)[0] == 40
     assert work(photos[""], replace(toy, digest="base 2"))[0] == 40
     assert work(photos[""], toy, code={"slimline.stages.features": "2"})[0] == 40
@@ -161,7 +161,7 @@ def test_whatever_decides_features_computes_all_anew(photos, toy, work):
     assert work(photos[""], replace(toy, key="k2", path=toy.path))[0] == 0
 
 
-def test_a_failure_half_way_keeps_what_was_computed(photos, toy, work, monkeypatch):
+def test_a_failure_halfway_keeps_the_computed_features(photos, toy, work, monkeypatch):
     calls = []
 
     def fail_late(images):
@@ -180,7 +180,7 @@ def test_a_failure_half_way_keeps_what_was_computed(photos, toy, work, monkeypat
     check_rows(photos[""], out)
 
 
-def test_a_damaged_memory_is_computed_again(photos, toy, work):
+def test_a_damaged_memo_is_computed_again(photos, toy, work):
     _, _, first = work(photos[""], toy)
     [part] = work.folder.glob("memory/*/part-*.arrow")
     part.write_bytes(part.read_bytes()[:-20])
@@ -190,7 +190,7 @@ def test_a_damaged_memory_is_computed_again(photos, toy, work):
     assert work(photos["7"], toy)[0] == 0
 
 
-def test_a_photo_that_is_there_twice_is_computed_once(tmp_path):
+def test_a_duplicate_photo_is_computed_once(tmp_path):
     cache = PhotoCache(tmp_path, (1,), "float32")
     with cache.writing() as add:
         add(["known"], np.zeros((1, 1), np.float32))
@@ -215,7 +215,7 @@ def mobilenet(tmp_path_factory) -> Artifact:
 
 
 @pytest.mark.parametrize("precision", [Precision.float32, Precision.bfloat16])
-def test_a_networks_features_are_the_same_to_the_last_bit_with_memory_and_without(photos, mobilenet, work, precision):
+def test_a_networks_features_are_the_same_to_the_last_bit_with_and_without_a_memo(photos, mobilenet, work, precision):
     config = replace(CONFIG, precision=precision)
     computed, facts, alone = work(photos["more"], mobilenet, "none yet", config)
     assert computed == 45

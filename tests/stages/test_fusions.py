@@ -1,4 +1,4 @@
-"""Fusions: the operations that are found, the ways against their formulas, the table's rows, the command itself."""
+"""Fusions: counted operations, timed variants compared with formulas, rows of the tables, and the command."""
 
 from __future__ import annotations
 
@@ -77,51 +77,51 @@ def found(counts: Counter[Operation], part: str, fused: str | None = None) -> in
     )
 
 
-def test_every_convolution_takes_its_offset_and_activation_along(fused):
+def test_every_convolution_is_fused_with_its_bias_and_activation(fused):
     assert fused.written[Operation("Conv2D", "", "float32")] == CONVOLUTIONS
     assert fused.written[Operation("DepthwiseConv2dNative", "", "float32")] == DEPTHWISE
     assert found(fused.written, "Fused") == 0
-    assert fused.optimised[Operation("_FusedConv2D", "BiasAdd+Relu6", "float32")] == CONVOLUTIONS
-    assert fused.optimised[Operation("_FusedDepthwiseConv2dNative", "BiasAdd+Relu6", "float32")] == DEPTHWISE
-    assert fused.optimised[Operation("_FusedMatMul", "BiasAdd", "float32")] == 1
+    assert fused.optimized[Operation("_FusedConv2D", "BiasAdd+Relu6", "float32")] == CONVOLUTIONS
+    assert fused.optimized[Operation("_FusedDepthwiseConv2dNative", "BiasAdd+Relu6", "float32")] == DEPTHWISE
+    assert fused.optimized[Operation("_FusedMatMul", "BiasAdd", "float32")] == 1
     assert [found(counts, "BatchNorm") for counts in fused] == [0, 0, 0]
     assert found(fused.run, "FusedConv2D", "BiasAdd+Relu6") == CONVOLUTIONS
     assert found(fused.run, "FusedDepthwiseConv2dNative", "BiasAdd+Relu6") == DEPTHWISE
 
 
-def test_a_variable_is_updated_by_one_operation_and_the_loss_is_one(fused):
+def test_each_update_is_one_operation_and_so_is_the_loss(fused):
     for counts in fused:
         assert found(counts, "ResourceApplyMomentum") == VARIABLES
         assert found(counts, "AssignSub") == found(counts, "AssignVariableOp") == 0
         assert found(counts, "SoftmaxCrossEntropyWithLogits") == 1
-    assert fused.written.total() > fused.optimised.total() > found(fused.run, "ResourceApplyMomentum")
+    assert fused.written.total() > fused.optimized.total() > found(fused.run, "ResourceApplyMomentum")
 
 
-def test_without_folding_batch_norms_stay(model):
+def test_without_folding_batch_norms_remain(model):
     graphs = graphs_of(model, fuse=False)
     assert found(graphs.written, "FusedBatchNormV3") == CONVOLUTIONS + DEPTHWISE
     assert found(graphs.written, "FusedBatchNormGradV3") == CONVOLUTIONS + DEPTHWISE
     assert found(graphs.run, "FusedBatchNorm") > 0
-    assert found(graphs.optimised, "_FusedConv2D", "BiasAdd+Relu6") == 0
+    assert found(graphs.optimized, "_FusedConv2D", "BiasAdd+Relu6") == 0
 
 
 @pytest.mark.skipif(not has_fast_bfloat16(), reason="this processor has no bfloat16")
-def test_rewriting_to_bfloat16_shows_in_types_and_casts(model, fused):
+def test_bfloat16_appears_in_types_and_casts(model, fused):
     graphs = graphs_of(model, fuse=True, bfloat16=True)
-    assert graphs.optimised[Operation("_FusedConv2D", "BiasAdd+Relu6", "bfloat16")] == CONVOLUTIONS
-    assert graphs.optimised[Operation("Cast", "", "float32 to bfloat16")] > CONVOLUTIONS
-    assert not [kind for kind in fused.optimised if "bfloat16" in kind.type]
+    assert graphs.optimized[Operation("_FusedConv2D", "BiasAdd+Relu6", "bfloat16")] == CONVOLUTIONS
+    assert graphs.optimized[Operation("Cast", "", "float32 to bfloat16")] > CONVOLUTIONS
+    assert not [kind for kind in fused.optimized if "bfloat16" in kind.type]
 
 
-def test_the_graph_that_is_found_is_that_of_the_call():
+def test_only_the_graph_of_the_call_is_counted():
     tf.function(lambda value: [value + number for number in range(40)], autograph=False)(tf.constant(1.0))
     function = tf.function(lambda value: tf.nn.relu(value @ value + [1.0, 2.0]), autograph=False)
-    written, optimised, _ = trace_graphs(lambda: function(tf.ones([2, 2])))
-    assert (found(written, "MatMul"), found(written, "Relu"), found(optimised, "_FusedMatMul")) == (1, 1, 1)
+    written, optimized, _ = trace_graphs(lambda: function(tf.ones([2, 2])))
+    assert (found(written, "MatMul"), found(written, "Relu"), found(optimized, "_FusedMatMul")) == (1, 1, 1)
     assert written.total() < 10
 
 
-def test_what_fails_while_it_is_traced_leaves_tracing_off():
+def test_an_error_in_the_call_turns_tracing_off():
     def fail():
         raise ValueError("no step")
 
@@ -131,15 +131,15 @@ def test_what_fails_while_it_is_traced_leaves_tracing_off():
     assert found(trace_graphs(lambda: function(tf.ones([2]))).written, "Exp") == 1
 
 
-def test_operation_rows_hold_every_number_once(fused):
+def test_operation_rows_contain_every_kind_once(fused):
     rows = operation_rows(fused)
     assert len({(row["operation"], row["fused"], row["type"]) for row in rows}) == len(rows)
-    for name, counts in zip(("written", "optimised", "run"), fused, strict=True):
+    for name, counts in zip(("written", "optimized", "run"), fused, strict=True):
         assert sum(row[name] for row in rows) == counts.total()
     assert [row["run"] for row in rows] == sorted((row["run"] for row in rows), reverse=True)
 
 
-def test_both_updates_are_nesterovs_formula():
+def test_both_updates_follow_nesterovs_formula():
     draw = np.random.default_rng(1)
     begin, moved, gradient = draw.normal(size=(3, 5)).astype(np.float32)
     velocity = OPTIMIZER.momentum * moved + gradient
@@ -151,7 +151,7 @@ def test_both_updates_are_nesterovs_formula():
         assert slot.numpy() == pytest.approx(velocity, rel=1e-5)
 
 
-def test_the_loss_written_out_is_tensorflows_with_its_gradient():
+def test_the_plain_loss_and_its_gradient_equal_tensorflows():
     draw = np.random.default_rng(2)
     logits = draw.normal(scale=30, size=(6, 4)).astype(np.float32)
     wanted = draw.dirichlet(np.ones(4), size=6).astype(np.float32)
@@ -167,24 +167,24 @@ def test_the_loss_written_out_is_tensorflows_with_its_gradient():
         assert tape.gradient(value, given).numpy() == pytest.approx(chances - wanted, abs=1e-5)
 
 
-def test_each_way_to_do_a_piece_of_work_comes_to_the_same(model):
+def test_fused_and_plain_ways_give_the_same_result(model):
     for ways in (loss_ways(3, 4), decode_ways(2)):
         assert ways["fused"].call() == pytest.approx(ways["plain"].call(), rel=1e-4)
         assert ways["fused"].pieces == ways["plain"].pieces > 1
 
 
-def test_steps_one_by_one_and_an_epoch_at_once_train_the_same_head(model):
+def test_single_steps_and_a_whole_epoch_run_the_same_number_of_steps(model):
     for way in epoch_ways(model).values():
         assert way.pieces == 50
         way.call()
 
 
-def test_updates_move_every_trained_variable(model):
+def test_both_updates_run_on_trained_variables(model):
     trained = {"Head/Logits/weights": tf.Variable(model.values["Head/Logits/weights"])}
     assert {way.call() for way in update_ways(model, trained).values()} == {np.float32(OPTIMIZER.learning_rate)}
 
 
-def test_the_ways_of_a_step_set_their_option_and_set_it_back(model):
+def test_the_ways_of_a_step_set_and_restore_their_option(model):
     def options():
         return tf.config.optimizer.get_experimental_options()
 
@@ -205,17 +205,17 @@ def test_the_ways_of_a_step_set_their_option_and_set_it_back(model):
 def test_without_remapping_nothing_is_fused(model):
     function = tf.function(lambda value: tf.nn.relu(value @ value + [1.0, 2.0]), autograph=False)
     with graph_option("remapping", False, usual=True):
-        _, optimised, _ = trace_graphs(lambda: function(tf.ones([2, 2])))
-    assert (found(optimised, "_Fused"), found(optimised, "MatMul")) == (0, 1)
+        _, optimized, _ = trace_graphs(lambda: function(tf.ones([2, 2])))
+    assert (found(optimized, "_Fused"), found(optimized, "MatMul")) == (0, 1)
 
 
-def test_what_xla_cannot_compile_is_named():
+def test_an_xla_compile_error_is_reported():
     function = tf.function(lambda text: tf.strings.length(text), jit_compile=True, autograph=False)
-    with pytest.raises(UserError, match=r"XLA can't compile this training step: .*\n.*fusions\.xla=never"):
+    with pytest.raises(UserError, match=r"XLA cannot compile this training step: .*\n.*fusions\.xla=never"):
         compiled(lambda: function(tf.constant("a")))()
 
 
-def test_ways_take_turns_and_the_median_is_of_one_piece(monkeypatch):
+def test_ways_are_interleaved_and_times_are_per_piece(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     monkeypatch.setattr("time.process_time", lambda: clock[0] / 10)
@@ -242,13 +242,13 @@ def test_ways_take_turns_and_the_median_is_of_one_piece(monkeypatch):
     assert (times["a"].first_seconds, times["b"].first_seconds) == (9.0, 8.0)
 
 
-def test_a_row_compares_medians_and_counts_repetitions():
+def test_a_row_compares_medians_and_counts_faster_repetitions():
     row = compare("s", "m", Timing([1.0, 4.0, 2.0], [5.0, 1.0, 4.0], 7.0), Timing([3.0] * 3, [1.0] * 3, 5.0), "always")
     assert (row.with_ms, row.without_ms, row.speedup) == (2.0, 3.0, 1.5)
     assert (row.faster, row.processor_speedup) == (pytest.approx(2 / 3), 0.25)
     assert (row.with_first_seconds, row.without_first_seconds) == (7.0, 5.0)
-    untried = compare("xla", "m", None, Timing([3.0], [3.0], 5.0), "never")
-    assert set(untried._asdict().values()) == {"xla", "m", "never", None}
+    unmeasured = compare("xla", "m", None, Timing([3.0], [3.0], 5.0), "never")
+    assert set(unmeasured._asdict().values()) == {"xla", "m", "never", None}
 
 
 @pytest.mark.parametrize(
@@ -256,26 +256,26 @@ def test_a_row_compares_medians_and_counts_repetitions():
     [
         ("always", [10.0, 10.0], False),
         ("always", [12.0, 12.0], True),
-        ("always", [14.0, 9.0], False),  # slower by the median, not in every repetition
+        ("always", [14.0, 9.0], False),  # slower by the median, but not in every repetition
         ("never", [10.0, 10.0], False),
         ("never", [8.0, 8.0], True),
         ("never", [9.8, 9.8], False),
         ("never", [12.0, 12.0], False),
     ],
 )
-def test_auto_is_contradicted_by_a_clear_difference_alone(auto, with_it, contradicted):
+def test_only_a_clear_difference_contradicts_auto(auto, with_it, contradicted):
     row = compare("bfloat16", "a step", Timing(with_it, with_it, 0.0), Timing([10.0, 10.0], [10.0, 10.0], 0.0), auto)
-    said = [note for note in notes_on([row], gpus=1) if note.startswith(f"bfloat16: auto chooses {auto}; ")]
+    said = [note for note in notes_on([row], gpus=1) if note.startswith(f"bfloat16: auto chooses {auto}, ")]
     assert len(said) == len(notes_on([row], gpus=1)) == contradicted
-    assert any("no GPU here" in note for note in notes_on([row], gpus=0))
+    assert any("No GPU was found" in note for note in notes_on([row], gpus=0))
 
 
-def test_the_processors_time_must_agree_unless_a_gpu_works():
+def test_the_processor_time_must_agree_unless_a_gpu_is_used():
     row = compare("xla", "a step", Timing([8.0], [10.0], 0.0), Timing([10.0], [10.0], 0.0), "never")
     assert [len(disagreements([row], gpus)) for gpus in (0, 1)] == [0, 1]
 
 
-def test_auto_is_settled_as_train_does(monkeypatch):
+def test_auto_is_resolved_as_in_train(monkeypatch):
     monkeypatch.setattr("slimline.stages.backend.hardware.has_fast_bfloat16", lambda: True)
     for network, bfloat16 in (("inception_v3", Switch.always), ("mobilenet_v1", Switch.never)):
         fused = settle_switches(FusionsConfig(network=network, seed=0), plan=False).fused
@@ -283,7 +283,7 @@ def test_auto_is_settled_as_train_does(monkeypatch):
 
 
 @pytest.mark.parametrize("values", [{"steps": 0}, {"batch_size": 0}, {"classes": 1}, {"input_px": 31}])
-def test_values_out_of_range_are_refused(values):
+def test_values_out_of_range_are_rejected(values):
     with pytest.raises(UserError, match=f"fusions.{next(iter(values))}="):
         FusionsConfig(network="mobilenet_v1", seed=0, **values)
 
@@ -298,7 +298,7 @@ def test_the_command_prints_both_tables_and_writes_them(tmp_path):
     said = done.stdout
     assert "input_px 64, batch_size 2" in said
     assert "batch_norm never, pointwise always, bfloat16 never, xla never" in said
-    assert "no GPU here" in said or "gpus 0" not in said
+    assert "No GPU was found" in said or "gpus 0" not in said
     folder = tmp_path / "runs/fusions/v001"
     result = json.loads((folder / "fusions.json").read_text(encoding="utf-8"))
     switches = pq.read_table(folder / "switches.parquet").to_pylist()

@@ -1,4 +1,4 @@
-"""Ingest: what is written, what is left out and why."""
+"""Ingest: files that are written, photos that are left out and why."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def examples(out: Path, split: str):
             yield tf.train.Example.FromString(record.numpy()).features.feature
 
 
-def test_records_hold_the_zoos_keys_and_the_bytes_as_they_were(folder, tmp_path):
+def test_records_hold_the_zoos_keys_and_the_unchanged_bytes(folder, tmp_path):
     run(folder, tmp_path / "out")
     found = [example for split in ("train", "validation", "test") for example in examples(tmp_path / "out", split)]
     assert len(found) == 24
@@ -65,7 +65,7 @@ def test_records_hold_the_zoos_keys_and_the_bytes_as_they_were(folder, tmp_path)
     assert (tmp_path / "out" / "labels.txt").read_text() == "ant\nbee\n"
 
 
-def test_every_photo_has_a_row_that_says_where_it_went(folder, tmp_path):
+def test_every_photo_has_a_row_with_its_split_and_shard(folder, tmp_path):
     facts, rows = run(folder, tmp_path / "out")
     assert facts["photos"] == len(rows) == 24
     assert facts["train"] + facts["validation"] + facts["test"] == 24
@@ -83,7 +83,7 @@ def test_every_photo_has_a_row_that_says_where_it_went(folder, tmp_path):
         (picture(7)[:-300], "can't be decoded: truncated or damaged"),
     ],
 )
-def test_what_cannot_be_used_is_left_out_with_the_reason(folder, tmp_path, content, reason):
+def test_unusable_photos_are_left_out_with_the_reason(folder, tmp_path, content, reason):
     (folder / "ant" / "bad.jpg").write_bytes(content)
     facts, rows = run(folder, tmp_path / "out")
     [bad] = [row for row in rows if row["outcome"] != "used"]
@@ -109,7 +109,7 @@ def test_the_same_photos_give_the_same_bytes(folder, tmp_path):
     assert content_digest(tmp_path / "one", one) == content_digest(tmp_path / "two", two)
 
 
-def test_it_keeps_pictures_and_no_page(folder, tmp_path):
+def test_it_writes_pictures_and_no_page(folder, tmp_path):
     (folder / "ant" / "bad.jpg").write_bytes(picture(7)[:-300])
     _, rows = run(folder, tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".tfrecord"}
@@ -147,7 +147,7 @@ def test_sources_that_cannot_be_trained_on_are_refused_before_any_work(tmp_path)
         make(root)
         with pytest.raises(UserError, match=message):
             settle_source(IngestConfig(images=str(root), seed=0), False)
-    with pytest.raises(UserError, match="isn't there"):
+    with pytest.raises(UserError, match="does not exist"):
         settle_source(IngestConfig(images=str(tmp_path / "nowhere"), seed=0), False)
 
 
@@ -157,7 +157,7 @@ def _class(root: Path, label: str, count: int) -> None:
         (root / label / f"{index}.JPG").write_bytes(picture(index))
 
 
-def test_flowers_take_what_is_given_then_what_is_there(folder, tmp_path):
+def test_flowers_use_given_photos_first_then_the_local_folder(folder, tmp_path):
     given = settle_source(FlowersConfig(images=str(folder), seed=0), False)
     there = settle_source(FlowersConfig(data=str(folder), seed=0), False)
     assert (given.images, given.origin) == (there.images, there.origin) == (str(folder), Origin.photos)
@@ -174,7 +174,7 @@ def test_unreachable_flowers_are_drawn_or_an_error(tmp_path, monkeypatch, caplog
     settled = settle_source(FlowersConfig(data=str(tmp_path / "none"), seed=0), False)
     assert settled.origin is Origin.drawn
     assert "drawn by the program" in caplog.text
-    with pytest.raises(UserError, match="can't be reached"):
+    with pytest.raises(UserError, match="The flower photos can't be downloaded: no answer"):
         settle_source(FlowersConfig(data=str(tmp_path / "none"), fallback=Fallback.none, seed=0), False)
 
 

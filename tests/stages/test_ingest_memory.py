@@ -1,4 +1,4 @@
-"""Ingest with a memory: photos that were seen aren't decoded again, and what comes out is the same without it."""
+"""Ingest with a memo: known photos aren't decoded again, and the output is the same as without the memo."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def picture(seed: int, kind: str = "JPEG", size: tuple[int, int] = (64, 48)) -> 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make photos of every kind: plain, of other formats, misnamed, there twice, to be made anew, and bad."""
+    """Make photos of every kind: plain, of other formats, misnamed, duplicate, to be re-encoded, and bad."""
     root = tmp_path / "photos"
     for number in range(40):
         path = root / ("ant" if number % 2 else "bee") / f"{number}.jpg"
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class Work:
-    """Runs ingest, each time into a folder of its own, with one memory unless told."""
+    """Runs ingest, each time into a new folder, with the same memo unless another is named."""
 
     def __init__(self, photos: Path, folder: Path) -> None:
         self.photos, self.folder, self.count = photos, folder, 0
@@ -51,7 +51,7 @@ class Work:
     def __call__(
         self, memory: str | None = "memory", salt: str = "", **settings
     ) -> tuple[int | None, dict[str, bytes]]:
-        """Return how many photos were new, and what was written by name."""
+        """Return the number of new photos, and the written files by name."""
         self.count += 1
         out = self.folder / f"out-{self.count}"
         out.mkdir()
@@ -70,7 +70,7 @@ def work(folder, tmp_path) -> Work:
 
 @pytest.fixture
 def decoded(monkeypatch) -> list[bytes]:
-    """List what is decoded."""
+    """Return a list to which the bytes of decoded photos are added."""
     seen: list[bytes] = []
     small, judge = checks.decode_small, checks._judge
 
@@ -87,9 +87,9 @@ def decoded(monkeypatch) -> list[bytes]:
     return seen
 
 
-def test_another_split_decodes_only_what_is_not_used_as_it_is_and_gives_the_same(work, decoded, folder):
+def test_another_split_decodes_only_photos_that_are_not_used_unchanged_and_gives_the_same(work, decoded, folder):
     new, first = work()
-    assert new == 40 + 3 + 1 + 1 + 1  # what is there twice counts twice; what was made anew or is bad doesn't
+    assert new == 40 + 3 + 1 + 1 + 1  # duplicates count twice; re-encoded and bad photos don't count
     assert len(decoded) == new + 1
     decoded.clear()
     for salt in ("", "a"):
@@ -102,7 +102,7 @@ def test_another_split_decodes_only_what_is_not_used_as_it_is_and_gives_the_same
     assert first == work(memory=None)[1] != again
 
 
-def test_more_photos_and_other_names_decode_the_new_bytes_alone(work, decoded, folder):
+def test_more_photos_and_other_names_decode_only_the_new_bytes(work, decoded, folder):
     work()
     decoded.clear()
     (folder / "ant/new.jpg").write_bytes(picture(300))
@@ -116,7 +116,7 @@ def test_more_photos_and_other_names_decode_the_new_bytes_alone(work, decoded, f
 
 
 @pytest.mark.parametrize("settings", [{"max_pixels": 64 * 48}, {"store_px": 32}], ids=str)
-def test_other_limits_have_a_memory_of_their_own(work, settings):
+def test_other_limits_have_a_separate_memo(work, settings):
     new, first = work()
     fewer, other = work(**settings)
     assert 0 < fewer < new

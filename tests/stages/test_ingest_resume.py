@@ -1,4 +1,4 @@
-"""Ingest killed: it goes on where it was, and what comes out is what an undisturbed run writes, byte for byte."""
+"""Killed ingest: it resumes where it stopped, and writes the same bytes as an undisturbed run."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from tests.stages.test_ingest_resume import ingest_into
 replace = os.replace
 def slowly(source, target):
     replace(source, target)
-    time.sleep(0.1)  # that a kill can come between any two files
+    time.sleep(0.1)  # so that a kill can come between any two files
 os.replace = slowly
 print("ready", flush=True)
 ingest_into(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 MOMENTS = ("scratch/rows-00000[2-5].arrow", "*.tfrecord", "validation-*.tfrecord")
-"""At which file's appearance a run is killed, or a little later."""
+"""The files at whose appearance, or a little later, a run is killed."""
 
 
 def ingest_into(photos: Path, out: Path) -> None:
-    """Ingest in a way that has something to resume of every kind: chunks, photos made anew, shards."""
+    """Ingest with settings that leave something to resume of every kind: chunks, re-encoded photos, shards."""
     from slimline.stages.data.config import IngestConfig
     from slimline.stages.data.settle import settle_source
     from slimline.stages.ingest import ingest
@@ -54,7 +54,7 @@ def photos(tmp_path: Path) -> Path:
         pixels = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         file = io.BytesIO()
         Image.fromarray(pixels).resize((96, 72)).save(file, "JPEG", quality=95)
-        path.write_bytes(file.getvalue() if number % 40 else b"no photo")
+        path.write_bytes(file.getvalue() if number % 40 else b"not a photo")
     return tmp_path / "photos"
 
 
@@ -66,8 +66,8 @@ def start(photos: Path, out: Path) -> subprocess.Popen[bytes]:
 
 
 def finished(out: Path) -> dict[str, tuple[int, int]]:
-    """Return inode and time of all that a run has finished: chunks and shards."""
-    found = [*out.glob("scratch/rows-*.arrow"), *out.glob("scratch/anew-*.bin"), *out.glob("*.tfrecord")]
+    """Return the inode and time of all files that a run has finished: chunks and shards."""
+    found = [*out.glob("scratch/rows-*.arrow"), *out.glob("scratch/reencoded-*.bin"), *out.glob("*.tfrecord")]
     chunks = {path.stem[-6:] for path in found if path.suffix == ".arrow"}
     kept = [path for path in found if path.suffix != ".bin" or path.stem[-6:] in chunks]
     return {str(path.relative_to(out)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in kept}
@@ -83,7 +83,7 @@ def kill_at(process: subprocess.Popen[bytes], out: Path, pattern: str, more_seco
     process.wait()
 
 
-def test_a_run_killed_again_and_again_ends_as_an_undisturbed_one(photos, tmp_path, monkeypatch):
+def test_a_repeatedly_killed_run_writes_the_same_as_an_undisturbed_one(photos, tmp_path, monkeypatch):
     from slimline.stages.data.checking import survey
 
     monkeypatch.setattr(survey, "CHUNK", CHUNK)

@@ -1,4 +1,4 @@
-"""The report: a real browser opens it from disk; it shows what was measured and asks for nothing."""
+"""The report: its content, opened from disk by a real browser, and that it loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def artifact(name: str, out: Path, facts: dict) -> Artifact:
 
 @pytest.fixture(scope="module")
 def made(toys) -> dict[str, Artifact]:
-    """The artifacts of a run on toy photos, all of them evaluated; one has a nasty name."""
+    """Return the artifacts of a run on toy photos, all of them evaluated; the name of one contains HTML."""
     out = toys.out()
     facts = {"head": {"kind": "linear"}}
     found = {"ingest": toys.ingest, "head": artifact("head", toys.head.path, facts["head"])}
@@ -85,12 +85,12 @@ def gathered(made, tmp_path_factory) -> Report:
     return gather_report(ReportConfig(per_cell=5), **{name: made[name] for name in GIVEN}, run=record_of(made, folder))
 
 
-def test_it_says_what_was_measured(made, written):
+def test_the_report_shows_the_measurements(made, written):
     text = written.read_text(encoding="utf-8")
     metrics = json.loads((made["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))
     low, high = metrics["intervals"]["top1"]
     for said in (
-        f"{metrics['top1']:.1%} of {metrics['count']:,} test photos named right",
+        f"{metrics['top1']:.1%} of {metrics['count']:,} test photos classified correctly",
         f"{low:.1%} to {high:.1%}",
         f"<td>{metrics['per_class']['bee']['recall']:.1%}</td>",
         f"{metrics['temperature']:.3g}",
@@ -112,7 +112,7 @@ def test_a_browser_opens_it_from_disk(written, scheme, tmp_path):
         began = time.perf_counter()
         page.goto(written.as_uri())
         page.wait_for_function("typeof Plotly === 'object'")
-        assert time.perf_counter() - began < 6  # of a machine that runs other tests beside this one
+        assert time.perf_counter() - began < 6  # the machine may run other tests at the same time
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         for place in page.query_selector_all(".chart"):
             place.scroll_into_view_if_needed()
@@ -134,7 +134,7 @@ def test_a_click_on_the_confusion_matrix_shows_its_photos(made, written):
                 if not matrix[true][named]:
                     continue
                 page.click(f'button[data-cell="{true}-{named}"]')
-                assert page.inner_text("#cell h3") == f"{label} named {other}: {matrix[true][named]}"
+                assert page.inner_text("#cell h3") == f"{label} predicted as {other}: {matrix[true][named]}"
                 pictures = page.query_selector_all("#cell img")
                 assert len(pictures) == min(5, matrix[true][named])
                 assert all(
@@ -147,26 +147,26 @@ def test_a_click_on_the_confusion_matrix_shows_its_photos(made, written):
 
 
 @needs_browser
-def test_it_can_be_read_on_a_phone_and_printed(written, tmp_path):
+def test_the_report_fits_a_phone_and_can_be_printed(written, tmp_path):
     with opened(viewport={"width": 360, "height": 740}, is_mobile=True) as page:
         page.goto(written.as_uri())
         page.wait_for_function("typeof Plotly === 'object'")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360  # wide tables scroll in themselves
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360  # wide tables scroll on their own
         page.pdf(path=str(tmp_path / "report.pdf"))
         assert (tmp_path / "report.pdf").stat().st_size > 20_000
         assert page.said == []
 
 
-def test_nothing_need_be_shown(made, tmp_path):
+def test_all_numbers_of_photos_may_be_zero(made, tmp_path):
     path = write_report(made, tmp_path, ReportConfig(mistakes=0, uncertain=0, per_cell=0, looks=0))
     text = path.read_text(encoding="utf-8")
-    assert "Not asked for." in text
+    assert "None. Set report.looks to show some." in text
     assert "data-cell" not in text
     assert "data:image" not in text
 
 
 def spoiled(value: Any, key: str = "") -> Any:
-    """Put a hostile text before each text of a report, and each name of a class, a format or a stage."""
+    """Prepend a hostile text to each text of a report, and to each name of a class, a format or a stage."""
     if isinstance(value, str):
         return value if key == "curve" else HOSTILE + value
     if isinstance(value, dict):
@@ -215,14 +215,15 @@ def test_hostile_texts_run_nothing_in_a_browser(gathered, tmp_path):
         for button in page.query_selector_all(".confusion button"):
             button.click()
             assert page.query_selector("#cell h3").text_content() == button.get_attribute("aria-label")
-        said = [one for one in page.said if "ERR_" not in one]  # the hostile addresses of pictures lead nowhere
+        said = [one for one in page.said if "ERR_" not in one]  # the hostile picture URLs do not resolve
         assert said == []
 
 
-def test_each_phase_with_a_learning_rate_test_has_a_chart(gathered):
+def test_each_phase_with_a_learning_rate_range_test_has_a_chart(gathered):
     charts = len(Seen(report_page(gathered)).all("figure"))
-    assert "Learning-rate test" not in report_page(gathered)
+    assert "Learning-rate range test" not in report_page(gathered)
     page = Seen(report_page(gathered._replace(rate_tests=[RATES, RATES._replace(phase="blocks")])))
+    assert page.texts.count("Learning-rate range test") == 2  # in the contents list, and as the heading
     assert len(page.all("figure")) == charts + 2
     assert [one for one in page.texts if one.startswith("Phase ")] == ["Phase head: 0.01", "Phase blocks: 0.01"]
     assert [RATES.rates, RATES.losses] in [
@@ -230,7 +231,7 @@ def test_each_phase_with_a_learning_rate_test_has_a_chart(gathered):
     ]
 
 
-def test_learning_rate_tests_are_read_in_the_order_of_the_phases(tmp_path):
+def test_learning_rate_range_tests_are_read_in_the_order_of_the_phases(tmp_path):
     rates = [10 ** (step / 5 - 6) for step in range(30)]
     losses = [2 - math.tanh(step - 14) for step in range(30)]
     for name in ("all", "head"):
@@ -241,14 +242,14 @@ def test_learning_rate_tests_are_read_in_the_order_of_the_phases(tmp_path):
     assert found[0].suggested == pytest.approx(rates[14])
 
 
-def test_the_contents_list_leads_to_each_section(written):
+def test_the_contents_list_links_to_each_section(written):
     page = Seen(written.read_text(encoding="utf-8"))
     ids = [attributes["id"] for attributes in page.all("section")]
     assert [attributes["href"] for attributes in page.all("a")] == [f"#{name}" for name in ids]
     assert len(ids) == len(page.all("h2")) > 10
 
 
-def test_a_page_of_many_classes_lists_the_confusions(gathered):
+def test_a_report_of_many_classes_lists_the_confusions(gathered):
     labels = [f"class {number}" for number in range(41)]
     matrix = [[int(true == named) + 3 * (true == 7 and named == 2) for named in range(41)] for true in range(41)]
     text = report_page(gathered._replace(labels=labels, metrics={**gathered.metrics, "confusion_matrix": matrix}))
@@ -256,7 +257,7 @@ def test_a_page_of_many_classes_lists_the_confusions(gathered):
     assert "data-cell" not in text
 
 
-def test_of_many_classes_the_confusions_are_listed():
+def test_the_confusions_of_many_classes_are_listed_most_frequent_first():
     labels = [f"class {number}" for number in range(41)]
     matrix = [[0] * 41 for _ in labels]
     matrix[3][7], matrix[8][1], matrix[5][5] = 2, 9, 50
@@ -264,7 +265,7 @@ def test_of_many_classes_the_confusions_are_listed():
     assert confusion_matrix(matrix, labels, {}) is None
 
 
-def test_behind_a_cell_the_surest_come_first():
+def test_the_photos_of_a_cell_are_the_most_confident_ones():
     rows = [{"label": "a", "predicted": "b", "score": score, "filename": "x"} for score in (0.1, 0.9, 0.5)]
     [(place, (shown, more))] = behind_cells(rows, ["a", "b"], 2).items()
     assert place == (0, 1)

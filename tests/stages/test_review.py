@@ -1,4 +1,4 @@
-"""Review: a row and a picture for each label that the features contradict, which the data set's page then shows."""
+"""Review: a row and a picture for each label that the features contradict, shown on the dataset page."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ingested(tmp_path_factory) -> Artifact:
 
 @pytest.fixture(scope="module")
 def features(ingested, tmp_path_factory) -> Artifact:
-    """Give each photo features near its label's centre, but for one that lies at the other's."""
+    """Give each photo features near its label's center, except for one photo near the other label's center."""
     out, draw = tmp_path_factory.mktemp("features"), np.random.default_rng(1)
     rows = pq.read_table(ingested.path / "index.parquet").to_pylist()
     for split in SPLITS:
@@ -76,7 +76,7 @@ def test_a_wrong_label_has_a_row(ingested, features, tmp_path):
     assert facts["cross_validated_top1"] == pytest.approx(79 / 80)
 
 
-def test_it_keeps_a_picture_and_no_page(ingested, features, tmp_path):
+def test_it_writes_a_picture_and_no_page(ingested, features, tmp_path):
     run(tmp_path / "out", ingested, features)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["label_errors.parquet", FILE]
     [picture] = read_pictures(tmp_path / "out")
@@ -91,7 +91,7 @@ def test_the_same_photos_give_the_same_bytes(ingested, features, tmp_path):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
-def test_pictures_are_of_the_surest_and_bounded(ingested, features, monkeypatch, tmp_path):
+def test_pictures_are_of_the_most_confident_rows_and_limited(ingested, features, monkeypatch, tmp_path):
     monkeypatch.setattr(reviewing, "MOST_PICTURES", 3)
     doubt = reviewing.doubt_labels
     monkeypatch.setattr(
@@ -103,7 +103,7 @@ def test_pictures_are_of_the_surest_and_bounded(ingested, features, monkeypatch,
     assert [one.row for one in read_pictures(tmp_path / "out")] == [0, 1, 2]
 
 
-def test_the_data_sets_page_shows_it_where_review_ran(ingested, features, tmp_path):
+def test_the_data_sets_page_shows_label_errors_after_review(ingested, features, tmp_path):
     facts, _ = run(tmp_path / "out", ingested, features)
     review = Artifact("review", "k", 1, tmp_path / "out", "d", 0.0, facts, {})
     pages = {}
@@ -121,14 +121,14 @@ def test_the_data_sets_page_shows_it_where_review_ran(ingested, features, tmp_pa
     assert pages["after"].startswith(pages["before"][: pages["before"].index("<nav")])
 
 
-def test_blocks_bound_what_is_looked_at_at_once(ingested, features, monkeypatch, tmp_path):
+def test_blocks_limit_the_number_of_photos_at_a_time(ingested, features, monkeypatch, tmp_path):
     seen, doubt = [], reviewing.doubt_labels
     monkeypatch.setattr(
         reviewing, "doubt_labels", lambda *arguments: seen.append(len(arguments[1])) or doubt(*arguments)
     )
-    monkeypatch.setattr(ReviewConfig, "__post_init__", lambda self: None)  # smaller than anyone may ask for
+    monkeypatch.setattr(ReviewConfig, "__post_init__", lambda self: None)  # a smaller block than the settings allow
     facts, rows = run(tmp_path / "out", ingested, features, block_photos=48)
     assert len(seen) > 1
     assert sum(seen) == facts["images"] == 80
-    assert max(seen) <= 48 + 16  # a batch more at most
+    assert max(seen) <= 48 + 16  # at most one batch more
     assert len(rows) <= 2

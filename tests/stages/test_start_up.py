@@ -1,4 +1,4 @@
-"""What is imported when: composing a config costs little, and an evaluation imports scikit-learn beside the network."""
+"""Imports at start-up: composing a config imports no large package, and evaluation delays scikit-learn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
         ("models.opened", {"onnxruntime", "ai_edge_litert", "sklearn"}),
     ],
 )
-def test_what_takes_long_is_not_imported_along(module: str, absent: set[str]) -> None:
+def test_slow_packages_are_not_imported(module: str, absent: set[str]) -> None:
     code = f"import sys, slimline.stages.{module}; print(*sorted({absent!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -1,4 +1,4 @@
-"""What counts in the stages' keys: a copy of the tree is edited, and the code of each cached stage is read again."""
+"""The code in the stages' keys: a copy of the tree is edited, and the code of each cached stage is read again."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from slimline.stages.table import DISPLAY_ONLY, STAGES
 ROOT = Path(__file__).parents[2]
 CACHED = [name for name, stage in STAGES.items() if stage.cache]
 BUILDING = {"base", "features", "head", "train", "evaluate"}
-"""The stages that build the network; export starts from the graph that evaluation froze, and counts its content."""
+"""The stages that build the network; export uses the graph that evaluation froze, whose content is in its key."""
 ON_A_HEAD = {"head", "train", "evaluate", "export"}
-"""The stages whose inputs have a head; it was chosen for none of the others."""
+"""The stages whose inputs have a head; for the others none is chosen."""
 
 Edit = tuple[str, str, str]
-"""A file below stages/, a text that is in it once, and what replaces it."""
+"""A file below stages/, a text that occurs in it once, and its replacement."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, Code]]]:
-    """Give a function that edits the copy for one test, and reads the code of each cached stage from it."""
+    """Return a function that edits the copy for one test, and reads the code of each cached stage from it."""
     monkeypatch.setattr(slimline, "__path__", [str(tree)])
     unedited: dict[Path, str] = {}
     network = chosen_network(BaseConfig("efficientnet_lite0"))
@@ -100,7 +100,7 @@ def changed(before: dict[str, Code], after: dict[str, Code]) -> set[str]:
     ],
     ids=lambda edit: edit[0],
 )
-def test_what_shows_and_what_was_not_chosen_changes_no_key(read: Callable[..., dict[str, Code]], edit: Edit) -> None:
+def test_display_only_and_unused_modules_change_no_key(read: Callable[..., dict[str, Code]], edit: Edit) -> None:
     before = read()
     assert changed(before, read(edit)) == set()
 
@@ -140,19 +140,19 @@ def test_what_shows_and_what_was_not_chosen_changes_no_key(read: Callable[..., d
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_what_decides_a_result_changes_the_keys_of_the_stages_that_reach_it(
+def test_code_that_affects_a_result_changes_the_keys_of_the_stages_that_import_it(
     read: Callable[..., dict[str, Code]], edit: Edit, stages: set[str]
 ) -> None:
     before = read()
     assert changed(before, read(edit)) == stages
 
 
-def test_export_counts_the_evaluation_that_wrote_the_model_it_copies() -> None:
-    # evaluate/logs/saved_model is in no digest: equal metrics do not mean an equal SavedModel
+def test_exports_key_includes_the_key_of_evaluate() -> None:
+    # No content digest covers evaluate/logs/saved_model: equal metrics do not mean an equal SavedModel
     assert STAGES["export"].by_key == ("evaluate",)
 
 
-def test_every_cached_stage_is_kept_from_the_pages_by_a_contract() -> None:
+def test_a_contract_forbids_every_cached_stage_to_import_pages() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     [sources] = [
         one["source_modules"] for one in contracts if one.get("forbidden_modules") == ["slimline.stages.pages"]

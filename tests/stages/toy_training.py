@@ -1,4 +1,4 @@
-"""A toy network and toy photos to train it on, in milliseconds a step, by the stages as they are."""
+"""A toy network and toy photos, which the real stages train in milliseconds per step."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MEASURES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "gradi
 
 
 def toy_network(images: Any, *, is_training: bool = False, num_classes: int | None = None) -> tuple[Any, Any]:
-    """Three blocks of a MobileNet's layers, `Toy/Conv_0` to `Toy/Conv_2`."""
+    """Build three blocks of MobileNet layers, `Toy/Conv_0` to `Toy/Conv_2`."""
     end_points: dict[str, Any] = {}
     with mobile_scope("Toy", is_training=is_training, decay=0.9):
         net = slim.conv2d(images, 8, [3, 3], stride=2, scope="Conv_0")
@@ -70,7 +70,7 @@ TOY = replace(
 
 
 def draw_photos(folder: Path, count: int) -> None:
-    """Draw photos of noise about each class's colour, which small networks tell apart in a few epochs."""
+    """Draw photos of noise around each class's color, which small networks learn to classify in a few epochs."""
     for number in range(count):
         draw = np.random.default_rng(number)
         name = list(CLASSES)[number % len(CLASSES)]
@@ -89,8 +89,8 @@ def ingested(folder: Path, count: int = 84) -> Artifact:
     return Artifact("ingest", "k", 1, out, "ingest", 0.0, ingest(config, out), {})
 
 
-def with_a_life(name: str, value: np.ndarray) -> np.ndarray:
-    """Draw a value as a trained network could have it: outputs neither die away nor grow."""
+def realistic_value(name: str, value: np.ndarray) -> np.ndarray:
+    """Draw a variable's value as in a trained network: the outputs neither vanish nor grow."""
     draw = np.random.default_rng(sum(name.encode()))
     if name.endswith("weights"):
         return (draw.normal(0, 1, value.shape) * (2 / max(9, np.prod(value.shape[:-1]))) ** 0.5).astype(np.float32)
@@ -100,7 +100,7 @@ def with_a_life(name: str, value: np.ndarray) -> np.ndarray:
 
 
 class Toys:
-    """The artifacts that train wants, and trainings on them that share a memory of what was computed."""
+    """The input artifacts of train, and trainings on them that share a cache of outputs."""
 
     def __init__(self, folder: Path, ingest: Artifact) -> None:
         self.folder, self.ingest, self.count = folder, ingest, 0
@@ -108,7 +108,7 @@ class Toys:
         base_path = self._new("base")
         card = Card("toy", SEEN, [], None, "random", "")
         module = build(card, base_network(card), None, 1)
-        values = {name: with_a_life(name, variable.numpy()) for name, variable in module.variables_by_name.items()}
+        values = {name: realistic_value(name, variable.numpy()) for name, variable in module.variables_by_name.items()}
         write_checkpoint(base_path / "model.ckpt", values)
         write_card(base_path, card)
         self.base = Artifact("base", "k", 1, base_path, "base", 0.0, {"feature_width": WIDTH}, {})
@@ -136,14 +136,14 @@ class Toys:
         return Artifact("features", "k", 1, out, "f", 0.0, facts, {})
 
     def out(self) -> Path:
-        """Return a new folder to train into."""
+        """Return a new output folder."""
         return self._new("out")
 
     def memo(self, name: str = "memory") -> Memo:
         return Memo(self.folder / name, {}, {})
 
     def train(self, config: TrainConfig, out: Path, *, memory: str = "memory", head: Artifact | None = None) -> Facts:
-        """Run the stage into a folder; again into the same one, it goes on where it was."""
+        """Run the stage with the output folder `out`; in a folder that was used before, it resumes."""
         wanted = self.features if config.reads_features() else None
         return train(config, out, ingest=self.ingest, head=head or self.head, features=wanted, memo=self.memo(memory))
 
@@ -153,7 +153,7 @@ def phase(*trainable: str, **settings: Any) -> PhaseConfig:
 
 
 def config(*phases: PhaseConfig, **settings: Any) -> TrainConfig:
-    """Return a small training's config, nothing in it left to be settled."""
+    """Return the config of a small training, without any `auto`."""
     optimizer = settings.pop("optimizer", {})
     given = {"network": "toy", "seed": 0, "batch_size": 16, "fused": FUSED, "cache": CACHE, "patience_epochs": 50}
     made = MomentumConfig(**{"learning_rate": 0.005, "schedule": Schedule.constant, **optimizer})
@@ -170,12 +170,12 @@ def rows(out: Path) -> list[dict[str, Any]]:
 
 
 def kept_bytes(out: Path) -> dict[str, bytes]:
-    """Return the files of a finished training that must be the same, to the last bit, each time it is run."""
+    """Return the files of a finished training that must be identical, bit for bit, each time it runs."""
     names = ("best.ckpt.index", "best.ckpt.data-00000-of-00001", "last.ckpt.index", "last.ckpt.data-00000-of-00001")
     return {name: (out / name).read_bytes() for name in (*names, "history.parquet", "card.json")}
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Name the variables that differ in any bit."""
+    """Return the names of the variables that differ in any bit."""
     assert set(before) == set(after)
     return {name for name in before if before[name].tobytes() != after[name].tobytes()}

@@ -1,4 +1,4 @@
-"""A cosine head: each class is a direction, and a photo belongs to the one that its features point to.
+"""A cosine head: each class is a direction, and the logits are the cosines between the features and the directions.
 
 Source: https://arxiv.org/abs/1804.09458
 """
@@ -13,7 +13,7 @@ from slimline.stages.networks.architectures.head_scope import SCOPE
 
 
 def make_cosine_head(num_classes: int, *, dropout: float = 0.0, scale: float = 16.0) -> Callable[..., Any]:
-    """Make a head from features [batch, width] float32 to logits [batch, num_classes]."""
+    """Return a head: a function from features [batch, width] float32 to logits [batch, num_classes]."""
 
     def head(features: Any, *, is_training: bool = False, dropout_seed: Any = None) -> tuple[Any, dict[str, Any]]:
         if is_training and dropout:

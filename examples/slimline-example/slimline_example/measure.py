@@ -1,4 +1,4 @@
-"""The sharpness of photos, by the variance of their Laplacian.
+"""The sharpness of photos, measured by the variance of their Laplacian.
 
 Source: https://doi.org/10.1109/ICPR.2000.903548
 """
@@ -18,7 +18,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def write_sharpness(ingest: Path, out: Path, threshold: float, side_px: int) -> Facts:
-    """Measure every photo of ingest's shards, and return how many are below the threshold."""
+    """Measure every photo in ingest's shards; return the number of photos and how many are below the threshold."""
     rows = []
     for split in SPLITS:
         for batch in read_batches(ingest, split, ["encoded", "filename"]).as_numpy_iterator():

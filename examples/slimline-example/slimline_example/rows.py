@@ -1,4 +1,4 @@
-"""What the plug-in adds to Slimline's tables: light, since it is imported to check a config."""
+"""The plug-in's entries in Slimline's tables. They are imported to check a config, so imports here must be fast."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TINY = NetworkRow(
 
 @dataclass
 class CosineConfig(HeadConfig):
-    """A head that compares directions; `scale` multiplies the cosines, which makes probabilities of them."""
+    """A head that classifies by cosine similarity; `scale` multiplies the cosines, which gives the logits."""
 
     kind: str = "cosine"
     scale: float = 16.0

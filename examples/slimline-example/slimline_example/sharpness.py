@@ -1,4 +1,4 @@
-"""Sharpness: how sharp each photo is, and which ones are blurred."""
+"""Sharpness: measure how sharp each photo is, and count the blurred ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slimline.pipeline.stage import stage
 
 @dataclass
 class SharpnessConfig:
-    """Photos are blurred below `threshold`; they are compared at the same size, `side_px`."""
+    """A photo is blurred if its sharpness is below `threshold`; it is measured at `side_px` by `side_px` pixels."""
 
     threshold: float = 100.0
     side_px: int = 224

@@ -1,4 +1,4 @@
-"""A tiny network in TF-Slim: four convolutions, whose weights are random until they are trained."""
+"""A tiny network in TF-Slim: four convolutions without pre-trained weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks: one look at each photo, which proves that it can be used or says why not."""
+"""Checks: decode each photo once, to prove that it can be used or to say why not."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from slimline.stages.images.files import (
 
 MOST_GROUP_BYTES = 16_000_000
 THUMBNAIL_PX = 16
-"""A JPEG is decoded at the smallest size that leaves its shorter side this long."""
+"""A JPEG is decoded at the smallest size whose shorter side is at least this long."""
 
 MOST_DIFFERENCE = 6.0
-"""How far apart two decoders' pixels may be, on average, of 255: rounding is below 1, wrong colours are above 10."""
+"""Largest mean difference of two decoders' pixels, of 255: rounding gives less than 1, wrong colors more than 10."""
 
 NO_PHOTO = Photo("", "")
 
 
 class Limits(NamedTuple):
-    """What a photo may be at most, and the shorter side in pixels that it is scaled down to (None: as it is)."""
+    """Limits of a photo, and the shorter side in pixels that it is scaled down to (None: not scaled)."""
 
     pixels: int
     frames: int
@@ -45,11 +45,11 @@ class Limits(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What one look at a photo found.
+    """Result of checking a photo.
 
-    `reason` says why it can't be used, and is empty where it can; `note`, what is worth knowing of it. Width and height
-    are as it is stored and seen, upright. `encoded` are the bytes that stand in for its own, where it was made anew.
-    `phash` is None where nothing is to be compared.
+    `reason` says why it can't be used, and is empty if it can; `note` holds further information. Width and height are
+    those of the stored photo, upright. `encoded` holds the new bytes of a photo that was re-encoded. `phash` is None if
+    the photo is not compared with others.
     """
 
     photo: Photo
@@ -65,11 +65,11 @@ class Checked(NamedTuple):
 
 
 def check_photos(photos: Sequence[Photo], limits: Limits, find: Find = lambda sha256: None) -> list[Checked]:
-    """Read and hash a few photos, and decode those of which `find` knows nothing, once each."""
+    """Read and hash a few photos, and decode those that `find` does not know, once each."""
     checked: dict[int, Checked] = {}
     waiting: list[tuple[int, Checked, Header, bytes]] = []
     for number, photo in enumerate(photos):
-        found, header, encoded = _look(photo, limits, find)
+        found, header, encoded = _read(photo, limits, find)
         if header is not None and header.plain:
             waiting.append((number, found, header, encoded))
             if sum(len(one) for *_, one in waiting) > MOST_GROUP_BYTES:
@@ -82,10 +82,10 @@ def check_photos(photos: Sequence[Photo], limits: Limits, find: Find = lambda sh
 
 
 def usable_bytes(encoded: bytes, limits: Limits) -> bytes:
-    """Return the bytes of a photo that isn't kept: its own, or others where TensorFlow can't decode these.
+    """Return the bytes of a photo for a network: its own, or re-encoded ones if TensorFlow can't decode its own.
 
     Raises:
-        NotUsable: it is damaged, too large, or no photo.
+        NotUsable: it is damaged, too large, or not an image.
     """
     header = read_header(encoded, limits.pixels, limits.frames)
     if header.plain:
@@ -96,8 +96,8 @@ def usable_bytes(encoded: bytes, limits: Limits) -> bytes:
     return encoded if judged.encoded is None else judged.encoded
 
 
-def _look(photo: Photo, limits: Limits, find: Find) -> tuple[Checked, Header | None, bytes]:
-    """Read a photo and its header; without a header nothing is left to do: it is known, or can't be used."""
+def _read(photo: Photo, limits: Limits, find: Find) -> tuple[Checked, Header | None, bytes]:
+    """Read a photo and its header; the header is None if the photo is known or can't be used: nothing is left to do."""
     found = Checked(photo, reason=photo.problem)
     if photo.problem:
         return found, None, b""
@@ -119,7 +119,7 @@ def _look(photo: Photo, limits: Limits, find: Find) -> tuple[Checked, Header | N
 
 
 def _decode(waiting: Sequence[tuple[int, Checked, Header, bytes]], limits: Limits) -> Iterator[tuple[int, Checked]]:
-    """Decode plain JPEGs, those that are reduced alike together."""
+    """Decode plain JPEGs, those with the same reduction together."""
     for ratio in {_ratio(header) for _, _, header, _ in waiting}:
         group = [one for one in waiting if _ratio(one[2]) == ratio]
         small = decode_small([encoded for *_, encoded in group], ratio)
@@ -150,10 +150,10 @@ def _ratio(header: Header) -> int:
 
 @cache
 def _decoder(ratio: int, count: int) -> Any:
-    """Decode `count` JPEGs in one call, each to its brightness alone, at a fraction of its size.
+    """Return a function that decodes `count` JPEGs in one call, each to brightness only, at a fraction of its size.
 
-    Every coefficient is read, so whatever is damaged is found; few become pixels. One call for many photos takes
-    600 microseconds a photo where a call each takes 720 (flower photos, two cores).
+    All coefficients are read, so any damage is found, but few pixels are computed. One call for many photos takes 600
+    microseconds per photo, one call per photo takes 720 (flower photos, two cores).
     """
 
     def decode_all(encoded: Any) -> list[Any]:
@@ -163,7 +163,7 @@ def _decoder(ratio: int, count: int) -> Any:
 
 
 def decode_small(encoded: Sequence[bytes], ratio: int) -> list[Any]:
-    """Decode JPEGs small: for each, an array [height, width] uint8, or the error."""
+    """Decode JPEGs at a reduced size: for each, an array [height, width] uint8, or the error."""
     try:
         return [one.numpy()[..., 0] for one in _decoder(ratio, len(encoded))(tf.constant(list(encoded)))]
     except tf.errors.OpError:  # one of them is damaged
@@ -184,35 +184,35 @@ def _judge_jpeg(found: Checked, header: Header, encoded: bytes, limits: Limits, 
 
 
 def _judge(found: Checked, header: Header, encoded: bytes, limits: Limits) -> Checked:
-    """Decode an image of any other kind twice, and make it anew where TensorFlow can't, or shows other pixels."""
+    """Decode any other image by TensorFlow and Pillow; re-encode it if TensorFlow can't, or if the pixels differ."""
     pixels = _decode_with_tensorflow(encoded) if header.format in NATIVE else None
-    picture = decode(encoded)  # where Pillow finds damage, TensorFlow may show a part of the picture: it isn't used
+    picture = decode(encoded)  # raises for damaged photos, of which TensorFlow may decode a part
     found = found._replace(phash=perceptual_hash(np.asarray(picture.convert("L"))))
     if header.format not in NATIVE:
-        fault = f"TensorFlow reads no {header.format}"
+        fault = f"TensorFlow doesn't read {header.format}"
     elif pixels is None:
         fault = "TensorFlow can't decode it"
     elif not _alike(pixels, np.asarray(picture)):
-        fault = "TensorFlow decodes it otherwise than Pillow"
+        fault = "TensorFlow decodes it differently from Pillow"
     elif header.unheeded:
-        fault = "TensorFlow doesn't turn it upright"
+        fault = "TensorFlow ignores its orientation"
     else:
         return _scaled(found, header, encoded, limits)
     upright = decode(encoded, upright=True)
-    anew, kind = encode(upright, lossy=header.format in LOSSY)
-    if _decode_with_tensorflow(anew) is None:
-        raise NotUsable(f"too long: TensorFlow decodes no {kind} of {upright.width:,} x {upright.height:,} pixels")
+    reencoded, kind = encode(upright, lossy=header.format in LOSSY)
+    if _decode_with_tensorflow(reencoded) is None:
+        raise NotUsable(f"too long: TensorFlow can't decode a {kind} of {upright.width:,} x {upright.height:,} pixels")
     found = found._replace(
-        encoded=anew,
+        encoded=reencoded,
         width=upright.width,
         height=upright.height,
         note=f"{found.note}; re-encoded as {kind}: {fault}".lstrip("; "),
     )
-    return _scaled(found, Header(kind, upright.width, upright.height), anew, limits)
+    return _scaled(found, Header(kind, upright.width, upright.height), reencoded, limits)
 
 
 def _decode_with_tensorflow(encoded: bytes) -> Any:
-    """Decode an image's first frame as `preprocess` does, to an array [height, width, 3] uint8; None if it can't."""
+    """Decode an image's first frame as `preprocess` does: an array [height, width, 3] uint8, or None if that fails."""
     try:
         return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
     except tf.errors.OpError:
@@ -222,7 +222,7 @@ def _decode_with_tensorflow(encoded: bytes) -> Any:
 def _alike(pixels: Any, others: Any) -> bool:
     if pixels.shape != others.shape:
         return False
-    down, across = (max(1, side // 300) for side in pixels.shape[:2])  # a grid tells; a hundred megapixels take long
+    down, across = (max(1, side // 300) for side in pixels.shape[:2])  # a grid is enough: 100 megapixels take long
     difference = pixels[::down, ::across].astype(np.int16) - others[::down, ::across]
     return bool(np.abs(difference).mean() <= MOST_DIFFERENCE)
 

@@ -1,4 +1,4 @@
-"""Known photos: what a check found of bytes that could be used as they are, by their sha256, kept for later surveys."""
+"""Known photos: results of earlier checks by sha256, of photos that can be used unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slimline.pipeline.artifact import fsync
 log = logging.getLogger(__name__)
 
 PART_ROWS = 1 << 20
-"""How many photos a part holds at most: 50 MB of rows, which are sorted in memory."""
+"""Largest number of photos in a part: 50 MB of rows, which are sorted in memory."""
 
 SCHEMA = pa.schema(
     [
@@ -30,11 +30,11 @@ SCHEMA = pa.schema(
         ("phash", pa.uint64()),
     ]
 )
-"""`start` is the sha256's first eight bytes as a number, by which a part is sorted."""
+"""`start` is the first eight bytes of the sha256 as a number; a part is sorted by it."""
 
 
 class Known(NamedTuple):
-    """What a check found: the format, the size in pixels as it is seen, the perceptual hash or None."""
+    """Result of a check: the format, the upright size in pixels, the perceptual hash or None."""
 
     format: str
     width: int
@@ -43,28 +43,28 @@ class Known(NamedTuple):
 
 
 Find = Callable[[bytes], Known | None]
-"""Call with a photo's sha256 for what is known of it, or None."""
+"""Function of a photo's sha256 that returns what is known about the photo, or None."""
 
 
 class KnownPhotos:
-    """Photos by sha256 in the Arrow files of one folder, memory-mapped: millions take no memory.
+    """Photos by sha256 in the memory-mapped Arrow files of one folder: millions of photos take no memory.
 
-    A file is a part: hidden until it is complete and on the disk, and never changed then. One that can't be read counts
-    as absent: its photos are checked again.
+    Each file is a part. It is hidden until it is complete and on the disk, and never changes afterwards. A part that
+    can't be read counts as absent: its photos are checked again.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open what a folder holds."""
+        """Open the parts in a folder."""
         self._folder = folder
         self._parts: list[tuple[NDArray[np.uint64], pa.RecordBatch]] = []
         for path in sorted(folder.glob("photos-*.arrow")):
             try:
                 self._parts.append(_read_part(path))
             except (OSError, ValueError, pa.ArrowException) as error:
-                log.warning("%s is left out, and its photos are checked again; delete it. (%s)", path, error)
+                log.warning("%s can't be read, so its photos are checked again; delete the file. (%s)", path, error)
 
     def find(self, sha256: bytes) -> Known | None:
-        """Return what is known of the bytes with this sha256."""
+        """Return what is known about the photo with this sha256, or None."""
         start = np.uint64(_start(sha256))
         for starts, batch in self._parts:
             row = int(np.searchsorted(starts, start))
@@ -75,9 +75,9 @@ class KnownPhotos:
         return None
 
     def remember(self, batches: Iterable[pa.RecordBatch]) -> int:
-        """Keep what a survey's batches say of photos that aren't known yet; return how many these are.
+        """Store the results for photos of a survey that are not known yet; return their number.
 
-        Photos that can't be used, or whose bytes were made anew, are left out: they are looked at each time.
+        Photos that can't be used, or that were re-encoded, are not stored: they are checked each time.
         """
         new: list[pa.Table] = []
         count = 0
@@ -115,18 +115,18 @@ def _start(sha256: bytes) -> int:
 
 
 def _usable(batch: pa.RecordBatch) -> Iterable[tuple[int, bytes]]:
-    """Yield row and sha256 of the photos that can be used as they are."""
-    columns = (batch.column(name).to_pylist() for name in ("sha256", "reason", "skipped", "anew"))
-    for row, (sha256, reason, skipped, anew) in enumerate(zip(*columns, strict=True)):
-        if sha256 is not None and reason is None and not (skipped or anew):
+    """Yield the row and the sha256 of each photo that can be used unchanged."""
+    columns = (batch.column(name).to_pylist() for name in ("sha256", "reason", "skipped", "reencoded"))
+    for row, (sha256, reason, skipped, reencoded) in enumerate(zip(*columns, strict=True)):
+        if sha256 is not None and reason is None and not (skipped or reencoded):
             yield row, sha256
 
 
 def _read_part(path: Path) -> tuple[NDArray[np.uint64], Any]:
-    with pa.memory_map(str(path)) as file:  # what is read keeps the map, without its file descriptor
+    with pa.memory_map(str(path)) as file:  # the arrays keep the map open, without its file descriptor
         reader = pa.ipc.open_file(file)
         if not reader.schema.equals(SCHEMA):
-            raise ValueError(f"It holds {reader.schema.names}.")
+            raise ValueError(f"Its columns are {reader.schema.names}.")
         batch = reader.get_batch(0)
     batch.validate(full=True)
     return batch.column("start").to_numpy(zero_copy_only=True), batch

@@ -1,4 +1,4 @@
-"""Near-duplicates: photos that look the same though their bytes differ."""
+"""Near-duplicates: photos that look the same but have different bytes."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from numpy.typing import NDArray
 HASH_BITS = 64
 SIDE_PX = 32
 LEAST_SPREAD = 3.0
-"""A picture whose brightness varies less than this (of 255) has nothing to tell it from others by."""
+"""A picture whose brightness varies less than this (of 255) is too uniform to be compared with others."""
 
 MOST_ALIKE = 1000
-"""A hash that more photos share than this tells nothing (blank forms, say), and isn't compared."""
+"""A hash that more photos than this share (blank forms, for example) is not informative, and is not compared."""
 
 PAIRS_AT_ONCE = 1 << 18
 
 
-def perceptual_hash(grey: NDArray[np.uint8]) -> int | None:
-    """Hash a grey picture [height, width] by its lowest frequencies, to 64 bits; None if it is all alike.
+def perceptual_hash(gray: NDArray[np.uint8]) -> int | None:
+    """Hash a gray picture [height, width] by its lowest frequencies, to 64 bits; None if it is uniform.
 
-    Re-encoding and resizing change few bits. It is OpenCV's `img_hash.pHash`, of the picture averaged to 32 px a side.
+    Re-encoding and resizing change few bits. The hash is OpenCV's `img_hash.pHash` of the picture averaged to 32 px per
+    side.
     Source: Zauner 2010, "Implementation and benchmarking of perceptual image hash functions", 3.2.1.
     """
-    small = cv2.resize(grey, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(gray, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
     if cv2.meanStdDev(small)[1][0, 0] < LEAST_SPREAD:
         return None
     return int.from_bytes(cv2.img_hash.pHash(small).tobytes(), "big")
@@ -35,10 +36,10 @@ def perceptual_hash(grey: NDArray[np.uint8]) -> int | None:
 def near_pairs(
     hashes: NDArray[np.uint64], most_bits: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """Find the pairs of 64-bit hashes that differ in at most `most_bits`: (first, second, bits), each [pairs].
+    """Find the pairs of 64-bit hashes that differ in at most `most_bits` bits: (first, second, bits), each [pairs].
 
-    `first` < `second`; sorted. Of most_bits + 1 bands of bits, two such hashes share one whole; so hashes are sorted by
-    each band in turn, and each is compared with each where it is equal.
+    `first` < `second`; the pairs are sorted. If the bits are divided into most_bits + 1 bands, two such hashes are
+    equal in at least one band. So the hashes are sorted by each band in turn, and those with equal bands are compared.
     Source: Manku, Jain and Das Sarma 2007, "Detecting near-duplicates for web crawling", 3.
     """
     usable = np.flatnonzero(~_is_common(hashes)).astype(np.int64)
@@ -60,7 +61,7 @@ def near_pairs(
 def _near(
     hashes: NDArray[np.uint64], rows: NDArray[np.int64], most_bits: int, done: Sequence[tuple[int, int]]
 ) -> Iterator[NDArray[np.int64]]:
-    """Compare each of some rows with each, a block at a time; pairs alike in a band that is done are known already."""
+    """Compare some rows with each other, a block at a time; pairs that are equal in a band of `done` are known."""
     own = hashes[rows]
     block = max(1, PAIRS_AT_ONCE // len(rows))
     for start in range(0, len(rows), block):

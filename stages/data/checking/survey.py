@@ -1,4 +1,4 @@
-"""The survey: every photo of a source checked once, in rows that are kept on disk as they come."""
+"""The survey: results of checking each photo of a source once, in rows that are stored on disk as they come."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ SCHEMA = pa.schema(
         ("phash", pa.uint64()),
         ("reason", pa.string()),
         ("note", pa.string()),
-        ("anew", pa.bool_()),
+        ("reencoded", pa.bool_()),
         ("details", pa.string()),
     ]
 )
 
 
 class Chunks(Sequence[pa.RecordBatch]):
-    """The chunks' rows, from their files; memory holds what is looked at now, and no more."""
+    """The chunks' rows, read from their files; only the chunks in use are in memory."""
 
     def __init__(self, scratch: Path) -> None:
-        """Find the chunks that a folder holds, from the first on."""
+        """Find the chunks in a folder, from number 0 on."""
         self._paths = list(takewhile(Path.exists, (_chunk_path(scratch, number) for number in count())))
         self._open = lru_cache(maxsize=2)(_read_chunk)
 
@@ -71,21 +71,21 @@ def _read_chunk(path: Path) -> pa.RecordBatch:
 
 
 class Survey:
-    """What is known of every photo of a source, row by row, in the source's order."""
+    """What is known about each photo of a source, row by row, in the source's order."""
 
     def __init__(self, batches: Sequence[pa.RecordBatch], root: Path) -> None:
-        """Wrap batches of CHUNK rows each, but for the last; paths are relative to `root` where no file is named."""
+        """Wrap batches of CHUNK rows each (the last may have fewer); paths without a file are relative to `root`."""
         self.batches, self._root = batches, os.fsencode(root)
         self.count = sum(len(batch) for batch in batches)
 
     def column(self, name: str, null: Any = 0) -> NDArray[Any]:
-        """Return a column of numbers; `null` stands where there is none."""
+        """Return a column of numbers; `null` replaces missing values."""
         columns = [batch.column(name) for batch in self.batches]
         arrays = [column.fill_null(null).to_numpy(zero_copy_only=False) for column in columns]
         return np.concatenate(arrays) if arrays else np.zeros(0)
 
     def codes(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
-        """Return a column of text as numbers into its values, sorted, and the values; null is -1."""
+        """Return a column of text as indices into its sorted values, and the values; a missing value is -1."""
         numbers: dict[Any, int] = {}
         found = []
         for batch in self.batches:
@@ -100,7 +100,7 @@ class Survey:
         return (order[np.concatenate(found)] if found else np.zeros(0, np.int32)), values
 
     def present(self, name: str) -> NDArray[np.bool_]:
-        """Say for each photo whether a column holds something [photos]."""
+        """Return for each photo whether a column has a value [photos]."""
         found = [batch.column(name).is_valid().to_numpy(zero_copy_only=False) for batch in self.batches]
         return np.concatenate([*found, np.zeros(0, bool)])
 
@@ -108,20 +108,20 @@ class Survey:
         """Return the rows of photos that can't be used."""
         return np.flatnonzero(self.present("reason") & ~self.column("skipped", False).astype(bool)).tolist()
 
-    def made_anew(self) -> int:
-        """Count the photos whose bytes aren't the source's own."""
-        return sum(batch.column("anew").true_count for batch in self.batches)
+    def reencoded(self) -> int:
+        """Count the photos that were re-encoded, those that were scaled down included."""
+        return sum(batch.column("reencoded").true_count for batch in self.batches)
 
     def value(self, index: int, name: str) -> Any:
         """Return one cell."""
         return self.batches[index // CHUNK].column(name)[index % CHUNK].as_py()
 
     def path(self, index: int) -> str:
-        """Return a photo's name inside the source, in text that can be written down."""
+        """Return a photo's name inside the source, as printable text."""
         return printable(self.value(index, "path"))
 
     def take(self, rows: NDArray[np.int64], *names: str) -> Iterator[tuple[Any, ...]]:
-        """Yield some columns of some rows, in their order, and hold no others meanwhile."""
+        """Yield some columns of some rows, in the order of `rows`, without holding other rows in memory."""
         if not len(rows):
             return
         order = np.argsort(rows, kind="stable")
@@ -137,33 +137,33 @@ class Survey:
             yield from zip(*(column.to_pylist() for column in part.columns), strict=True)
 
     def read(self, index: int) -> bytes:
-        """Read the bytes that stand for a photo.
+        """Return a photo's bytes; those of the re-encoded photo, if there is one.
 
         Raises:
-            OSError, ValueError: its file isn't there any more, or ends too soon.
+            OSError, ValueError: its file does not exist any more, or ends too soon.
         """
         file, path = self.value(index, "file"), self.value(index, "path")
         return self.read_at(path, file, self.value(index, "offset"), self.value(index, "size"))
 
     def read_at(self, path: bytes, file: bytes | None, offset: int, size: int) -> bytes:
-        """Read a photo's bytes by what its row says."""
+        """Return a photo's bytes from the place that its row states."""
         return read_bytes(os.path.join(self._root, path) if file is None else file, offset, size)  # noqa: PTH118
 
     @cached_property
     def sha256_array(self) -> NDArray[np.uint8]:
-        """The photos' sha256 [photos, 32] uint8, zeros where one couldn't be read."""
+        """The photos' sha256 [photos, 32] uint8; zeros for photos that couldn't be read."""
         columns = [batch.column("sha256").fill_null(bytes(32)) for batch in self.batches]
         arrays = [np.frombuffer(column.buffers()[1], np.uint8)[: 32 * len(column)] for column in columns]
         return np.concatenate([*arrays, np.zeros(0, np.uint8)]).reshape(-1, 32)
 
 
 def printable(path: bytes) -> str:
-    """Write a path's bytes as text; what is no UTF-8 as escapes."""
+    """Decode a path's bytes as text; bytes that are not UTF-8 become escapes."""
     return path.decode("utf-8", "backslashreplace")
 
 
 def _as_bytes(text: str) -> bytes:
-    """Return the bytes of a name; a file's name needn't be UTF-8, a manifest's needn't be Unicode."""
+    """Encode a name as bytes; a file's name may not be valid UTF-8, a name in a manifest not valid Unicode."""
     try:
         return os.fsencode(text)
     except UnicodeEncodeError:
@@ -179,7 +179,7 @@ def survey_photos(
     advance: Advance,
     find: Find = lambda sha256: None,
 ) -> Survey:
-    """Check all photos of a source, a chunk of rows after the other; chunks that a killed try finished are kept."""
+    """Check all photos of a source, in chunks of rows; chunks that an interrupted run finished are kept."""
     left: list[int] = []
     sizes: list[int] = []
 
@@ -211,16 +211,16 @@ def _chunk_path(scratch: Path, number: int) -> Path:
 
 
 def _write_chunk(rows: Sequence[Checked], root: Path, scratch: Path, number: int) -> None:
-    """Write a chunk's rows in one step, after the bytes of its photos that were made anew."""
-    anew = scratch / f"anew-{number:06d}.bin"
+    """Write a chunk's rows in one step, after the bytes of its re-encoded photos."""
+    reencoded = scratch / f"reencoded-{number:06d}.bin"
     places: dict[int, tuple[int, int]] = {}
     if any(row.encoded is not None for row in rows):
-        with anew.open("wb") as file:
+        with reencoded.open("wb") as file:
             for index, row in enumerate(rows):
                 if row.encoded is not None:
                     places[index] = file.tell(), file.write(row.encoded)
-        fsync(anew)
-    cells = [_cells(row, root, places.get(index), anew) for index, row in enumerate(rows)]
+        fsync(reencoded)
+    cells = [_cells(row, root, places.get(index), reencoded) for index, row in enumerate(rows)]
     arrays = [pa.array(column, field.type) for column, field in zip(zip(*cells, strict=True), SCHEMA, strict=True)]
     path = _chunk_path(scratch, number)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -230,12 +230,12 @@ def _write_chunk(rows: Sequence[Checked], root: Path, scratch: Path, number: int
     os.replace(temporary, path)
 
 
-def _cells(row: Checked, root: Path, place: tuple[int, int] | None, anew: Path) -> tuple[Any, ...]:
+def _cells(row: Checked, root: Path, place: tuple[int, int] | None, reencoded: Path) -> tuple[Any, ...]:
     photo = row.photo
     file: bytes | None = os.fsencode(photo.file) if photo.file != f"{root}/{photo.path}" else None
     offset, size = photo.offset, photo.size
     if place is not None:
-        file, (offset, size) = os.fsencode(anew), place
+        file, (offset, size) = os.fsencode(reencoded), place
     elif size == WHOLE:
         size = row.size_bytes
     return (

@@ -1,4 +1,4 @@
-"""Photos from outside, each looked at before a network sees it: its bytes if it can be used, else why not."""
+"""Photos for a network, each checked first: its bytes if it can be used, else the reason why not."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from slimline.stages.images.parallel import in_parallel
 
 PARQUET = ".parquet"
 LIMITS = Limits(pixels=100_000_000, frames=100, file_bytes=256_000_000)
-"""What one photo may be: ingest's defaults."""
+"""Limits of one photo: ingest's defaults."""
 
 
 class Looked(NamedTuple):
-    """A photo that was looked at: its name, and its bytes, or why it can't be used."""
+    """A photo that was checked: its name, and its bytes or the reason why it can't be used."""
 
     name: str
     encoded: bytes = b""
@@ -27,7 +27,7 @@ class Looked(NamedTuple):
 
 
 def usable_photos(paths: Iterable[Path], limits: Limits = LIMITS) -> Iterator[Looked]:
-    """Read and check photos, and those inside Parquet files, on all cores, in order, a few ahead of their use."""
+    """Yield photos, also those inside Parquet files, read and checked in order, on all cores, a few in advance."""
     return in_parallel(lambda photo: look(*photo, limits), _photos(paths, limits), 0)
 
 
@@ -52,7 +52,7 @@ def _given(encoded: bytes | None) -> bytes:
 
 
 def look(name: str, read: Callable[[], bytes], limits: Limits = LIMITS) -> Looked:
-    """Read and check one photo; what TensorFlow can't decode is made anew."""
+    """Read and check one photo; re-encode it if TensorFlow can't decode it."""
     try:
         return Looked(name, usable_bytes(read(), limits))
     except OSError as error:

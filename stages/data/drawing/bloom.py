@@ -1,6 +1,6 @@
-"""Blooms: how the garden's flowers and leaves are drawn, shape by shape.
+"""Blooms: functions that draw the garden's flowers and leaves, shape by shape.
 
-Points are complex numbers, x + iy with y pointing down, so that to turn is to multiply.
+Points are complex numbers, x + iy with y pointing down, so a rotation is a multiplication.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ Points = NDArray[np.complex128]
 
 @dataclass(frozen=True)
 class Bloom:
-    """One flower's paint and place: a point z of its unit circle goes to centre + direct z + mirrored z*."""
+    """A flower's colors and place: a point z of its unit circle is drawn at center + direct z + mirrored z*."""
 
     rng: Generator
     draw: ImageDraw.ImageDraw
     petal: Floats
     disc: Floats
-    centre_px: complex
+    center_px: complex
     direct_px: complex
     mirrored_px: complex
 
     def place(self, points: Points) -> Points:
-        return self.centre_px + self.direct_px * points + self.mirrored_px * points.conj()
+        return self.center_px + self.direct_px * points + self.mirrored_px * points.conj()
 
-    def fill(self, outlines: Points, colours: Floats) -> None:
-        """Fill outlines, `[shape, point]`, with colours, `[shape, 3]`, in that order."""
+    def fill(self, outlines: Points, colors: Floats) -> None:
+        """Fill outlines, `[shape, point]`, with colors, `[shape, 3]`, in that order."""
         points_px = self.place(outlines).view(np.float64).tolist()
-        for points, colour in zip(points_px, to_bytes(colours).tolist(), strict=True):
-            self.draw.polygon(points, fill=tuple(colour))
+        for points, color in zip(points_px, to_bytes(colors).tolist(), strict=True):
+            self.draw.polygon(points, fill=tuple(color))
 
 
 def draw_rays(bloom: Bloom, species: str) -> None:
-    """Draw a daisy, a sunflower or a dandelion's head: rings of petals, the outer first, then a disc."""
+    """Draw a daisy, a sunflower or a dandelion's head: rings of petals, the outermost first, then a disc."""
     rng, lengths, fewer, disc_radius, seeds = bloom.rng, [1.0, 0.88], 0, 0.0, 0
     if species == "daisy":
         count, width, tip = rng.integers(12, 27), rng.uniform(2.2, 3.6), rng.uniform(1.1, 1.9)
@@ -71,14 +71,14 @@ def draw_rays(bloom: Bloom, species: str) -> None:
 
 
 def draw_seed_ball(bloom: Bloom) -> None:
-    """Draw a dandelion's seeds: spokes to parachutes that are spread over a ball."""
+    """Draw a dandelion's seeds: lines to parachutes that are spread over a ball."""
     rng, count = bloom.rng, int(bloom.rng.integers(45, 75))
     pale = (bloom.petal + 3 * np.array((236, 236, 230))) / 4 * rng.uniform(0.8, 1.05, (count, 1))
     lines = np.repeat(_spiral(count)[:, None] * 0.85, 18, axis=1)
     lines[:, 0] = 0
     lines[:, 2::2] += np.exp(2j * np.pi * np.arange(8) / 8) * rng.uniform(0.08, 0.22, (count, 8))
-    for line, colour in zip(bloom.place(lines), pale, strict=True):
-        bloom.draw.line(_flat(line), fill=ink(colour), width=max(1, round(abs(bloom.direct_px) / 90)))
+    for line, color in zip(bloom.place(lines), pale, strict=True):
+        bloom.draw.line(_flat(line), fill=ink(color), width=max(1, round(abs(bloom.direct_px) / 90)))
     bloom.fill(_circles(np.zeros(1), np.full(1, 0.12)), bloom.disc[None] * 0.6)
 
 
@@ -86,15 +86,15 @@ def draw_rose(bloom: Bloom) -> None:
     """Draw round petals that overlap along a spiral, from the outermost inwards."""
     rng, count = bloom.rng, int(bloom.rng.integers(15, 26))
     reach = np.linspace(1, 0.14, count) * rng.uniform(0.92, 1.06, count)
-    centres = np.exp(1j * (np.arange(count) * GOLDEN_ANGLE + rng.normal(0, 0.15, count))) * reach * 0.42
+    centers = np.exp(1j * (np.arange(count) * GOLDEN_ANGLE + rng.normal(0, 0.15, count))) * reach * 0.42
     light = np.linspace(1, rng.uniform(0.55, 0.8), count) * rng.uniform(0.93, 1.05, count)
     radii = np.outer(reach * rng.uniform(0.55, 0.62), (1, 0.92, 0.7)).ravel()
-    outlines = _circles(np.outer(centres, (1, 0.97, 0.7)).ravel(), radii)
+    outlines = _circles(np.outer(centers, (1, 0.97, 0.7)).ravel(), radii)
     bloom.fill(outlines, bloom.petal * np.outer(light, (0.66, 1.06, 0.9)).reshape(-1, 1))
 
 
 def draw_cup(bloom: Bloom, species: str) -> None:
-    """Draw a tulip or a rose's bud from the side: the petals at the back, at the sides, then in front."""
+    """Draw a tulip or a rose's bud from the side: the petals at the back, then at the sides, then in front."""
     rng, sides = bloom.rng, np.array([-0.5, 0.5, -1, 1, 0])
     tip = rng.uniform(0.75, 1.1) if species == "tulips" else 1.3
     opening, width = rng.uniform(0.1, 0.55), rng.uniform(0.6, 0.85)
@@ -109,7 +109,7 @@ def draw_cup(bloom: Bloom, species: str) -> None:
 
 
 def draw_stem(bloom: Bloom, radius_px: float, start: complex) -> None:
-    """Draw a bent stem from the flower to below the picture, with up to two leaves."""
+    """Draw a bent stem from the flower to below the picture's border, with up to two leaves."""
     rng, green, fall = bloom.rng, bloom.rng.choice(LEAVES), np.linspace(0, 1, 8)
     stem: Points = bloom.place(np.full(1, start)) + radius_px * (5j * fall + rng.normal(0, 0.9) * fall**2)
     width_px = max(2, int(radius_px * rng.uniform(0.07, 0.13)))
@@ -129,7 +129,7 @@ def draw_leaf(rng: Generator, draw: ImageDraw.ImageDraw, root: complex, reach: c
 
 
 def _petals(angles: Floats, lengths: Floats, width: float, tip: float, curl: Floats) -> Points:
-    """Return the outlines of petals that leave the origin, `[petal, point]`; a larger `tip` is rounder."""
+    """Return the outlines of petals that start at the origin, `[petal, point]`; a larger `tip` is rounder."""
     along = np.array([0.02, 0.14, 0.3, 0.46, 0.62, 0.76, 0.88, 0.96, 1.0])
     half = np.sin(np.pi * along**tip) ** (0.8 if tip > 1 else 1.0) * width / 2
     along, aside = np.concatenate([along, along[-2::-1]]), np.concatenate([half, -half[-2::-1]])
@@ -137,14 +137,14 @@ def _petals(angles: Floats, lengths: Floats, width: float, tip: float, curl: Flo
     return np.asarray((np.outer(lengths, along) + 1j * aside) * bent, np.complex128)
 
 
-def _circles(centres: ArrayLike, radii: Floats, points: int = 20) -> Points:
+def _circles(centers: ArrayLike, radii: Floats, points: int = 20) -> Points:
     """Return circles' outlines, `[circle, point]`."""
     turns = np.exp(2j * np.pi * np.arange(points) / points)
-    return np.asarray(centres, np.complex128)[:, None] + np.outer(radii, turns)
+    return np.asarray(centers, np.complex128)[:, None] + np.outer(radii, turns)
 
 
 def _spiral(count: int) -> Points:
-    """Return points spread evenly over the unit circle, as seeds are (Vogel 1979)."""
+    """Return points that are spread evenly over the unit circle, as a sunflower's seeds are (Vogel 1979)."""
     steps = np.arange(count)
     return np.asarray(np.sqrt((steps + 0.5) / count) * np.exp(1j * steps * GOLDEN_ANGLE), np.complex128)
 
@@ -156,10 +156,10 @@ def _flat(points: Points) -> list[float]:
 
 
 def to_bytes(values: Floats) -> NDArray[np.uint8]:
-    """Round colour values to bytes, held to 0 to 255."""
+    """Convert color values to bytes, clipped to 0 to 255."""
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-def ink(colour: Floats) -> tuple[int, ...]:
-    """Return a colour, `[3]`, as Pillow takes it."""
-    return tuple(to_bytes(colour).tolist())
+def ink(color: Floats) -> tuple[int, ...]:
+    """Return a color, `[3]`, as a tuple for Pillow."""
+    return tuple(to_bytes(color).tolist())

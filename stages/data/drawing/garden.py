@@ -1,8 +1,8 @@
-"""The embedded garden: flowers drawn by the program, for when no photograph can be downloaded.
+"""The embedded garden: flowers drawn by the program, for machines that can't download photos.
 
-The species differ in structure (rays, discs, spirals, cups) and share colours, backgrounds and light. Of 300
-drawings each, seed 0, a linear head on EfficientNet-Lite0 gets 9 in 10 right, a colour histogram 4 in 10.
-Points are complex numbers, x + iy with y pointing down, so that to turn is to multiply.
+The species differ in structure (rays, discs, spirals, cups) and share colors, backgrounds and light. With 300
+drawings per species, seed 0, a linear head on EfficientNet-Lite0 classifies 9 of 10 correctly, a color histogram
+4 of 10. Points are complex numbers, x + iy with y pointing down, so a rotation is a multiplication.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ SPECIES: tuple[str, ...] = ("daisy", "dandelion", "roses", "sunflowers", "tulips
 JPEG_QUALITY = 90
 SIDE_MIN_PX, SIDE_MAX_PX = 240, 320
 SUPERSAMPLING = 2
-# They set the difficulty: typical colours help a histogram, rose buds and neighbours mislead a network.
-TYPICAL_COLOUR_SHARE, SEED_BALL_SHARE, ROSE_BUD_SHARE = 0.7, 0.25, 0.32
-STEM_SHARE, NEIGHBOUR_SHARE, SAME_NEIGHBOUR_SHARE, BLUR_SHARE = 0.6, 0.6, 0.5, 0.4
+# These shares set the difficulty: typical colors help a histogram, rose buds and neighbors mislead a network.
+TYPICAL_COLOR_SHARE, SEED_BALL_SHARE, ROSE_BUD_SHARE = 0.7, 0.25, 0.32
+STEM_SHARE, NEIGHBOR_SHARE, SAME_NEIGHBOR_SHARE, BLUR_SHARE = 0.6, 0.6, 0.5, 0.4
 
 WHITE, CREAM, PINK, VIOLET = (246, 245, 240), (250, 234, 190), (244, 160, 182), (150, 96, 190)
 YELLOW, GOLD, ORANGE = (252, 216, 40), (242, 174, 20), (242, 122, 36)
@@ -59,14 +59,14 @@ def draw_flower(species: str, number: int, seed: int) -> bytes:
     `number` and `seed` count from 0.
 
     Raises:
-        UserError: the species is none of `SPECIES`.
+        UserError: the species is not in `SPECIES`.
     """
     if species not in SPECIES:
-        raise UserError(f"No {species!r} grows in the garden.", f"Choose one of: {', '.join(SPECIES)}.")
+        raise UserError(f"{species!r} is not a species that can be drawn.", f"Choose one of: {', '.join(SPECIES)}.")
     rng = np.random.default_rng([seed, crc32(species.encode()), number])
     width_px, height_px = rng.integers(SIDE_MIN_PX, SIDE_MAX_PX + 1, 2).tolist()
     scene = _draw_background(rng, species, width_px, height_px)
-    # Enlarged without smoothing (0.2 ms, not 1.7): the reduction gives back the background exactly.
+    # Enlarged without smoothing (0.2 ms instead of 1.7): reducing it later restores the background exactly.
     scene = scene.resize((width_px * SUPERSAMPLING, height_px * SUPERSAMPLING), Image.Resampling.NEAREST)
     _plant(rng, scene, species, count=int(rng.choice([1, 2, 3, 4], p=[0.62, 0.2, 0.12, 0.06])), scale=1.0)
     _draw_blades(rng, scene, count=int(rng.integers(0, 5)))
@@ -76,7 +76,7 @@ def draw_flower(species: str, number: int, seed: int) -> bytes:
 
 
 def _draw_background(rng: Generator, species: str, width_px: int, height_px: int) -> Image.Image:
-    """Draw what is behind the flower small, then enlarge it: the lens's blur, at no cost."""
+    """Draw the background at a small size, then enlarge it: this blurs it as a lens does, at no cost."""
     shrink = rng.choice([1.5, 2.5, 4, 6])
     columns, rows = int(width_px / shrink), int(height_px / shrink)
     top, bottom, other = rng.choice(GROUNDS, 3)
@@ -87,9 +87,9 @@ def _draw_background(rng: Generator, species: str, width_px: int, height_px: int
     ground = Image.fromarray(to_bytes(grid)).resize((columns, rows), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(ground)
     if kind == "lights":
-        for colour in (rng.choice(GROUNDS + PETALS + LEAVES, 14) + other) / 2:
+        for color in (rng.choice(GROUNDS + PETALS + LEAVES, 14) + other) / 2:
             x, y, radius = rng.uniform(0, 1, 3) * (columns, rows, columns * 0.13)
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink(colour))
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink(color))
     elif kind == "grass":
         _draw_blades(rng, ground, count=24)
     elif kind == "wall":
@@ -97,16 +97,16 @@ def _draw_background(rng: Generator, species: str, width_px: int, height_px: int
         for row, column in np.ndindex(10, 6):
             x, y, brick = (column - row % 2 / 2) * wide, row * high, ink(bottom * rng.uniform(0.9, 1.1))
             draw.rectangle((x, y, x + wide, y + high), brick, outline=ink(other), width=1 + columns // 120)
-    if rng.random() < NEIGHBOUR_SHARE:
-        neighbour = species if rng.random() < SAME_NEIGHBOUR_SHARE else str(rng.choice(SPECIES))
-        _plant(rng, ground, neighbour, count=int(rng.integers(1, 4)), scale=0.6)
+    if rng.random() < NEIGHBOR_SHARE:
+        neighbor = species if rng.random() < SAME_NEIGHBOR_SHARE else str(rng.choice(SPECIES))
+        _plant(rng, ground, neighbor, count=int(rng.integers(1, 4)), scale=0.6)
     return ground.filter(ImageFilter.BoxBlur(1)).resize((width_px, height_px), Image.Resampling.BILINEAR)
 
 
 def _plant(rng: Generator, scene: Image.Image, species: str, count: int, scale: float) -> None:
-    """Draw `count` flowers of one species and one colour, the one in front last and nearest to the middle."""
+    """Draw `count` flowers of one species and one color, the one in front last and nearest to the middle."""
     draw, side_px = ImageDraw.Draw(scene), min(scene.size)
-    typical = rng.random() < TYPICAL_COLOUR_SHARE
+    typical = rng.random() < TYPICAL_COLOR_SHARE
     petal, disc = rng.choice(TYPICAL_PETALS[species] if typical else PETALS), rng.choice(DISCS)
     upright = species == "tulips" or (species == "roses" and rng.random() < ROSE_BUD_SHARE)
     for behind in range(count - 1, -1, -1):
@@ -140,7 +140,7 @@ def _draw_blades(rng: Generator, scene: Image.Image, count: int) -> None:
 
 
 def _photograph(rng: Generator, scene: Image.Image) -> Image.Image:
-    """Light the scene unevenly, then see it as a camera does: blur, exposure, colour cast and noise."""
+    """Light the scene unevenly, then simulate a camera: blur, exposure, color cast and noise."""
     axis = np.linspace(-1, 1, 6)
     light = 255 - rng.uniform(0, 60) * np.add.outer(axis**2, axis**2)
     light -= rng.uniform(0, 90) * rng.random((6, 6)) ** 2

@@ -1,1 +1,1 @@
-"""Where labelled photos come from: one file a kind of source, and one table of them."""
+"""Sources of labeled photos: one file per kind of source, and a table of the kinds."""

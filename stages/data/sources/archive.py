@@ -1,4 +1,4 @@
-"""An archive of class folders: zip, tar, and tar compressed by gzip, bzip2 or xz. Nothing is ever unpacked by name."""
+"""Archives of class folders: zip, tar, and tar compressed by gzip, bzip2 or xz. No member's name becomes a path."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ DOS = 0
 UTF8_FLAG = 0x800
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 CANNOT = (RuntimeError, NotImplementedError)
-"""What zipfile raises for a member that is encrypted, or compressed in a way that Python doesn't know."""
+"""Errors of zipfile for a member that is encrypted, or compressed by a method that Python doesn't support."""
 
-OUTSIDE = "its name leads out of the archive"
-A_LINK = "a link: in an archive none is followed"
+OUTSIDE = "its name points outside the archive"
+A_LINK = "a link: links in archives are not followed"
 
 
 def list_archive(asked: Listing) -> Iterator[Photo]:
-    """List the photos in an archive; folders that hold everything else are passed over in the classes' names.
+    """List the photos in an archive; top folders that hold everything else are not classes.
 
     Raises:
-        UserError: it is no whole archive.
+        UserError: it is not a complete archive.
     """
     try:
         if (decompressor := _decompressor(asked.root)) is not None:
             yield from _list_compressed(asked, decompressor)
-        elif tarfile.is_tarfile(asked.root):  # first: a tar may well end in a member that is a zip
+        elif tarfile.is_tarfile(asked.root):  # tested before zip: the last member of a tar may be a zip
             yield from _list_tar(asked, asked.root)
         else:
             yield from _list_zip(asked)
     except (*DAMAGE, OSError, NotImplementedError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise  # it is the disk that the photos are written to
+            raise  # the disk that the photos are written to is full
         raise UserError(
-            f"{asked.root} can't be unpacked: {error}.", "Give a whole archive: zip, tar, tar.gz, tar.bz2, tar.xz."
+            f"{asked.root} can't be unpacked: {error}.", "Use a complete archive: zip, tar, tar.gz, tar.bz2, tar.xz."
         ) from error
 
 
@@ -59,7 +59,7 @@ def _decompressor(path: Path) -> Callable[[Path], Any] | None:
 
 
 def _list_compressed(asked: Listing, decompressor: Callable[[Path], Any]) -> Iterator[Photo]:
-    """Unpack the tar itself beside the spool; its members are read from there."""
+    """Unpack the tar itself next to the spool, and read its members from there."""
     if asked.spool is None:
         raise ValueError("a compressed tar can only be listed where it can be unpacked")
     plain = asked.spool.path.with_suffix(".tar")
@@ -86,8 +86,8 @@ def _fault_of_kind(member: tarfile.TarInfo) -> str:
     if member.issym() or member.islnk():
         return A_LINK
     if member.issparse():
-        return "a sparse file, stored with holes in it"
-    return "" if member.isreg() else "no file: a pipe or device"
+        return "a sparse file, which is stored with gaps"
+    return "" if member.isreg() else "not a file, but a pipe or a device"
 
 
 def _starts_as_a_photo(photo: Photo) -> bool:
@@ -95,10 +95,10 @@ def _starts_as_a_photo(photo: Photo) -> bool:
 
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """Yield a tar's members, keeping none of them.
+    """Yield a tar's members, without keeping them in memory.
 
     Raises:
-        TarError: it doesn't end as a tar does. Python's reader takes what is no header for the end.
+        TarError: it doesn't end as a tar does. (Python's reader takes any block that is not a header for the end.)
     """
     with tarfile.open(path, "r:", errors="surrogateescape") as archive:
         while (member := archive.next()) is not None:
@@ -109,7 +109,7 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
         file.seek(end)
         block = file.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE or block.strip(b"\0"):
-        raise tarfile.ReadError(f"it is cut short or damaged at byte {end:,}")
+        raise tarfile.ReadError(f"it is truncated or damaged at byte {end:,}")
 
 
 def _list_zip(asked: Listing) -> Iterator[Photo]:
@@ -129,9 +129,9 @@ def _list_zip(asked: Listing) -> Iterator[Photo]:
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> str:
-    """Return a member's name; old programs under DOS and Windows wrote backslashes.
+    """Return a member's name with slashes; old programs for DOS and Windows wrote backslashes.
 
-    Python takes a name that isn't flagged as UTF-8 for cp437, but macOS writes UTF-8 without the flag.
+    Python decodes a name without the UTF-8 flag as cp437, but macOS writes UTF-8 without the flag.
     """
     name = entry.filename
     if not entry.flag_bits & UTF8_FLAG:
@@ -162,7 +162,7 @@ def _unzipped(asked: Listing, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, 
 
 
 def _laid_out(layout: Layout, photo: Photo, fault: str) -> Photo:
-    """Return a member's photo with its label and split, or with what is wrong with it."""
+    """Return a member's photo with its label and split, or with the reason why it can't be used."""
     if fault == OUTSIDE:
         return photo._replace(problem=fault)
     photo = layout.photo(photo, _parts(photo.path))

@@ -1,4 +1,4 @@
-"""What the cells of a table say, whichever file the table lies in."""
+"""Cells of tables (CSV, JSON Lines, Parquet): texts, labels, splits, columns to keep."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ SPLITS_ALLOWED = "train (training), validation (val, valid, dev), test (testing,
 
 
 def text_of(value: Any) -> str:
-    """Return a cell as text; empty where there is nothing: null, or what stands for it among fractions."""
+    """Return a cell as text; empty for null and NaN."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     return "" if value is None or value != value else str(value)
 
 
 def label_of(value: Any, names: Mapping[Any, str]) -> str:
-    """Return the class that a cell names: by its number among `names`, if there are any, else as it is.
+    """Return the class that a cell states: the name of its number, if there are `names`, else its text.
 
-    Empty where there is none: a number without a name, or -1, as data sets without labels have it.
+    Empty for a missing class: a number without a name, or -1, which datasets use for photos without a label.
     """
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # a column of whole numbers, of which one is missing, holds fractions
+        value = int(value)  # a column of integers with missing values is read as floats
     if isinstance(value, int) and (names or value == -1):
         return names.get(value, "")
     return text_of(value).strip()
 
 
 def split_of(value: Any, where: str, names: Mapping[Any, str]) -> str:
-    """Return the split that a cell states.
+    """Return the split that a cell states, or an empty string.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is no split of that name.
     """
     stated = label_of(value, names)
     split = split_named(stated)
     if stated and not split:
         raise UserError(
-            f"{where}={stated!r} is no split.",
-            f"The splits are {SPLITS_ALLOWED}; an empty one is left to ingest.split.",
+            f"{where}={stated!r} is not a valid split.",
+            f"The splits are {SPLITS_ALLOWED}; ingest.split decides for empty cells.",
         )
     return split
 
 
 def require_single(row: Mapping[Any, Any], columns: tuple[str, ...], where: str) -> None:
-    """Refuse a list or an object where one value belongs.
+    """Refuse lists and objects in columns that hold one value per cell.
 
     Raises:
-        UserError: there is one.
+        UserError: a cell holds a list or an object.
     """
     for column in columns:
         if isinstance(row.get(column), (list, dict)):
             raise UserError(
-                f"{where}: {column}={str(row[column])[:100]} is no single value.", "Give one text or one number."
+                f"{where}: {column}={str(row[column])[:100]} is not a single value.", "Use one text or one number."
             )
 
 
@@ -64,27 +64,27 @@ def require_kept(name: str, there: Collection[Any], keep: Sequence[str]) -> None
     """Refuse columns to keep that a table doesn't have.
 
     Raises:
-        UserError: it lacks one.
+        UserError: a column is missing.
     """
     missing = [column for column in keep if column not in there]
     if missing:
         raise UserError(
             f"{name} has no column {missing[0]!r}; it has: {', '.join(map(str, there)) or 'none'}.",
-            "Name columns that are there: ingest.columns.keep=[...]",
+            "Name columns of this table: ingest.columns.keep=[...]",
         )
 
 
 def details_of(row: Mapping[Any, Any], keep: Sequence[str]) -> str:
-    """Return the columns of a row that are kept, as JSON: texts by name; empty where none is."""
+    """Return the columns to keep of a row, as JSON: texts by name; empty if there are none."""
     if not keep:
         return ""
     found = {column: text_of(row.get(column)).strip() for column in keep}
-    # What is no UTF-8 in a file has no place in an index; it is written as escapes, as paths are.
+    # Bytes that are not UTF-8 can't be stored in the index; they become escapes, as in paths.
     return json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def class_names(schema: Any, column: str) -> dict[Any, str]:
-    """Return the names of a column's classes by number, as the Hugging Face schema in the metadata states them."""
+    """Return a column's class names by number, from the Hugging Face schema in the metadata."""
     try:
         stated = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     except ValueError:

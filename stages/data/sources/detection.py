@@ -1,4 +1,4 @@
-"""Detection: which kind of source is at a path."""
+"""Detection of the kind of source at a path."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 
 
 def kind_at(path: Path, columns: Columns) -> SourceKind:
-    """Say what kind of source lies at a path.
+    """Return the kind of source at a path.
 
     Raises:
-        UserError: none that is known.
+        UserError: it is not a known kind of source.
     """
     return _kind_of_folder(path, columns) if path.is_dir() else _kind_of_file(path, columns)
 
@@ -33,12 +33,14 @@ def _kind_of_folder(path: Path, columns: Columns) -> SourceKind:
         there = sorted(path.iterdir())
         there += sorted((path / "data").iterdir()) if (path / "data").is_dir() else []
     except OSError as error:
-        raise UserError(f"ingest.images={path} can't be read: {error.strerror}.", "Give what you may read.") from error
+        raise UserError(
+            f"ingest.images={path} can't be read: {error.strerror}.", "Check the folder's permissions."
+        ) from error
     if any(is_record_name(file.name) and file.parent == path and file.is_file() for file in there):
         return SourceKind.tfrecord
     tables = [file for file in there if file.suffix.lower() == ".parquet" and not file.name.startswith(".")]
     table = next((file for file in tables if file.is_file()), None)
-    # beside the classes' folders, a table without images tells of the photos, and is none of them
+    # a table without images, next to class folders, describes the photos but does not hold them
     return SourceKind.parquet if table is not None and holds_images(table, columns) else SourceKind.folder
 
 
@@ -57,7 +59,7 @@ def _kind_of_file(path: Path, columns: Columns) -> SourceKind:
         if is_one():
             return kind
     raise UserError(
-        f"ingest.images={path} is no source of labelled photos that is known.",
-        "Give a folder with a folder of photos for each class, a manifest (.csv, .tsv, .jsonl, .parquet),"
+        f"ingest.images={path} is not a known kind of source.",
+        "Use a folder with one folder of photos per class, a manifest (.csv, .tsv, .jsonl, .parquet),"
         " Parquet files with images, an archive (.zip, .tar, .tar.gz), or TFRecords.",
     )

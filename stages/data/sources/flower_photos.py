@@ -1,4 +1,4 @@
-"""TensorFlow's flower_photos: 3,670 photos of flowers, a folder a class."""
+"""TensorFlow's flower_photos: 3,670 photos of flowers, one folder per class."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def fetch_flower_photos(
     size_bytes: int | None = SIZE_BYTES,
     reach_seconds: float = 5.0,
 ) -> Path:
-    """Download and unpack flower_photos to `folder`, unless it is there; give `folder`.
+    """Download and unpack flower_photos to `folder`, unless it exists; return `folder`.
 
-    The archive lies beside `folder` meanwhile, as flower_photos.tgz; put there by hand, it is not
+    Meanwhile the archive is stored next to `folder`, as flower_photos.tgz. If you put it there by hand, it is not
     downloaded. `folder` appears in one step, with everything in it.
 
     Raises:
-        Unreachable: As `download` does.
-        UserError: As `download` does, or the archive holds what no folder of photos needs.
+        Unreachable: as `download` does.
+        UserError: as `download` does, or the archive holds other members than files and folders.
 
     Source: https://www.tensorflow.org/datasets/catalog/tf_flowers
     """
@@ -50,7 +50,7 @@ def fetch_flower_photos(
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     archive = folder.parent / "flower_photos.tgz"
-    # Named after the archive, which two folders side by side would share.
+    # Named after the archive, which two folders with the same parent share.
     with FileLock(archive.with_suffix(".lock")):
         if not folder.exists():
             download(url, archive, digest=f"sha256:{sha256}", size_bytes=size_bytes, reach_seconds=reach_seconds)
@@ -61,7 +61,7 @@ def fetch_flower_photos(
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack beside `folder`, then rename. Removes what an earlier, killed try left."""
+    """Unpack next to `folder`, then rename. Remove what an earlier, interrupted run left."""
     unfinished = folder.with_name(folder.name + ".unpacking")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
@@ -69,7 +69,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         _extract(archive, unfinished)
         if not (unfinished / TOP_FOLDER).is_dir():
             raise _unfit(archive, f"has no folder {TOP_FOLDER}/ in it")
-        # The photos must be on the disk before the name is, and one sync is faster than 3,670.
+        # The photos must be on the disk before the folder gets its name, and one sync is faster than 3,670.
         os.sync()
         os.replace(unfinished / TOP_FOLDER, folder)
     finally:
@@ -81,7 +81,7 @@ def _extract(archive: Path, target: Path) -> None:
     try:
         with (
             rich.progress.open(archive, "rb", description="Unpacking", console=console, disable=silent) as packed,
-            # tarfile's own "r|gz" takes a gzip stream that breaks off for the end of the archive.
+            # tarfile's own "r|gz" takes the end of a truncated gzip stream for the end of the archive.
             gzip.open(packed) as unpacked,
             tarfile.open(fileobj=unpacked, mode="r|") as members,
         ):
@@ -94,10 +94,10 @@ def _extract(archive: Path, target: Path) -> None:
 
 
 def _unfit(archive: Path, problem: str) -> UserError:
-    """Remove the archive, so that the next try doesn't start from it again, and say why."""
+    """Remove the archive, so that the next run doesn't use it, and return the error."""
     archive.unlink()
     return UserError(
         f"{archive.name} {problem}.",
-        "It may hold only files and folders, inside one folder flower_photos/; it was removed.",
-        "If you set its url and sha256 yourself, check them; otherwise run again.",
+        "It was removed. It may hold only files and folders, inside one folder flower_photos/.",
+        "Run again. If you set its url and sha256 yourself, check them.",
     )

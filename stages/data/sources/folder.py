@@ -1,4 +1,4 @@
-"""A folder that holds a folder of photos for each class, or the splits' folders, and these in them."""
+"""Folders that hold one folder of photos per class, or one folder per split that holds the class folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slimline.stages.data.sources.photo import MAGIC_BYTES, Listing, Photo, look
 
 
 def list_folder(asked: Listing) -> Iterator[Photo]:
-    """List the photos below a folder: each below `<class>/` shows that class, at whatever depth; links are followed."""
+    """List the photos below a folder: photos below `<class>/`, at any depth, show that class; links are followed."""
     prefix = len(os.fspath(asked.root / "x")) - 1
     inside = (os.fspath(path)[prefix:].split("/") for path in files_below(asked.root))
     layout = Layout.of(parts for parts in inside if not is_systems_own(parts))
@@ -31,7 +31,7 @@ def list_folder(asked: Listing) -> Iterator[Photo]:
 
 
 def _is_photo(path: str) -> bool:
-    """Say whether a file that isn't named as a photo is one all the same; many collections name no extensions."""
+    """Return whether a file is a photo although its name says otherwise; many collections use no extensions."""
     try:
         return looks_like_a_photo(read_bytes(path, 0, MAGIC_BYTES))
     except (OSError, ValueError):  # unreadable, or shorter than any photo

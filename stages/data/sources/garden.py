@@ -1,4 +1,4 @@
-"""The embedded garden: flowers that the program draws."""
+"""The embedded garden as a source: flowers drawn by the program."""
 
 from __future__ import annotations
 

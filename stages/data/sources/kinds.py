@@ -1,4 +1,4 @@
-"""The kinds of sources that Slimline has; plug-ins bring more, which are named by text."""
+"""The kinds of sources in Slimline; plug-ins add more, which are identified by their names."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from enum import StrEnum
 from pathlib import Path
 
 GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"
-"""How a compressed file begins."""
+"""First bytes of compressed files."""
 
 RECORDS = re.compile(r"\.(tfrecords?|tfrec|record)(\.gz)?$|-\d{5}-of-\d{5}(\.gz)?$")
 
 
 class SourceKind(StrEnum):
-    """What is at `ingest.images`; `auto` looks, for these alone."""
+    """Kind of source at `ingest.images`; `auto` detects one of these."""
 
     auto = "auto"
     folder = "folder"
@@ -25,19 +25,19 @@ class SourceKind(StrEnum):
 
 
 def is_record_name(name: str) -> bool:
-    """Say whether a file is named as TFRecords are."""
+    """Return whether a file's name is that of a TFRecord file."""
     return RECORDS.search(name.lower()) is not None
 
 
 def compression(path: Path) -> bytes | None:
-    """Return how a compressed file begins, one of `GZIP`, `BZIP2` and `XZ`, or None for any other file."""
+    """Return a compressed file's first bytes, one of `GZIP`, `BZIP2` and `XZ`, or None for any other file."""
     with path.open("rb") as file:
         start = file.read(6)
     return next((magic for magic in (GZIP, BZIP2, XZ) if start.startswith(magic)), None)
 
 
 def lists_quickly(kind: str, path: Path) -> bool:
-    """Say whether listing a source's photos takes no reading of the photos themselves; of a plug-in it isn't known."""
+    """Return whether a source's photos can be listed without reading the photos; False for plug-ins' sources."""
     if kind == SourceKind.archive:
         return compression(path) is None
     return kind in (SourceKind.folder, SourceKind.manifest, SourceKind.parquet)

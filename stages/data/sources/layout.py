@@ -1,4 +1,4 @@
-"""What folders and files are named for: a class, and in a source that is split already, a split."""
+"""Layout of folders and files: how their names state classes and, in a source that is split already, splits."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SPLIT_NAMES = {
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin"})
 MOST_LEVELS = 8
-"""Folders further down tell nothing of the layout."""
+"""Folders on deeper levels don't change the layout."""
 
 
 def split_named(name: str) -> str:
-    """Return the split that a name stands for, or an empty string."""
+    """Return the split that a name means, or an empty string."""
     return SPLIT_NAMES.get(name.lower(), "")
 
 
 def splits_of_files(names: Sequence[str]) -> list[str]:
-    """Return the split that each file of a source is named after, as `data/flowers_train-00000-of-00005.parquet` is.
+    """Return the split that each file of a source is named after, as in `data/flowers_train-00000-of-00005.parquet`.
 
-    A file's own name goes before its folders', and the last such word before the first. Where no file is named after
-    the training split, or there is but one file, the names state nothing.
+    A file's own name takes precedence over its folders' names, and the last such word over the first. If no file is
+    named after the training split, or there is only one file, the names state no splits.
     """
     splits = [_split_in(name) for name in names]
     return splits if len(names) > 1 and "train" in splits else [""] * len(names)
@@ -44,31 +44,31 @@ def _split_in(name: str) -> str:
 
 
 def is_systems_own(parts: Sequence[str]) -> bool:
-    """Say whether a path leads to what an operating system leaves behind."""
+    """Return whether a path belongs to a file that an operating system creates for itself."""
     return parts[-1].lower() in SYSTEM_FILES or any(part.lower() in SYSTEM_FOLDERS for part in parts)
 
 
 def is_wanted(parts: Sequence[str]) -> bool:
-    """Say whether a path inside an archive may be a photo's, as nothing hides it."""
+    """Return whether a path inside an archive may be a photo's: it is not hidden, and not a system's file."""
     return bool(parts) and not is_hidden(parts) and not is_systems_own(parts)
 
 
 def is_hidden(parts: Sequence[str]) -> bool:
-    """Say whether a leading dot hides a path."""
+    """Return whether a leading dot hides a path."""
     return any(part.startswith(".") and part != ".." for part in parts)
 
 
 def is_photo_name(name: str) -> bool:
-    """Say whether a file's extension is a photo's."""
+    """Return whether a file's extension is that of a photo."""
     return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a tree is laid out, learnt from its files' paths.
+    """Layout of a folder tree, found from its files' paths.
 
-    `top` are the folders that hold everything, if there are any (in archives); `split` is true where the folders below
-    are the splits', and these hold the classes', as in `train/daisy/1.jpg`.
+    `top` are the folders that hold everything else, if there are any (in archives). `split` is true if the folders
+    below are those of splits, which hold the class folders, as in `train/daisy/1.jpg`.
     """
 
     top: tuple[str, ...] = ()
@@ -76,9 +76,9 @@ class Layout:
 
     @classmethod
     def of(cls, paths: Iterable[Sequence[str]], strip: bool = False) -> Layout:
-        """Learn the layout from the parts of files' paths, of photos if any are named so.
+        """Find the layout from the parts of files' paths; if some files are named as photos, only from these.
 
-        With `strip`, leave out folders that hold them all.
+        With `strip`, leave out top folders that hold all others.
         """
         levels = MOST_LEVELS if strip else 2
         named: set[tuple[str, ...]] = set()
@@ -94,7 +94,7 @@ class Layout:
         return cls(top, _is_split(folders))
 
     def photo(self, place: Photo, parts: Sequence[str]) -> Photo:
-        """Return the photo at `place`, and at a path inside the tree, with its label and split, or why it is none."""
+        """Return `place` with the label and split of its path inside the tree, or with why it is not a photo."""
         inside = tuple(parts)
         if self.top:
             inside = inside[len(self.top) :] if inside[: len(self.top)] == self.top else inside[-1:]
@@ -106,14 +106,14 @@ class Layout:
         if not is_photo_name(parts[-1]):
             extension = PurePosixPath(parts[-1]).suffix or "no extension"
             return photo._replace(skipped=True, problem=f"not named as a photo: {extension}")
-        return photo if label else photo._replace(skipped=True, problem="lies in no class's folder")
+        return photo if label else photo._replace(skipped=True, problem="not in a class folder")
 
 
 def _is_split(folders: set[tuple[str, ...]]) -> bool:
-    """Say whether folders are those of splits: by their names, unless classes are merely named so.
+    """Return whether folders are those of splits, rather than classes that happen to have such names.
 
-    There is one for training that holds folders. Either all others are named after splits too, or another holds a
-    folder of the same name: a class.
+    There must be a training folder that holds folders. Besides, either all others are named after splits too, or
+    another split's folder holds a folder of the same name: a class.
     """
     firsts = {folder[0] for folder in folders}
     inside: dict[str, set[str]] = {}
@@ -126,7 +126,7 @@ def _is_split(folders: set[tuple[str, ...]]) -> bool:
 
 
 def _is_top(folders: set[tuple[str, ...]]) -> bool:
-    """Say whether one folder holds all others, and isn't itself the only class."""
+    """Return whether one folder holds all others, and isn't itself the only class."""
     if len({folder[0] for folder in folders}) != 1 or any(len(folder) < 2 for folder in folders):
         return False
     return len({folder[1] for folder in folders}) > 1 or any(len(folder) > 2 for folder in folders)

@@ -1,4 +1,4 @@
-"""A list of photos: CSV, JSON Lines or Parquet, with a path and a label in each row, perhaps a split and a group."""
+"""Manifests: CSV, JSON Lines or Parquet files with a path and a label, optionally a split and a group, in each row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def list_manifest(asked: Listing) -> Iterator[Photo]:
     """List a manifest's photos; their paths are relative to the manifest's own folder, or absolute.
 
     Raises:
-        UserError: a column isn't there, a line can't be read, a split's name isn't known.
+        UserError: a column is missing, a line can't be read, or a split's name is unknown.
     """
     folder, columns = asked.root.parent, asked.columns
     for number, row in rows(asked.root, columns):
@@ -52,24 +52,24 @@ def list_manifest(asked: Listing) -> Iterator[Photo]:
         elif "://" in path:
             yield photo._replace(problem="an address, not a file: download the photos first")
         elif not _can_name_a_file(path):
-            yield photo._replace(problem="no file can have this name")
+            yield photo._replace(problem="not a valid file name")
         else:
             yield photo._replace(file=os.path.join(folder, path))  # noqa: PTH118  # a million Paths cost seconds
 
 
 def files_named(manifest: Path, columns: Columns) -> Iterator[Path]:
-    """Yield the files that a manifest names, for its content's digest: one for each row that names any.
+    """Yield the files that a manifest names, for its content's digest: one per row that names a file.
 
-    In place of what is no file, the manifest's folder: to read a pipe would wait for who writes to it.
+    A path that is not a file is replaced by the manifest's folder, because reading a pipe would wait for a writer.
     """
     for _, row in rows(manifest, columns):
         if (path := text_of(row.get(columns.path))).strip():
             file = manifest.parent / path
-            yield file if os.path.isfile(file) else manifest.parent  # noqa: PTH113  # Path's raises on a long name
+            yield file if os.path.isfile(file) else manifest.parent  # noqa: PTH113  # Path raises for long names
 
 
 def rows(manifest: Path, columns: Columns) -> Iterator[tuple[int, Mapping[Any, Any]]]:
-    """Yield a manifest's rows with their numbers, from 1."""
+    """Yield a manifest's rows with their numbers, from 1 on."""
     suffix = manifest.suffix.lower()
     read = _parquet_rows if suffix == ".parquet" else _csv_rows if suffix in (".csv", ".tsv") else _json_rows
     yield from enumerate(read(manifest, columns), 1)
@@ -88,7 +88,7 @@ def _csv_rows(manifest: Path, columns: Columns) -> Iterator[Mapping[Any, Any]]:
         except csv.Error as error:
             raise UserError(
                 f"{manifest.name}, line {table.line_num + 1}, can't be read as CSV: {error}.",
-                'Mend the file: each " must be closed, and one inside a text is written "".',
+                'Correct the file: close each ", and write a " inside a text as "".',
             ) from error
 
 
@@ -102,19 +102,19 @@ def _json_rows(manifest: Path, columns: Columns) -> Iterator[Mapping[Any, Any]]:
             try:
                 row = json.loads(line)
             except (json.JSONDecodeError, RecursionError) as error:
-                raise _no_object(manifest, number, str(error)) from error
+                raise _not_an_object(manifest, number, str(error)) from error
             if not isinstance(row, dict):
-                raise _no_object(manifest, number, f"it holds {type(row).__name__}")
+                raise _not_an_object(manifest, number, f"it holds {type(row).__name__}")
             if not checked:
                 _require_columns(manifest, row, columns)
                 checked = True
             yield row
 
 
-def _no_object(manifest: Path, number: int, why: str) -> UserError:
+def _not_an_object(manifest: Path, number: int, why: str) -> UserError:
     return UserError(
-        f"{manifest.name}, line {number}, is no JSON object: {why}.",
-        'Each line holds one photo: {"path": "a.jpg", "label": "ant"}',
+        f"{manifest.name}, line {number}, is not a JSON object: {why}.",
+        'Write one photo per line: {"path": "a.jpg", "label": "ant"}',
     )
 
 
@@ -141,7 +141,7 @@ def _require_columns(manifest: Path, there: Iterable[Any], columns: Columns) -> 
         if name not in names:
             raise UserError(
                 f"{manifest.name} has no column {name!r}; it has: {', '.join(map(str, names)) or 'none'}.",
-                f"Say which one holds the {key}: ingest.columns.{key}=...",
+                f"Name the column that holds the {key}: ingest.columns.{key}=...",
             )
     require_kept(manifest.name, names, columns.keep)
 
@@ -153,7 +153,7 @@ def _require_bytes_of_text(manifest: Path) -> None:
 
 
 def _require_unicode(text: str, where: str) -> None:
-    """Refuse a class's name in another encoding; the bytes of a path count as they are, as they do on the disk."""
+    """Refuse a class name that is not UTF-8; the bytes of a path are used unchanged, as on the disk."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

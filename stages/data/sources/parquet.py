@@ -1,4 +1,4 @@
-"""Parquet files with the photos' bytes inside, as the Hugging Face hub keeps data sets."""
+"""Parquet files that hold the photos' bytes, as datasets on the Hugging Face hub do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH_ROWS = 64
 
 
 def holds_images(path: Path, columns: Columns) -> bool:
-    """Say whether a Parquet file holds images: in their column, or without a column of paths, in any other."""
+    """Return whether a Parquet file holds images: in the image column or, without a path column, in any other."""
     with open_table(path) as file:
         schema = file.schema_arrow
         if columns.image in schema.names:
@@ -39,7 +39,7 @@ def _image_columns(schema: Any) -> list[str]:
 
 
 def _is_image(kind: Any) -> bool:
-    """Say whether a column's type is that of images: bytes, or a struct with `bytes` in it."""
+    """Return whether a column's type is that of images: bytes, or a struct with a field `bytes`."""
     import pyarrow as pa
 
     if pa.types.is_struct(kind):
@@ -52,7 +52,7 @@ def open_table(path: Path) -> Iterator[Any]:
     """Open a Parquet file.
 
     Raises:
-        UserError: it is none, or is damaged, which shows as late as while it is read.
+        UserError: it is not a Parquet file, or it is damaged, which may show only while it is read.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -62,9 +62,9 @@ def open_table(path: Path) -> Iterator[Any]:
             yield file
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise  # it is the disk that the photos are written to
+            raise  # the disk that the photos are written to is full
         raise UserError(
-            f"{path} can't be read as Parquet: {str(error).splitlines()[0]}", "Give a whole Parquet file."
+            f"{path} can't be read as Parquet: {str(error).splitlines()[0]}", "Use a complete Parquet file."
         ) from error
 
 
@@ -76,7 +76,7 @@ def count_images(path: Path) -> int:
 
 
 def read_images(path: Path) -> Iterator[bytes | None]:
-    """Yield the bytes of each row's image, None where it has none: of the column `image`, or the first of images.
+    """Yield the bytes of each row's image, None for rows without one, of `image` or the first column of images.
 
     Raises:
         UserError: there is no column of images.
@@ -85,8 +85,8 @@ def read_images(path: Path) -> Iterator[bytes | None]:
         names = _image_columns(file.schema_arrow)
         if not names:
             raise UserError(
-                f"{path} has no column of images' bytes; it has: {', '.join(file.schema_arrow.names)}.",
-                "Give photos, or a Parquet file with a column of bytes, or of {bytes, path}.",
+                f"{path} has no column of images; it has: {', '.join(file.schema_arrow.names)}.",
+                "Use photos, or a Parquet file with a column of bytes or of {bytes, path}.",
             )
         column = "image" if "image" in names else names[0]
         for batch in file.iter_batches(BATCH_ROWS, columns=[column]):
@@ -99,15 +99,15 @@ def _bytes_of(image: Any) -> bytes | None:
 
 
 def parquet_files(root: Path) -> list[Path]:
-    """List a Parquet file, or those below a folder."""
+    """List the Parquet files below a folder, or a Parquet file itself."""
     return [root] if root.is_file() else [path for path in files_below(root) if path.suffix.lower() == ".parquet"]
 
 
 def list_parquet(asked: Listing) -> Iterator[Photo]:
-    """List the photos inside Parquet files: `image` {bytes, path} or bytes, and `label` a number or a name.
+    """List the photos inside Parquet files: `image` is {bytes, path} or bytes, `label` is a number or a name.
 
-    The class names come from the schema, or are what the column holds. Files named after a split, such as
-    `train-00000-of-00001.parquet`, or in a folder named so, state it, unless there is a column `split`.
+    The class names come from the schema, or are the column's values. The splits come from the column `split`; without
+    it, from names of files, such as `train-00000-of-00001.parquet`, or of their folders.
 
     Raises:
         UserError: there is no column of labels, or of images.
@@ -119,7 +119,7 @@ def list_parquet(asked: Listing) -> Iterator[Photo]:
 
 
 def _list_file(asked: Listing, path: Path, name: str, split: str) -> Iterator[Photo]:
-    """List a file's photos; `name` is its place inside the source, and empty where it is the source."""
+    """List a file's photos; `name` is its path inside the source, empty if the file is the source."""
     columns = asked.columns
     with open_table(path) as file:
         schema = file.schema_arrow
@@ -147,13 +147,13 @@ def _require_columns(name: str, schema: Any, columns: Columns) -> None:
     if columns.label not in schema.names:
         raise UserError(
             f"{name} has no column {columns.label!r}; it has: {', '.join(schema.names)}.",
-            "Say which one holds the label: ingest.columns.label=...",
+            "Name the column that holds the label: ingest.columns.label=...",
         )
     require_kept(name, schema.names, columns.keep)
     if columns.image not in schema.names or not _is_image(schema.field(columns.image).type):
         raise UserError(
             f"{name} has no images in a column {columns.image!r}; it has: {', '.join(schema.names)}.",
-            f"Say which one holds the images' bytes: ingest.columns.image={next(iter(_image_columns(schema)), '...')}",
+            f"Name the column that holds the images: ingest.columns.image={next(iter(_image_columns(schema)), '...')}",
         )
 
 

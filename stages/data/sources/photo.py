@@ -1,4 +1,4 @@
-"""What every source yields: a labelled photo, and where its bytes lie."""
+"""Photos as sources yield them: a label, and the place of the bytes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import NamedTuple, Protocol
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif")
 MAGIC_BYTES = 12
 WHOLE = -1
-"""As a photo's `size`: everything from its offset to the end of its file."""
+"""As a photo's `size`: all bytes from its offset to the end of its file."""
 
 
 class Photo(NamedTuple):
-    """A photo by its name inside the source, the class it is said to show, and the file and range of its bytes.
+    """A photo: its name inside the source, its label, and the file and range of its bytes.
 
     `split` and `group` are what the source states, or empty; `details` are other columns of its row, as JSON. `problem`
-    says why it can't be used, where that is known from listing alone; `skipped` is true of what was never meant as a
-    photo, such as a text file among them.
+    says why it can't be used, if the listing shows that. `skipped` is true for files that are not meant as photos, such
+    as a text file among them.
     """
 
     path: str
@@ -35,7 +35,7 @@ class Photo(NamedTuple):
 
 
 class Columns(Protocol):
-    """What a manifest's columns are called."""
+    """Names of a manifest's columns."""
 
     path: str
     label: str
@@ -46,10 +46,10 @@ class Columns(Protocol):
 
 
 class Spool:
-    """A file that takes the bytes of photos that lie nowhere as they are: compressed, or inside a table."""
+    """A file for the bytes of photos that have no file of their own: compressed photos, or photos inside a table."""
 
     def __init__(self, path: Path) -> None:
-        """Start the file anew."""
+        """Create the file, empty."""
         self.path = path
         self._file = path.open("wb", buffering=0)
         self._end = 0
@@ -57,22 +57,22 @@ class Spool:
     def add(self, photo: Photo, encoded: bytes) -> Photo:
         """Append a photo's bytes and return the photo with their place."""
         left = memoryview(encoded)
-        while left:  # a disk that is nearly full takes a part, and says so when asked to take the rest
+        while left:  # a disk that is nearly full takes a part, and raises an error for the rest
             left = left[self._file.write(left) :]
         placed = photo._replace(file=str(self.path), offset=self._end, size=len(encoded))
         self._end += len(encoded)
         return placed
 
     def close(self) -> None:
-        """Close the file; what it holds stays."""
+        """Close the file, without removing it."""
         self._file.close()
 
 
 class Listing(NamedTuple):
-    """What a source is asked for: where it lies, what its columns are called, and where spooled bytes go.
+    """A request to list a source: its path, the names of its columns, and the spool for photos' bytes.
 
-    Without a `spool` the photos are listed, but their bytes need not have a place. `most_bytes` bounds one photo's.
-    `pass_over` is called with the kind of thing that is passed over without a row: hidden files, a system's own.
+    Without a `spool`, the photos are listed, but their bytes need not have a place. `most_bytes` limits the size of one
+    photo. `pass_over` is called with the kind of each file that gets no row: "hidden" or "system".
     """
 
     root: Path
@@ -82,7 +82,7 @@ class Listing(NamedTuple):
     pass_over: Callable[[str], None] = lambda what: None
 
     def placed(self, photo: Photo, encoded: bytes) -> Photo:
-        """Return a photo with its bytes' place in the spool, if there is one, or why they are not there."""
+        """Return a photo with its bytes' place in the spool, if there is one, or with why they are not stored."""
         if self.spool is None:
             return photo
         if len(encoded) > self.most_bytes:
@@ -91,14 +91,17 @@ class Listing(NamedTuple):
 
 
 def looks_like_a_photo(start: bytes) -> bool:
-    """Say whether a file is an image by its first MAGIC_BYTES; two letters alone, as a bitmap has, may open a text."""
+    """Return whether a file is an image, by its first MAGIC_BYTES.
+
+    A text may begin with the two letters of a bitmap, so a bitmap's reserved bytes must be zero too.
+    """
     from slimline.stages.images.files import sniff
 
     return sniff(start) is not None and (not start.startswith(b"BM") or start[6:10] == bytes(4))
 
 
 def too_large(size_bytes: int) -> str:
-    """Say why a photo isn't read."""
+    """Return the reason why a photo of this size is not read."""
     return f"{size_bytes / 1e6:,.1f} MB are more than ingest.max_file_mb allows"
 
 
@@ -107,19 +110,19 @@ def read_bytes(file: str | bytes, offset: int = 0, size: int = WHOLE, most_bytes
 
     Raises:
         OSError: the file can't be read.
-        ValueError: it is no file, or there are more bytes than `most_bytes`, or fewer than `size`.
+        ValueError: it is not a file, or there are more bytes than `most_bytes`, or fewer than `size`.
     """
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # to open a pipe would wait for who writes to it
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # otherwise opening a pipe waits for a writer
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no file, but a folder, a pipe or a device")
+            raise ValueError("it is not a file, but a folder, a pipe or a device")
         wanted = status.st_size - offset if size == WHOLE else size
         if most_bytes is not None and wanted > most_bytes:
             raise ValueError(too_large(wanted))
         encoded = os.pread(descriptor, wanted, offset)
         while len(encoded) < wanted and (more := os.pread(descriptor, wanted - len(encoded), offset + len(encoded))):
-            encoded += more  # the first call was cut short: by a signal, or at 2 GB
+            encoded += more  # a call may read a part only: after a signal, or at 2 GB
     finally:
         os.close(descriptor)
     if size != WHOLE and len(encoded) < size:

@@ -1,4 +1,4 @@
-"""Sources that lie elsewhere: fetched once, then as any source on this machine."""
+"""Remote sources: fetched once, then used as sources on this machine."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from slimline.stages.fetching.partial import beside
 
 STATES = "states.json"
 VOLATILE = frozenset({"time", "atime", "accessTime", "last_accessed", "nlink"})
-"""What file systems state of a file that is no part of its version; all else counts, whatever they call it."""
+"""What file systems state about a file that doesn't belong to its version; everything else counts."""
 MOST_NAME_LETTERS = 100
 FILE_SYSTEMS = {"gs": "gcsfs>=2025.3", "gcs": "gcsfs>=2025.3", "s3": "s3fs>=2025.3", "s3a": "s3fs>=2025.3"}
-"""The package that opens a scheme's addresses; it brings fsspec. pip may pick a version without what is used here."""
+"""Packages that open a scheme's addresses and install fsspec, with the first version that has what is used here."""
 OTHER_SCHEME = "Use https://, gs:// or s3://, or install fsspec and its package for this scheme."
 
 
 def fetch(address: str, sha256: str | None, plan: bool) -> Path:
-    """Return where a remote source lies on this machine, fetched if it isn't there yet.
+    """Return the path of a remote source on this machine; fetch it if it isn't stored yet.
 
-    http(s) gives one file, checked against `sha256` (hex) where that is given; every other address goes through
-    fsspec (gs://, s3://, ...), a file or a whole folder, of which only what has changed is fetched again.
+    An http(s) address is one file, checked against `sha256` (hex) if that is given. Every other address goes through
+    fsspec (gs://, s3://, ...) and is a file or a whole folder, of which only changed files are fetched again.
 
     Raises:
         Undecided: it would have to be fetched, and `plan` is true.
@@ -43,7 +43,7 @@ def fetch(address: str, sha256: str | None, plan: bool) -> Path:
     try:
         parts = urlsplit(address)
     except ValueError as error:
-        raise UserError(f"ingest.images={address} is no address: {error}.", "Correct it.") from error
+        raise UserError(f"ingest.images={address} is not a valid address: {error}.", "Correct the address.") from error
     is_http = parts.scheme in ("http", "https")
     name = PurePosixPath(parts.path if is_http else f"{parts.netloc}{parts.path}").name
     name = name.lstrip(".")[-MOST_NAME_LETTERS:] or "data"
@@ -64,13 +64,13 @@ def _fetch_file(url: str, path: Path, sha256: str | None, plan: bool) -> Path:
     except Unreachable as unreachable:
         raise Unavailable(
             f"ingest.images={url} can't be reached: {unreachable}.",
-            f"Put the file at {path} by hand, or give a path on this machine.",
+            f"Download the file by hand to {path}, or set ingest.images to a path on this machine.",
         ) from unreachable
     return path
 
 
 def _mirror(address: str, target: Path, sha256: str | None, plan: bool) -> Path:
-    """Copy a file or a folder through fsspec; a file whose state there is as it was isn't copied again."""
+    """Copy a file or a folder through fsspec; files whose remote state is unchanged are not copied again."""
     try:
         import fsspec
 
@@ -87,24 +87,24 @@ def _mirror(address: str, target: Path, sha256: str | None, plan: bool) -> Path:
         files: dict[str, dict[str, Any]] = (
             {root: remote.info(root)} if remote.isfile(root) else remote.find(root, detail=True)
         )
-    except Exception as error:  # each file system's own: of the network, of permissions
+    except Exception as error:  # each file system has its own errors: of the network, of permissions
         raise Unavailable(
             f"ingest.images={address} can't be listed: {type(error).__name__}: {error}.",
-            "Check the address, and that you may read it.",
+            "Check the address and its permissions.",
         ) from error
     files = {name: about for name, about in files.items() if about.get("type", "file") == "file"}
     if not files:
-        raise UserError(f"ingest.images={address}: nothing is there.", "Give a file or a folder that is.")
+        raise UserError(f"ingest.images={address} holds no files.", "Set it to an existing file or folder.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(beside(target, ".lock")):
         _Mirror(address, remote, root, target).update(files, plan)
     if sha256 and (not target.is_file() or digest_like(target, f"sha256:{sha256}") != f"sha256:{sha256}"):
-        raise UserError(f"{address} doesn't have ingest.sha256={sha256}.", "Correct the checksum, or the address.")
+        raise UserError(f"{address} doesn't match ingest.sha256={sha256}.", "Correct the checksum, or the address.")
     return target
 
 
 class _Mirror(NamedTuple):
-    """A copy of what lies at an address: its file system, the place there, and the place here."""
+    """A local copy of a remote file or folder: the address, its file system, the path there, and the path here."""
 
     address: str
     remote: Any
@@ -112,7 +112,7 @@ class _Mirror(NamedTuple):
     target: Path
 
     def update(self, files: dict[str, dict[str, Any]], plan: bool) -> None:
-        """Copy what has changed, remove what is gone, and remember each file's state once its copy is there."""
+        """Copy changed files, remove deleted ones, and record each file's state once its copy is complete."""
         memory = beside(self.target, f".{STATES}")
         known: dict[str, str] = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
         states = {name: _state(about) for name, about in files.items()}
@@ -126,7 +126,7 @@ class _Mirror(NamedTuple):
         for name in gone:
             self.remove(self.place(name))
         done = {name: states[name] for name in states.keys() - set(stale)}
-        write_json(memory, done)  # a copy that is half replaced is of no state that is known
+        write_json(memory, done)  # the state of a copy is unknown while it is replaced
         try:
             with progress(COPYING, len(stale), FILES) as advance:
                 for name in stale:
@@ -137,10 +137,10 @@ class _Mirror(NamedTuple):
             write_json(memory, done)
 
     def place(self, name: str) -> Path:
-        """Return where a remote file goes; never outside of the target."""
+        """Return the path for the copy of a remote file, which is always inside the target."""
         inside = PurePosixPath(name.removeprefix(self.root).lstrip("/"))
         if ".." in inside.parts:
-            raise UserError(f"{name} lies outside of {self.root}.", "Rename it there.")
+            raise UserError(f"{name} is outside of {self.root}.", "Rename the remote file.")
         return self.target.joinpath(*inside.parts)
 
     def copy(self, name: str, path: Path) -> None:
@@ -148,16 +148,16 @@ class _Mirror(NamedTuple):
         part = beside(self.target, ".part")
         try:
             self.remote.get_file(name, os.fspath(part))
-        except Exception as error:  # each file system's own
+        except Exception as error:  # each file system has its own errors
             raise Unavailable(
                 f"{name} of ingest.images={self.address} can't be copied: {type(error).__name__}: {error}.",
-                "What has arrived is kept: run again.",
+                "Run again: files that were copied are kept.",
             ) from error
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(part, path)
 
     def remove(self, path: Path) -> None:
-        """Remove a copy, and the folders that it leaves empty: a file may take a folder's place."""
+        """Remove a copy, and folders that are then empty, because a file may replace a folder."""
         path.unlink(missing_ok=True)
         for folder in path.parents:
             if folder == self.target.parent or not folder.is_dir() or any(folder.iterdir()):
@@ -166,5 +166,5 @@ class _Mirror(NamedTuple):
 
 
 def _state(about: dict[str, Any]) -> str:
-    """Return what tells one version of a remote file from the next."""
+    """Return a text that differs between versions of a remote file."""
     return json.dumps({name: str(about[name]) for name in sorted(about.keys() - VOLATILE)})

@@ -1,6 +1,6 @@
-"""The sources of photos, in tables.
+"""The tables of sources of photos.
 
-A store key holds the source that was chosen, not these lists: keep everything else out of this file.
+A store key holds the chosen source, not these tables: keep everything else out of this file.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ SOURCES: Table[str, ListPhotos] = Table(
 )
 
 DRAWINGS: Table[str, Callable[[Listing, int, int], Iterator[Photo]]] = Table({"garden": f"{HERE}.garden:list_garden"})
-"""What the program can draw: `(listing, count for each class, seed) -> photos`."""
+"""What the program can draw: `(listing, count per class, seed) -> photos`."""
 
 NAMED_FILES: Table[str, Callable[[Path, Columns], Iterator[Path]]] = Table(
     {SourceKind.manifest: f"{HERE}.manifest:files_named"}
 )
-"""For sources that name files elsewhere: which ones, as their content decides too what comes out."""
+"""Functions that list the files that a source names elsewhere, because the result depends on their content too."""

@@ -1,4 +1,4 @@
-"""Data sets that tensorflow-datasets has prepared, by the package tensorflow-datasets."""
+"""Datasets of the package tensorflow-datasets."""
 
 from __future__ import annotations
 
@@ -12,47 +12,49 @@ from slimline.stages.data.sources.photo import Listing, Photo
 
 
 def is_prepared(root: Path) -> bool:
-    """Say whether a folder is a prepared data set of one version."""
+    """Return whether a folder is one version of a prepared dataset."""
     return (root / "dataset_info.json").is_file() and (root / "features.json").is_file()
 
 
 def prepare(name: str, data_dir: str | None, plan: bool) -> Path:
-    """Return the folder of a data set by its tensorflow-datasets name, downloaded and prepared if it isn't yet.
+    """Return the folder of a dataset by its tensorflow-datasets name; download and prepare it if necessary.
 
     Raises:
         Undecided: it would have to be prepared, and `plan` is true.
-        UserError: there is no such data set. Unavailable: it can't be had now.
+        UserError: the dataset does not exist, or a package is missing.
+        Unavailable: the download is not available now.
     """
     tfds = _imported()
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except Exception as error:  # no such name, configuration or version; or what the data set's own code imports
+    except Exception as error:  # unknown name, configuration or version, or a failed import of the dataset's own code
         raise UserError(
-            f"ingest.dataset={name}: {type(error).__name__}: {_first_line(error)}", "See tfds.list_builders()."
+            f"ingest.dataset={name}: {type(error).__name__}: {_first_line(error)}",
+            "Choose a name from tfds.list_builders().",
         ) from error
     folder = Path(str(builder.data_path))
     if not is_prepared(folder):
         if plan:
-            raise Undecided(f"the data set {name} would be downloaded and prepared")
+            raise Undecided(f"the dataset {name} would be downloaded and prepared")
         try:
             builder.download_and_prepare()
-        except ImportError as error:  # many data sets want a package of their own
+        except ImportError as error:  # many datasets need a package of their own
             raise UserError(
                 f"ingest.dataset={name} can't be prepared: {error}.", f"pip install {error.name or 'what it needs'}"
             ) from error
-        except Exception as error:  # each data set's own code, and its host's
+        except Exception as error:  # errors of each dataset's own code, and of its host
             raise Unavailable(
                 f"ingest.dataset={name} can't be prepared: {type(error).__name__}: {_first_line(error)}",
-                f"It would lie in {folder}.",
+                f"Run again later, or prepare it by hand in {folder}.",
             ) from error
     return folder
 
 
 def list_prepared(asked: Listing) -> Iterator[Photo]:
-    """List a prepared data set's photos in all of its splits, still encoded.
+    """List a prepared dataset's photos in all of its splits, still encoded.
 
-    The image and the label are those that `ingest.columns` names, else those that the data set is learnt from, else
-    the first. Splits count where one of them is the training split.
+    The image and the label are the features that `ingest.columns` names, else the dataset's supervised keys, else the
+    first of their kind. Splits are used if one of them is the training split.
 
     Raises:
         UserError: it has no image with a class label.
@@ -74,7 +76,7 @@ def list_prepared(asked: Listing) -> Iterator[Photo]:
             except StopIteration:
                 break
             except tf.errors.OpError:
-                problem = "the split is damaged here; what follows can't be read"
+                problem = "the split is damaged here; the rest can't be read"
                 yield place._replace(path=f"{split}#{number}", problem=problem)
                 break
             index = int(row[label])
@@ -86,7 +88,7 @@ def list_prepared(asked: Listing) -> Iterator[Photo]:
 
 
 def _features(asked: Listing, info: Any, tfds: Any) -> tuple[str, str]:
-    """Name the features that hold the image and its class."""
+    """Return the names of the features that hold the image and its class."""
     supervised = [name for name in info.supervised_keys or () if isinstance(name, str)]
     found = []
     for column, kind in ((asked.columns.image, tfds.features.Image), (asked.columns.label, tfds.features.ClassLabel)):
@@ -95,7 +97,8 @@ def _features(asked: Listing, info: Any, tfds: Any) -> tuple[str, str]:
     image, label = found
     if not image or not label:
         raise UserError(
-            f"{asked.root} has no image with a class label; it has: {', '.join(info.features)}.", "Choose another."
+            f"{asked.root} has no image with a class label; it has: {', '.join(info.features)}.",
+            "Choose another dataset.",
         )
     return image, label
 

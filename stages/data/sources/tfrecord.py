@@ -1,4 +1,4 @@
-"""TFRecords in the TF-Slim zoo's schema: those of its conversion scripts, ImageNet's, and Slimline's own."""
+"""TFRecords in the TF-Slim zoo's schema: those of its conversion scripts, of ImageNet, and of Slimline."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ HEADER_BYTES, FOOTER_BYTES = 12, 4
 
 
 class Labels(NamedTuple):
-    """What `labels.txt` says: names by number, `numbered` where each line states its number (0:daisy).
+    """Content of `labels.txt`: names by number; `numbered` is true if each line states its number (0:daisy).
 
-    `found` are the numbers of the classes met so far, by name.
+    `found` are the numbers of the classes found so far, by name.
     """
 
     names: dict[int, str]
@@ -32,19 +32,19 @@ class Labels(NamedTuple):
 
 
 def record_files(root: Path) -> list[Path]:
-    """List a TFRecord file, or those below a folder."""
+    """List the TFRecord files below a folder, or a TFRecord file itself."""
     return [root] if root.is_file() else [path for path in files_below(root) if is_record_name(path.name)]
 
 
 def list_tfrecords(asked: Listing) -> Iterator[Photo]:
     """List the photos in TFRecord files, plain or compressed by gzip: `image/encoded`, with its class.
 
-    The class is `image/class/text`, or the name of `image/class/label` in a folder's `labels.txt`, or that number;
-    where the lines of `labels.txt` state their numbers, its name goes first. The split is read from the files' names,
-    as in `flowers_train_00000-of-00005.tfrecord`.
+    The class is `image/class/text`, else the name of `image/class/label` in a folder's `labels.txt`, else that number.
+    If the lines of `labels.txt` state their numbers, its names take precedence. The split is read from the files'
+    names, as in `flowers_train_00000-of-00005.tfrecord`.
 
     Raises:
-        UserError: a record is no such example.
+        UserError: a record is not such an example.
     """
     paths = record_files(asked.root)
     names = ["" if path == asked.root else path.relative_to(asked.root).as_posix() for path in paths]
@@ -63,7 +63,7 @@ def _list_file(asked: Listing, path: Path, place: Photo, labels: Labels) -> Iter
         except StopIteration:
             return
         except tf.errors.OpError:
-            problem = f"the file is damaged here, at byte {start:,}; what follows can't be read"
+            problem = f"the file is damaged here, at byte {start:,}; the rest can't be read"
             yield place._replace(path=f"{place.path}#{number}", problem=problem)
             return
         photo, encoded = _photo(record, place._replace(path=f"{place.path}#{number}"), labels)
@@ -75,9 +75,9 @@ def _list_file(asked: Listing, path: Path, place: Photo, labels: Labels) -> Iter
 
 
 def _is_packed(path: Path) -> bool:
-    """Say whether a file is compressed: it begins as gzip's do, and not with a whole record.
+    """Return whether a file is compressed: it begins as a gzip file does, and not with a complete record.
 
-    A plain file begins with its first record's length, and a record of 559,903 bytes begins as gzip's do.
+    A plain file begins with its first record's length, and the length 559,903 begins as a gzip file does.
     """
     with path.open("rb") as file:
         if file.read(len(GZIP)) != GZIP:
@@ -95,14 +95,14 @@ def _photo(record: bytes, place: Photo, labels: Labels) -> tuple[Photo, bytes]:
         features = tf.train.Example.FromString(record).features.feature
     except DecodeError as error:
         raise UserError(
-            f"{place.path} is no tf.train.Example: {error}.", "Give TFRecords in the zoo's schema."
+            f"{place.path} is not a tf.train.Example: {error}.", "Use TFRecords in the TF-Slim zoo's schema."
         ) from error
     encoded = features["image/encoded"].bytes_list.value if "image/encoded" in features else []
     if len(encoded) != 1:
         there = ", ".join(sorted(features))[:200] or "nothing"
         raise UserError(
             f"{place.path} has {len(encoded) or 'no'} image/encoded; it has: {there}.",
-            "Give TFRecords in the TF-Slim zoo's schema: image/encoded (one JPEG or PNG), image/class/label,"
+            "Use TFRecords in the TF-Slim zoo's schema: image/encoded (one JPEG or PNG), image/class/label,"
             " image/class/text.",
         )
     original = _first(features, "image/filename").decode("utf-8", "surrogateescape")
@@ -113,7 +113,7 @@ def _photo(record: bytes, place: Photo, labels: Labels) -> tuple[Photo, bytes]:
         size=len(encoded[0]),
     )
     if not photo.label:
-        photo = photo._replace(problem="it has neither image/class/text nor an image/class/label that has a name")
+        photo = photo._replace(problem="it has neither image/class/text nor an image/class/label with a name")
     return photo, encoded[0]
 
 
@@ -121,7 +121,7 @@ def _label(features: Any, labels: Labels, where: str) -> str:
     """Return a class's name.
 
     Raises:
-        UserError: another class has it too: there are two cranes in ImageNet, a bird and a machine.
+        UserError: another class has the same name, as ImageNet's two cranes do: a bird and a machine.
     """
     text = _first(features, "image/class/text").decode("utf-8", "backslashreplace")
     numbers = features["image/class/label"].int64_list.value if "image/class/label" in features else []
@@ -133,7 +133,7 @@ def _label(features: Any, labels: Labels, where: str) -> str:
     if name and labels.found.setdefault(name, number) != number:
         raise UserError(
             f"{where}: {name!r} is the name of two classes, number {labels.found[name]} and {number}.",
-            f"Name them apart in a labels.txt beside the records, with a line for each: {number}:another name",
+            f"Give them different names in a labels.txt next to the records, one line per class: {number}:another name",
         )
     return name
 
@@ -144,7 +144,7 @@ def _first(features: Any, key: str) -> bytes:
 
 
 def _read_labels(path: Path) -> Labels:
-    """Read the zoo's `labels.txt`: a line `0:daisy` for each class, or the names alone, in order."""
+    """Read the zoo's `labels.txt`: one line `0:daisy` per class, or the names alone, in order."""
     if not path.is_file():
         return Labels({}, False, {})
     try:

@@ -1,4 +1,4 @@
-"""What a user chooses of the splits."""
+"""Settings of the splits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class SplitBy(Enum):
-    """What decides a photo's split; `auto` is `given` where the source states splits, else `hash`."""
+    """What decides a photo's split; `auto` is `given` if the source states splits, else `hash`."""
 
     auto = "auto"
     hash = "hash"
@@ -23,11 +23,11 @@ class SplitBy(Enum):
 
 @dataclass
 class SplitConfig:
-    """How photos are split; `validation` and `test` are percent of each class's, and what is left trains.
+    """How photos are split; `validation` and `test` are percentages of each class, and the rest is for training.
 
-    `by` hash: in expectation, each photo's own content deciding. `exact`: to the photo, but photos that are added may
-    move others. `given`: as the source states; a split that it lacks is taken from its training photos. `folds`: fold
-    number `fold` of `folds` tests. Another `salt` gives another split.
+    `by` hash: each photo's content decides, so the percentages are met on average. `exact`: they are met to the photo,
+    but added photos may move others. `given`: as the source states; a split that it lacks is taken from its training
+    photos. `folds`: fold number `fold` of `folds` is the test split. Another `salt` gives another split.
     """
 
     by: SplitBy = SplitBy.auto
@@ -46,5 +46,5 @@ class SplitConfig:
         if self.validation + test > 95:
             raise UserError(
                 f"ingest.split leaves {100 - self.validation - test:g} percent to train on.",
-                "validation and test together may take 95 percent at most.",
+                "Lower validation or test: together they may be at most 95 percent.",
             )

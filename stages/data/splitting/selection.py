@@ -1,4 +1,4 @@
-"""Which of a source's photos are used, where each goes, and why the others don't."""
+"""Selection: which of a source's photos are used, in which split, and why the others are not."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from slimline.stages.data.splitting.splits import FREE, TEST, TRAIN, VALIDATION,
 log = logging.getLogger(__name__)
 
 NONE = -1
-"""In place of a row's number: no other photo."""
+"""Used instead of a row's number: no other photo."""
 
 MANY_TWINS = 0.1
 
 
 class Outcome(IntEnum):
-    """What came of a photo: used, or why not."""
+    """Outcome of a photo: used, or why it is not."""
 
     used = 0
     quarantined = 1
@@ -37,10 +37,10 @@ class Outcome(IntEnum):
 
 
 class Selection(NamedTuple):
-    """What came of each photo [photos]: outcome, label (a number into `classes`), split (a number into SPLITS, or -1).
+    """Result for each photo [photos]: outcome, label (an index into `classes`), split (an index into SPLITS, or -1).
 
-    `other` is the row of the photo that it repeats, or -1. `pairs` are rows of photos that look the same: first,
-    second, bits that differ. `given` is true where the source's own splits decided.
+    `other` is the row of the photo that it duplicates or looks like, or -1. `pairs` are rows of photos that look the
+    same: first, second, number of bits that differ. `given` is true if the source's own splits were used.
     """
 
     classes: list[str]
@@ -54,23 +54,23 @@ class Selection(NamedTuple):
     given: bool
 
     def counts(self) -> dict[str, int]:
-        """Count the photos by what came of them."""
+        """Count the photos by outcome."""
         found = Counter(self.outcomes.tolist())
         return {outcome.name: found[outcome] for outcome in Outcome}
 
     def used(self, split: int) -> NDArray[np.int64]:
-        """Return the rows that a split uses."""
+        """Return the rows of a split's used photos."""
         return np.flatnonzero((self.outcomes == Outcome.used) & (self.splits == split))
 
 
 def select_photos(survey: Survey, config: SplitConfig, twin_bits: int | None, least: int) -> Selection:
-    """Leave out what can't be used and what is there twice, split the rest, keep twins of test photos from training.
+    """Leave out unusable and duplicate photos, split the rest, and leave out near-duplicates of test photos.
 
-    `twin_bits` is how many bits of their perceptual hashes may differ between photos that look the same; None doesn't
-    look.
+    `twin_bits` is the number of bits in which the perceptual hashes of photos that look the same may differ; None
+    compares no photos.
 
     Raises:
-        UserError: one class or none, two classes of one name, a class with fewer than `least` photos.
+        UserError: one class or none, two class names that look the same, a class with fewer than `least` photos.
     """
     labels, classes = survey.codes("label")
     outcomes = np.where(survey.present("reason"), Outcome.quarantined, Outcome.used).astype(np.int8)
@@ -82,12 +82,12 @@ def select_photos(survey: Survey, config: SplitConfig, twin_bits: int | None, le
     given = np.array([*(SPLITS.index(split_named(value)) for value in split_values), FREE], np.int8)[stated]
     _drop_duplicates(survey, outcomes, labels, other, given if has_given(config, given) else None)
     rows = np.flatnonzero(outcomes == Outcome.used)
-    kept = np.unique(labels[~skipped & (labels >= 0)])  # a class that lost all of its photos is refused, not forgotten
+    kept = np.unique(labels[~skipped & (labels >= 0)])  # a class that lost all of its photos is an error
     renumbered = np.full(len(classes) + 1, -1, np.int32)
     renumbered[kept] = np.arange(len(kept))
     labels, classes = renumbered[labels], [classes[number] for number in kept]
     counts = np.bincount(labels[rows], minlength=len(classes)).tolist()
-    check_classes(Counter(dict(zip(classes, counts, strict=True))), least, "Of what can be used, the source")
+    check_classes(Counter(dict(zip(classes, counts, strict=True))), least, "Without the unusable photos, the source")
     split = _split(survey, rows, labels, classes, config, given)
     splits, provisional = np.full(survey.count, -1, np.int8), np.zeros(survey.count, bool)
     splits[rows], provisional[rows] = split
@@ -108,7 +108,7 @@ def _drop_duplicates(
     other: NDArray[np.int64],
     given: NDArray[np.int8] | None,
 ) -> None:
-    """Keep one of the photos with the same bytes, none where their labels differ; of given splits, test goes first."""
+    """Keep one of the photos with the same bytes, a given test photo first; keep none if their labels differ."""
     rows = np.flatnonzero(outcomes == Outcome.used)
     words = survey.sha256_array.view(np.uint64)[rows]
     last = np.zeros(len(rows), np.int8) if given is None else -np.where(given == FREE, TRAIN, given)[rows]
@@ -121,7 +121,7 @@ def _drop_duplicates(
     other[repeats], outcomes[repeats] = first, Outcome.duplicate
     differs = labels[repeats] != labels[first]
     named = np.full(len(outcomes), NONE, np.int64)
-    named[first[differs][::-1]] = repeats[differs][::-1]  # of several that are labelled otherwise, the first
+    named[first[differs][::-1]] = repeats[differs][::-1]  # the first of several with another label
     torn = named[first] != NONE
     outcomes[repeats[torn]] = outcomes[first[torn]] = Outcome.quarantined
     other[first[torn]] = named[first[torn]]
@@ -146,7 +146,7 @@ def _split(
 def _find_pairs(
     survey: Survey, rows: NDArray[np.int64], twin_bits: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """Find the used photos that look the same, as rows."""
+    """Find the pairs of used photos that look the same, as rows."""
     hashed = rows[survey.present("phash")[rows]] if twin_bits is not None else rows[:0]
     hashes = survey.column("phash").astype(np.uint64)[hashed]
     first, second, bits = near_pairs(hashes, twin_bits or 0)
@@ -160,7 +160,7 @@ def _drop_twins(
     bits: NDArray[np.uint8],
     pairs: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]],
 ) -> None:
-    """Leave out training and validation photos that look like a test photo; the nearest is named."""
+    """Leave out training and validation photos that look like a test photo; record the most similar one."""
     first, second, distance = pairs
     order = np.argsort(-distance.astype(int), kind="stable")
     for one, two in ((first, second), (second, first)):
@@ -178,7 +178,7 @@ def _drop_twins(
 
 
 def _require_training_photos(selection: Selection) -> None:
-    """Refuse a class that has no training photo left, and a split that has none at all; name what lacks in a split."""
+    """Refuse a class without training photos, and an empty split; warn about classes that a split lacks."""
     counts = np.zeros((len(SPLITS), len(selection.classes)), np.int64)
     used = selection.outcomes == Outcome.used
     np.add.at(counts, (selection.splits[used], selection.labels[used]), 1)
@@ -186,8 +186,8 @@ def _require_training_photos(selection: Selection) -> None:
         lacking = [selection.classes[label] for label in np.flatnonzero(counts[split] == 0)]
         if lacking and (split == TRAIN or not counts[split].any()):
             raise UserError(
-                f"No photo is left for {name} of: {', '.join(lacking)}.",
-                "Photos that look like a test photo don't train: ingest.twin_bits=null keeps them. Or add photos.",
+                f"The {name} split has no photo left of: {', '.join(lacking)}.",
+                "Add photos, or keep training photos that look like a test photo: ingest.twin_bits=null",
             )
         if lacking and split in (VALIDATION, TEST):
             log.warning("ingest: the %s split has no photo of: %s", name, ", ".join(lacking))

@@ -1,4 +1,4 @@
-"""Which photos train, which validate and which test: decided by each photo's own content, or its group's name."""
+"""Splits into training, validation and test photos, decided by each photo's content or its group's name."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from slimline.stages.data.splitting.config import SPLITS, SplitBy, SplitConfig
 
 TRAIN, VALIDATION, TEST = range(3)
 FREE = -1
-"""In place of a split's number: the source states none."""
+"""Used instead of a split's number: the source states no split."""
 
 MOST_SHOWN = 3
 
 
 class Splits(NamedTuple):
-    """Each photo's split, as a number into `SPLITS`, and whether that may change when photos are added."""
+    """Each photo's split, as an index into `SPLITS`, and whether it may change when photos are added."""
 
     splits: NDArray[np.int8]
     provisional: NDArray[np.bool_]
 
 
 def position(sha256: str, salt: str) -> float:
-    """Return a photo's place in [0, 1), a function of its content and the salt alone."""
+    """Return a photo's position in [0, 1), which depends only on its content and the salt."""
     return int(hashlib.sha256(f"{salt}:{sha256}".encode()).hexdigest()[:13], 16) / 16**13
 
 
@@ -40,16 +40,17 @@ def split_photos(
     groups: Sequence[str] | None = None,
     given: NDArray[np.int8] | None = None,
 ) -> Splits:
-    """Split photos by the sha256 of each one's bytes, or of its group's name: what is in a group stays together.
+    """Split photos by the sha256 of each photo's bytes, or of its group's name: a group stays together.
 
-    `labels` are numbers into `classes`; `given` are the splits that the source states, or FREE. A photo's place
-    decides, so adding, renaming and moving photos moves none. A split that is left without a class takes that class's
-    lowest-placed photo that another split can spare. It is marked provisional, and so are those before it, which can't
-    be spared yet: only these may move when photos come. (Where groups show several classes, a group that stands in for
-    one may take others with it.)
+    `labels` are indices into `classes`; `given` are the splits that the source states, or FREE. A photo's position
+    decides its split, so photos that are added, renamed or moved to another folder don't change the splits of others.
+    If a split has no photo of a class, it takes the photo of that class with the lowest position that another split can
+    spare. That photo is marked provisional, and so are those with lower positions, which can't be spared yet: only
+    these may move when photos are added. (If groups show several classes, a group that is moved for one class may
+    bring others with it.)
 
     Raises:
-        UserError: a class has too few photos for the splits, or a group is given two splits.
+        UserError: a class has too few photos for the splits, or a group is assigned to two splits.
     """
     by_folds = config.by is SplitBy.folds
     salts = (config.salt, *([f"{config.salt} validation"] if by_folds else []))
@@ -75,14 +76,14 @@ def split_photos(
 
 
 def has_given(config: SplitConfig, given: NDArray[np.int8]) -> bool:
-    """Say whether the source's own splits decide."""
+    """Return whether the source's own splits are used."""
     return config.by is SplitBy.given or (config.by is SplitBy.auto and bool((given != FREE).any()))
 
 
 def _units(
     sha256s: Iterable[bytes], groups: Sequence[str] | None, salts: Sequence[str]
 ) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
-    """Number what stays together: each photo's unit, and the units' places by each salt."""
+    """Number the units that stay together; return each photo's unit, and the units' positions for each salt."""
     numbers: dict[str, int] = {}
     places: list[array[float]] = [array("d") for _ in salts]
     units = array("q")
@@ -110,14 +111,14 @@ def _stated(
     if len(torn):
         names = ", ".join(sorted({repr(groups[index]) for index in torn})[:MOST_SHOWN]) if groups is not None else ""
         raise UserError(
-            f"The source gives photos of one group to different splits: {names}.",
-            "Give a group one split, or have the hash decide: ingest.split.by=hash",
+            f"The source assigns photos of one group to different splits: {names}.",
+            "Assign each group to one split, or split by hash: ingest.split.by=hash",
         )
     return stated
 
 
 def _as_stated(stated: NDArray[np.int8], by_hash: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """Take the stated splits; a split that is never stated comes from the training photos, as their hash decides."""
+    """Use the stated splits; take a split that is never stated from the training photos, by their hash."""
     there = set(stated.tolist())
     takes = np.isin(by_hash, [split for split in (VALIDATION, TEST) if split not in there])
     open_to_hash = (stated == TRAIN) & takes
@@ -128,11 +129,11 @@ def _as_stated(stated: NDArray[np.int8], by_hash: NDArray[np.int8]) -> tuple[NDA
 def _split_exactly(
     units: NDArray[np.int64], places: NDArray[np.float64], labels: NDArray[np.integer[Any]], config: SplitConfig
 ) -> NDArray[np.int8]:
-    """Take each class's units by place until the test split has its share, then the validation split."""
+    """Assign each class's units by position: to the test split until it has its share, then to the validation split."""
     chosen = np.full(len(places), TRAIN, np.int8)
     sizes = np.bincount(units, minlength=len(places))
     label_of = np.full(len(places), np.iinfo(np.int64).max)
-    np.minimum.at(label_of, units, labels)  # a group of several classes counts for the first: the same in any order
+    np.minimum.at(label_of, units, labels)  # a group of several classes counts for the first, whatever the order
     for label in np.unique(labels):
         own = np.flatnonzero(label_of == label)
         own = own[np.argsort(places[own], kind="stable")]
@@ -151,10 +152,10 @@ def _fill(
     labels: NDArray[np.integer[Any]],
     classes: Sequence[str],
 ) -> NDArray[np.bool_]:
-    """Give each split a unit of each class (in `chosen`, in place); return which units may move when photos come.
+    """Give each split a unit of each class (`chosen` is changed in place); return which units may move later.
 
-    These are the units that were moved, and those before them that could not be spared: once there are more photos
-    beside one of these, it can.
+    These are the units that were moved, and those with lower positions that could not be spared: they can be, once
+    their split has more photos of the class.
     """
     held = _Held(labels, units, len(chosen))
     counts = np.zeros((len(classes), len(SPLITS)), np.int64)
@@ -168,7 +169,7 @@ def _fill(
             provisional[unit] = True
             shown = held.labels_of(unit)
             if not moved[unit] and (counts[shown, chosen[unit]] > 1).all():
-                if not counts[label, split]:  # else it was filled along with another class of the same group
+                if not counts[label, split]:  # otherwise a group that was moved for another class has filled it
                     counts[shown, chosen[unit]] -= 1
                     counts[shown, split] += 1
                     chosen[unit], moved[unit] = split, True
@@ -180,7 +181,7 @@ def _fill(
 
 
 class _Held:
-    """The pairs of a class and a unit that shows it, found from either side."""
+    """The pairs of a class and a unit that shows it, with lookup by class and by unit."""
 
     def __init__(self, labels: NDArray[np.integer[Any]], units: NDArray[np.int64], count: int) -> None:
         pairs = np.unique(labels.astype(np.int64) * max(1, count) + units)
@@ -198,13 +199,13 @@ class _Held:
 
 
 def _too_small(name: str, photos: int, own: NDArray[np.int64], fixed: NDArray[np.bool_], split: str) -> UserError:
-    groups = f" in {len(own):,} groups that stay whole" if len(own) != photos else ""
+    groups = f" in {len(own):,} groups that stay together" if len(own) != photos else ""
     if fixed[own].any():
         return UserError(
             f"Class {name!r} has {photos:,} photos{groups}; the source's own splits leave none for {split}.",
-            "State some as training photos, or have the hash decide: ingest.split.by=hash",
+            "Mark some of them as training photos, or split by hash: ingest.split.by=hash",
         )
     return UserError(
-        f"Class {name!r} has {photos:,} photos{groups}: too few to train, validate and test, none is left for {split}.",
-        f"Each class needs at least {len(SPLITS)}, one for each split. Add photos, or leave that class out.",
+        f"Class {name!r} has {photos:,} photos{groups}: too few for {len(SPLITS)} splits, none is left for {split}.",
+        f"Each class needs at least {len(SPLITS)}, one per split. Add photos, or leave the class out.",
     )

@@ -1,4 +1,4 @@
-"""In which order an epoch takes its photos: a function of the seed and the epoch."""
+"""The order of an epoch's photos: a function of the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 def epoch_order(
     labels: NDArray[np.int64], batch_size: int, *, seed: int, phase: int, epoch: int, balance: bool = False
 ) -> NDArray[np.int64]:
-    """Return the places of an epoch's batches, [steps, batch size]: what is left over waits for another epoch.
+    """Return the indices of an epoch's photos, [steps, batch size]; photos that don't fill a batch are left out.
 
-    With `balance` each class gets the same share of the places, its photos as often as that takes, each of them once
-    before any comes again. Labels [count] number the classes.
+    With `balance`, each class gets the same share of the places. Its photos are repeated as often as that takes, each
+    used once before any is repeated. `labels` [count] are class numbers.
     """
     draw = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, phase, epoch])))
     order = _balanced(labels, draw) if balance else draw.permutation(len(labels))

@@ -1,4 +1,4 @@
-"""Cached features: one Arrow file a split, memory-mapped when read."""
+"""Cached features: one Arrow file per split, memory-mapped when read."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from slimline.stages.images.batches import run_prepared, without_autotune
 from slimline.stages.images.preprocessing_config import Preprocessing
 
 SPREAD = 13.0
-"""What a head trains on features of: EfficientNet-Lite0's spread on flowers, for which the default settings are."""
+"""The spread of features that heads train on: EfficientNet-Lite0's on flowers, for which the defaults were chosen."""
 
 
 def feature_scale(features: NDArray[np.float32]) -> np.float32:
-    """Return the factor that brings features [count, width] to the usual spread: their distance from their mean (RMS).
+    """Return the factor that scales features [count, width] to the spread SPREAD: the RMS distance from their mean.
 
-    MobileNet-v1's spread is 1.7 times EfficientNet-Lite0's: as they are, no one weight decay suits both (half a
-    point of accuracy on flowers). Features that are all alike stay as they are.
+    MobileNet-v1's spread is 1.7 times EfficientNet-Lite0's: without scaling, no single weight decay suits both (half a
+    percentage point of accuracy on flowers). Features that are all equal are not scaled.
     """
     spread = np.sqrt(np.sum(np.var(features, axis=0, dtype=np.float64)))
     return np.float32(SPREAD / spread if spread > 0 else 1)
 
 
 class FeaturePhotos(NamedTuple):
-    """A split's photos in the records' order.
+    """A split's photos in the order of the records.
 
-    `keys` are the sha256 in hex of the bytes that the base sees, which is what features depend on; `sha256s` are of the
-    sources' bytes, which ingest may have scaled down.
+    `keys` are the sha256 (hex) of the stored bytes, on which the features depend; `sha256s` are those of the source's
+    bytes, which ingest may have scaled down.
     """
 
     keys: list[str]
@@ -47,7 +47,7 @@ class FeaturePhotos(NamedTuple):
 
 
 def read_photos(ingest: Path, split: str, advance: Advance) -> FeaturePhotos:
-    """Read what a split's photos are known by; the keys of 2,926 flower photos (187 MB) take 0.11 s."""
+    """Read the keys and labels of a split's photos; the keys of 2,926 flower photos (187 MB) take 0.11 s."""
     photos = FeaturePhotos([], [], [])
     columns = ("encoded", "sha256", "label")
     for batch in read_batches(ingest, split, columns).with_options(without_autotune()).as_numpy_iterator():
@@ -59,7 +59,7 @@ def read_photos(ingest: Path, split: str, advance: Advance) -> FeaturePhotos:
 
 
 def missing_photos(photos: Mapping[str, FeaturePhotos], cache: PhotoCache) -> dict[str, NDArray[np.bool_]]:
-    """Mark in each split [count] the photos to compute: those that the cache lacks, each where it comes first."""
+    """Mark in each split [count] the photos to compute: the first of each key that the cache lacks."""
     seen: set[str] = set()
     marks = {}
     for split, own in photos.items():
@@ -72,7 +72,7 @@ def missing_photos(photos: Mapping[str, FeaturePhotos], cache: PhotoCache) -> di
 
 
 def missing_records(ingest: Path, photos: Mapping[str, FeaturePhotos], missing: Mapping[str, NDArray[np.bool_]]) -> Any:
-    """Read the records that are marked, in order: a dataset of `encoded` and `key`."""
+    """Return the marked records, in order, as a dataset of `encoded` and `key`."""
     chosen = [
         _marked_records(ingest, split, photos[split].keys, marks) for split, marks in missing.items() if marks.any()
     ]
@@ -95,10 +95,10 @@ def compute_features(
     batch_size: int,
     advance: Advance,
 ) -> None:
-    """Run the bottleneck over a dataset of `encoded` and `key`, into the cache.
+    """Run the bottleneck over a dataset of `encoded` and `key`, and store the results in the cache.
 
-    That a photo's features don't depend on which others share its batch holds to the last bit as long as all batches
-    are of one size: checked with EfficientNet-Lite0 and MobileNet-v1, in float32 and bfloat16.
+    A photo's features don't depend on the other photos in its batch, to the last bit, as long as all batches have the
+    same size: checked with EfficientNet-Lite0 and MobileNet-v1, in float32 and bfloat16.
     """
     with cache.writing() as add:
         for values, others in run_prepared(bottleneck, records, wanted, batch_size):
@@ -107,7 +107,7 @@ def compute_features(
 
 
 def write_features(path: Path, photos: FeaturePhotos, cache: PhotoCache, batch_size: int) -> None:
-    """Write a split's features from the cache into one Arrow file, `batch_size` photos to a record batch."""
+    """Write a split's features from the cache into one Arrow file, in record batches of `batch_size` photos."""
     [width] = cache.shape
     fields = [("sha256", pa.string()), ("label", pa.int64()), ("features", pa.list_(pa.float32(), width))]
     schema = pa.schema(fields)
@@ -128,7 +128,7 @@ def read_features(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 def feature_blocks(
     paths: Sequence[Path], most: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64], pa.Array]]:
-    """Yield what several splits' files hold by blocks of like sizes, of about `most` photos at most."""
+    """Yield the content of several splits' files in blocks of similar sizes, at most about `most` photos each."""
     readers = [pa.ipc.open_file(pa.memory_map(str(path))) for path in paths]
     batches = [reader.get_batch(number) for reader in readers for number in range(reader.num_record_batches)]
     total = sum(len(batch) for batch in batches)

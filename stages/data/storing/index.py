@@ -1,4 +1,4 @@
-"""The index: one row a photo, which says where it went or why it was left out; and the pairs that look the same."""
+"""The index: one row per photo, with its place or why it was left out; and the pairs of photos that look the same."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ PAIRS_AT_ONCE = 65_536
 def write_index(survey: Survey, selection: Selection, places: Places, path: Path) -> None:
     """Write `index.parquet`, in the source's order.
 
-    `outcome` is `used`, `quarantined`, `duplicate`, `near_twin` or `skipped`, and `reason` says why it isn't used.
-    `shard`, `offset` and `length` are the file and the bytes of its record, framing included.
+    `outcome` is `used`, `quarantined`, `duplicate`, `near_twin` or `skipped`, and `reason` says why a photo isn't used.
+    `shard`, `offset` and `length` are the file and the byte range of its record, header and checksums included.
     """
     with pq.ParquetWriter(path, SCHEMA) as writer:
         start = 0
@@ -82,7 +82,7 @@ def write_index(survey: Survey, selection: Selection, places: Places, path: Path
 
 
 def reason(survey: Survey, selection: Selection, row: int) -> str | None:
-    """Say why a photo isn't used; None where it is."""
+    """Return why a photo isn't used; None if it is used."""
     outcome, other = Outcome(selection.outcomes[row]), int(selection.other[row])
     if other == NONE:
         said: str | None = survey.value(row, "reason")
@@ -92,11 +92,11 @@ def reason(survey: Survey, selection: Selection, row: int) -> str | None:
         return f"the same bytes as {name}"
     if outcome is Outcome.near_twin:
         return f"looks like the test photo {name}: {selection.bits[row]} of 64 bits of their hashes differ"
-    return f"the same bytes as {name}, which is labelled {survey.value(other, 'label')}: one of the labels is wrong"
+    return f"the same bytes as {name}, which is labeled {survey.value(other, 'label')}: one of the labels is wrong"
 
 
 def write_twins(survey: Survey, selection: Selection, path: Path) -> None:
-    """Write `twins.parquet`: the pairs of photos that look the same, those with the fewest bits between them first."""
+    """Write `twins.parquet`: the pairs of photos that look the same, those with the fewest different bits first."""
     first, second, bits = selection.pairs
     order = np.lexsort((second, first, bits))
     with pq.ParquetWriter(path, TWINS_SCHEMA) as writer:

@@ -1,4 +1,4 @@
-"""Arrays by photo, in memory-mapped Arrow files: what was computed for a photo once is read from then on."""
+"""A cache of arrays by photo, in memory-mapped Arrow files: each photo's array is computed only once."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from slimline.pipeline.artifact import fsync
 log = logging.getLogger(__name__)
 
 STORED = {"float32": pa.float32(), "float16": pa.float16(), "bfloat16": pa.uint16()}
-"""How Arrow holds each dtype: it has no bfloat16."""
+"""The Arrow type that stores each dtype; Arrow has no bfloat16."""
 
 PART_BYTES, PART_SECONDS = 1 << 28, 60.0
-"""When a part is closed, so that a crash costs no more than that."""
+"""Size and age at which a part is closed, so that a crash loses no more than that."""
 
 ABANDONED_SECONDS = 24 * 3600
-"""How old an unfinished part is that no writer can still be at work on."""
+"""Age from which an unfinished part can't have an active writer."""
 
 
 class Add(Protocol):
-    """Call with photos' keys and values [count, *shape]."""
+    """A function of photos' keys and values [count, *shape]."""
 
     def __call__(self, keys: Sequence[str], values: NDArray[Any]) -> None: ...
 
 
 class PhotoCache:
-    """Arrays of one shape and dtype by photo key, in the Arrow files of one folder, memory-mapped.
+    """Arrays of one shape and dtype by photo key, in the memory-mapped Arrow files of one folder.
 
-    A key is the sha256 of the encoded bytes that the network sees, in hex, and if need be the number of a view.
-    A file is a part: hidden until it is complete and on the disk, and never changed then. Each process that writes
-    makes parts of its own, and sees those of others once it opens the folder anew. A part that can't be read, or is
-    of another shape or dtype, counts as absent: what it held is computed again.
+    A key is the sha256 (hex) of the encoded bytes that the network gets, with the number of a view if there are views.
+    Each file is a part. It is hidden until it is complete and on the disk, and never changes afterwards. Each process
+    that writes makes its own parts, and sees those of others after it opens the folder again. A part that can't be
+    read, or has another shape or dtype, counts as absent: its arrays are computed again.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], dtype: str) -> None:
-        """Open what a folder holds of arrays of `shape`, each kept as `dtype`: float32, float16 or bfloat16.
+        """Open the arrays of `shape` in a folder, stored as `dtype`: float32, float16 or bfloat16.
 
         Raises:
-            ValueError: no arrays can be of that shape or dtype.
+            ValueError: the shape or the dtype is not allowed.
         """
         if dtype not in STORED or not all(side > 0 for side in shape):
             raise ValueError(f"shape={shape}, dtype={dtype!r}: sides from 1 up and {', '.join(STORED)} are allowed.")
@@ -76,14 +76,14 @@ class PhotoCache:
 
     @property
     def size_bytes(self) -> int:
-        """How much the arrays take on the disk."""
+        """The size of the arrays on the disk."""
         return sum(block.nbytes for block in self._blocks)
 
     def read(self, keys: Sequence[str]) -> NDArray[Any]:
-        """Read the arrays of some keys, in their order: [count, *shape]; bfloat16 becomes float32.
+        """Read the arrays of some keys, in the order of the keys: [count, *shape]; bfloat16 becomes float32.
 
         Raises:
-            KeyError: a key isn't there.
+            KeyError: a key is not in the cache.
         """
         rows = np.fromiter(map(self._rows.__getitem__, keys), np.int64, len(keys))
         blocks = np.searchsorted(self._starts, rows, side="right") - 1
@@ -99,14 +99,14 @@ class PhotoCache:
 
     @contextmanager
     def writing(self) -> Iterator[Add]:
-        """Hand out `add(keys, values)`; what it takes can be read once its part is full, or the block ends.
+        """Yield a function `add(keys, values)`; added arrays can be read once their part is full, or the block ends.
 
         An error inside the block loses nothing that was added; a killed process loses its last part, of at most
-        `PART_SECONDS`. Values are rounded to the cache's dtype. A key that is there already is kept twice, to no harm.
+        `PART_SECONDS`. Values are rounded to the cache's dtype. Adding a key again stores it twice, which is harmless.
 
         Raises:
-            ValueError: by `add`, where the values aren't one array of the cache's shape for each key.
-            FloatingPointError: by `add`, where a number is too large for float16.
+            ValueError: by `add`, if the values aren't one array of the cache's shape for each key.
+            FloatingPointError: by `add`, if a number is too large for float16.
         """
         self._remove_abandoned()
         part: _Part | None = None
@@ -135,7 +135,7 @@ class PhotoCache:
 
     def _batch(self, keys: Sequence[str], values: NDArray[Any]) -> Any:
         if values.shape != (len(keys), *self.shape):
-            raise ValueError(f"{len(keys)} keys and values {values.shape}: a key for each {self.shape} is allowed.")
+            raise ValueError(f"{len(keys)} keys, values {values.shape}: one array {self.shape} per key is allowed.")
         if self.dtype == "bfloat16":
             stored = values.astype(ml_dtypes.bfloat16, order="C", copy=False).view(np.uint16)
         else:
@@ -145,11 +145,11 @@ class PhotoCache:
         return pa.record_batch([pa.array(keys, pa.string()), column], schema=self._schema)
 
     def _open(self, path: Path) -> None:
-        """Map a part into memory and note which rows it holds."""
+        """Map a part into memory and record its rows."""
         try:
             keys, blocks = _read_part(path, self._schema)
         except (OSError, ValueError, pa.ArrowException) as error:
-            log.warning("%s is left out, and what it held is computed again; delete it. (%s)", path, error)
+            log.warning("%s can't be used, so its arrays are computed again; delete the file. (%s)", path, error)
             return
         ends = self._count + np.cumsum([0, *map(len, blocks)])
         self._blocks += blocks
@@ -158,7 +158,7 @@ class PhotoCache:
         self._count = int(ends[-1])
 
     def _remove_abandoned(self) -> None:
-        """Remove what killed writers left."""
+        """Remove unfinished parts of killed writers."""
         for path in self._folder.glob(".part-*.tmp"):
             with suppress(FileNotFoundError):  # its writer may complete it meanwhile
                 if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
@@ -166,8 +166,8 @@ class PhotoCache:
 
 
 def _read_part(path: Path, schema: Any) -> tuple[list[str], list[NDArray[Any]]]:
-    """Return a part's keys, and its values [count, size] batch by batch: these stay on the disk."""
-    with pa.memory_map(str(path)) as file:  # what is read keeps the map, without its file descriptor
+    """Return a part's keys, and its values [count, size] per batch; the values stay on the disk."""
+    with pa.memory_map(str(path)) as file:  # the arrays keep the map open, without its file descriptor
         reader = pa.ipc.open_file(file)
         if not reader.schema.equals(schema, check_metadata=True):
             raise ValueError(f"It holds {reader.schema.metadata}, not {schema.metadata}.")
@@ -175,7 +175,7 @@ def _read_part(path: Path, schema: Any) -> tuple[list[str], list[NDArray[Any]]]:
     keys: list[str] = []
     blocks = []
     for batch in batches:
-        batch.validate(full=True)  # of the keys; it doesn't look at the values
+        batch.validate(full=True)  # checks the keys, not the values
         values = batch.column("values")
         keys += batch.column("key").to_pylist()
         blocks.append(values.flatten().to_numpy(zero_copy_only=True).reshape(len(batch), values.type.list_size))
@@ -183,7 +183,7 @@ def _read_part(path: Path, schema: Any) -> tuple[list[str], list[NDArray[Any]]]:
 
 
 class _Part:
-    """A part under way."""
+    """A part that is being written."""
 
     def __init__(self, folder: Path, schema: Any) -> None:
         self._path = folder / f"part-{uuid.uuid4().hex}.arrow"
@@ -200,7 +200,7 @@ class _Part:
         self._writer.write_batch(batch)
 
     def close(self) -> Path:
-        """Complete the part, put it on the disk and show it under its name."""
+        """Complete the part, put it on the disk and give it its final name."""
         try:
             self._writer.close()
             self._file.close()
@@ -213,6 +213,6 @@ class _Part:
         return self._path
 
     def drop(self) -> None:
-        """Leave nothing of the part."""
+        """Remove the unfinished part."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A split's photos by number: where each one's bytes are, read when they are wanted."""
+"""A split's photos by number: their places, from which the bytes are read when needed."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ READERS = 4
 
 
 class Photos:
-    """A split's photos in the order of their shards; `labels` [count] int64 numbers their classes.
+    """A split's photos in the order of their shards; `labels` [count] int64 are class numbers.
 
-    `sources` are the sha256 of the source's bytes, in hex, by which `index.parquet` and the records name photos.
+    `sources` are the sha256 (hex) of the source's bytes, by which `index.parquet` and the records identify photos.
 
-    `numbers` [count] int64 tells photos apart whatever else is in the split: the first 63 bits of their sha256.
+    `numbers` [count] int64 identify photos independently of the split: they are the first 63 bits of the sha256.
     """
 
     def __init__(self, ingest: Path, split: str) -> None:
-        """Read where the photos are; of the photos themselves nothing is read yet."""
+        """Read the places of the photos, without reading the photos."""
         self._folder = ingest
         classes = (ingest / "labels.txt").read_text(encoding="utf-8").splitlines()
         wanted = [("outcome", "=", "used"), ("split", "=", split)]
@@ -56,19 +56,19 @@ class Photos:
 
     @cached_property
     def keys(self) -> list[str]:
-        """The sha256 of each photo's bytes as they are stored, in hex."""
+        """The sha256 (hex) of each photo's stored bytes."""
         with ThreadPoolExecutor(READERS) as executor:
             return list(executor.map(lambda number: hashlib.sha256(self.encoded(number)).hexdigest(), range(len(self))))
 
     def dataset(self, order: Sequence[int] | NDArray[Any]) -> Any:
-        """Read photos in an order: a dataset of `encoded` (string), `label`, `number` and `place` (int64)."""
+        """Return photos in a given order: a dataset of `encoded` (string), `label`, `number` and `place` (int64)."""
 
         def read(place: Any) -> bytes:
             return self.encoded(int(place))
 
         def row(place: Any, label: Any, number: Any) -> dict[str, Any]:
-            # Not Dataset.from_generator: with it TensorFlow has malloc map every large block anew from there on
-            # (mallopt, for Python 3.11's sake). A twelfth of a training's time went into zeroing pages.
+            # Not Dataset.from_generator: after it, malloc maps every large block separately (TensorFlow calls mallopt
+            # because of Python 3.11), and zeroing pages took a twelfth of a training's time.
             encoded = tf.ensure_shape(tf.numpy_function(read, [place], tf.string), [])
             return {"encoded": encoded, "label": label, "number": number, "place": place}
 

@@ -1,4 +1,4 @@
-"""Small pictures of photos as data, from which a page is made later."""
+"""Small pictures of photos, stored as data for a page that is written later."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA = pa.schema([("row", pa.int64()), ("role", pa.string()), ("other", pa.int
 
 
 class Role(StrEnum):
-    """Why there is a picture of a photo."""
+    """Why a photo has a picture."""
 
     example = "example"
     quarantined = "quarantined"
@@ -36,7 +36,7 @@ class Picture(NamedTuple):
 
 
 def write_pictures(folder: Path, pictures: Iterable[Picture]) -> None:
-    """Write `pictures.arrow`, an Arrow IPC file with a row for each picture, in the order given.
+    """Write `pictures.arrow`, an Arrow IPC file with one row per picture, in the given order.
 
     Its columns are those of `Picture`: `row` int64, `role` text, `other` int64 or null, `jpeg` bytes.
     """

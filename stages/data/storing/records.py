@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from slimline.stages.backend.tensorflow import tf
 
 HEADER_BYTES, FOOTER_BYTES = 12, 4
-"""What frames a record in a file: its length and a checksum of that, then a checksum of the record."""
+"""Bytes around a record in a file: its length with a checksum before it, the record's checksum after it."""
 
 
 READERS, READ_BUFFER_BYTES, READ_BATCH = 4, 1 << 19, 32
-"""So two cores read 20,000 flower photos (64 KB) a second from a cold disk; one reader, a call a record, 8,600."""
+"""With these, two cores read 20,000 flower photos (64 KB) per second from a cold disk; one reader with one call per
+record reads 8,600."""
 
 COLUMNS = {
     "encoded": "image/encoded",
@@ -22,11 +23,11 @@ COLUMNS = {
     "filename": "image/filename",
     "sha256": "image/key/sha256",
 }
-"""What is read back of a record, and under which of the zoo's keys."""
+"""Columns that are read back, with the zoo's keys for them."""
 
 
 class Record(NamedTuple):
-    """One labelled photo, as a shard holds it; `sha256` in hex is of the source's bytes."""
+    """One labeled photo, as stored in a shard; `sha256` (hex) is that of the source's bytes."""
 
     encoded: bytes
     format: str
@@ -39,11 +40,11 @@ class Record(NamedTuple):
 
 
 def serialize(record: Record) -> bytes:
-    """Write a record as a `tf.train.Example` under the zoo's feature keys.
+    """Serialize a record as a `tf.train.Example` with the zoo's feature keys.
 
-    What many photos share is written by the protocol buffers' library, once; what is a photo's own is put behind it,
-    as more entries of the same map, and copied once. The library alone takes 106 microseconds a photo (64 KB), a fifth
-    of its decoding; this 15.
+    The features that many photos share are serialized by the protocol buffers library, once. A photo's own features are
+    appended as more entries of the same map, and copied once. The library alone takes 106 microseconds per photo
+    (64 KB), a fifth of the time for decoding it; this takes 15.
     Source: https://protobuf.dev/programming-guides/encoding
     """
     own = {
@@ -78,7 +79,7 @@ def _shared_features(image_format: str, label: int, text: str, height: int, widt
 
 
 def _entry_start(key: bytes, size: int) -> bytes:
-    """Write all of a map's entry {key: one value of `size` bytes} that comes before the value."""
+    """Return the bytes of a map's entry {key: one value of `size` bytes} that come before the value."""
     bytes_list = _field(1, size)  # BytesList.value
     feature = _field(1, len(bytes_list) + size) + bytes_list  # Feature.bytes_list
     entry = _field(1, len(key)) + key + _field(2, len(feature) + size) + feature
@@ -86,7 +87,7 @@ def _entry_start(key: bytes, size: int) -> bytes:
 
 
 def _field(number: int, length: int) -> bytes:
-    """Write the tag and the length of a field whose content follows."""
+    """Return the tag and the length of a field whose content follows."""
     out = bytearray([number << 3 | 2])
     while length > 0x7F:
         out.append(length & 0x7F | 0x80)
@@ -96,21 +97,21 @@ def _field(number: int, length: int) -> bytes:
 
 
 def write_shard(path: Path, examples: Iterable[bytes]) -> None:
-    """Write serialised examples as one TFRecord file, checksums included."""
+    """Write serialized examples as one TFRecord file, with checksums."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for example in examples:
             writer.write(example)
 
 
 def read_record(folder: Path, shard: str, offset: int, length: int) -> Any:
-    """Read one record by its place, as `index.parquet` states it: its features by name."""
+    """Read one record by its place in `index.parquet`; return its features by name."""
     with (folder / shard).open("rb") as file:
         file.seek(offset)
         return parse_record(file.read(length))
 
 
 def parse_record(framed: bytes) -> Any:
-    """Return the features by name of one record, as a shard holds it between its length and its checksum."""
+    """Return the features by name of one record, given with its length and its checksums."""
     return tf.train.Example.FromString(framed[HEADER_BYTES:-FOOTER_BYTES]).features.feature
 
 
@@ -120,14 +121,14 @@ def shard_paths(folder: Path, split: str) -> list[Path]:
 
 
 def read_batches(folder: Path, split: str, columns: Sequence[str] = tuple(COLUMNS)) -> Any:
-    """Read a split back: a dataset of batches of `encoded`, `filename`, `sha256` (strings) and `label` (int64).
+    """Return a split's batches: a dataset of `encoded`, `filename`, `sha256` (strings) and `label` (int64).
 
-    Several shards are read at once, a batch of each in turn, so that the order is always the same; many records are
+    Several shards are read in parallel, one batch from each in turn, so the order is always the same. Many records are
     parsed in one call. A shard's last batch may be smaller.
     """
     spec = {COLUMNS[name]: tf.io.FixedLenFeature([], tf.int64 if name == "label" else tf.string) for name in columns}
 
-    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]  # TensorFlow carries no types
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def parse(examples: Any) -> dict[str, Any]:
         parsed = tf.io.parse_example(examples, spec)
         return {name: parsed[COLUMNS[name]] for name in columns}
@@ -141,5 +142,5 @@ def read_batches(folder: Path, split: str, columns: Sequence[str] = tuple(COLUMN
 
 
 def read_records(folder: Path, split: str) -> Any:
-    """Read a split back, a record at a time, in the order of `read_batches`."""
+    """Return a split's records, one at a time, in the order of `read_batches`."""
     return read_batches(folder, split).unbatch()

@@ -1,4 +1,4 @@
-"""Shards: the used photos as TFRecord files of about one size, in an order that mixes the classes."""
+"""Shards: the used photos as TFRecord files of similar sizes, in an order that mixes the classes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from slimline.stages.images.parallel import in_parallel
 
 MB = 1_000_000
 LEAST_PHOTOS = 16
-"""A shard of fewer photos than this helps no reader."""
+"""Shards with fewer photos than this don't make reading faster."""
 
 
 class Shard(NamedTuple):
@@ -38,7 +38,7 @@ class Shard(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where each photo is [photos]: its shard (a number into `names`, or -1), and its record's bytes there."""
+    """The place of each photo [photos]: its shard (an index into `names`, or -1), and its record's byte range."""
 
     names: list[str]
     shards: NDArray[np.int32]
@@ -47,10 +47,10 @@ class Places(NamedTuple):
 
 
 def plan_shards(survey: Survey, selection: Selection, seed: int, shard_mb: int, min_shards: int) -> list[Shard]:
-    """Cut each split into shards of at most about `shard_mb`, `min_shards` at least, of like sizes.
+    """Divide each split into shards of similar sizes, of at most about `shard_mb`, and at least `min_shards` of them.
 
-    The order within a split is drawn from the seed and each photo's content, so that a reader who goes through it in
-    order sees all classes mixed.
+    The order within a split is drawn from the seed and each photo's content, so reading in this order mixes the
+    classes.
     """
     salt = f"order {seed}"
     keys = np.fromiter((position(one.tobytes().hex(), salt) for one in survey.sha256_array), np.float64, survey.count)
@@ -63,7 +63,7 @@ def plan_shards(survey: Survey, selection: Selection, seed: int, shard_mb: int, 
         total = int(ends[-1]) if len(rows) else 0
         count = max(math.ceil(total / (shard_mb * MB)), min(min_shards, math.ceil(len(rows) / LEAST_PHOTOS)))
         cuts = np.searchsorted(ends, total * np.arange(1, count) / count, side="right")
-        parts = [part for part in np.split(rows, cuts) if len(part)]  # a photo may be larger than a shard should be
+        parts = [part for part in np.split(rows, cuts) if len(part)]  # a photo may be larger than `shard_mb`
         for index, part in enumerate(parts):
             shards.append(Shard(split, f"{split}-{index:05d}-of-{len(parts):05d}.tfrecord", part))
     return shards
@@ -72,9 +72,9 @@ def plan_shards(survey: Survey, selection: Selection, seed: int, shard_mb: int, 
 def write_shards(
     survey: Survey, selection: Selection, shards: list[Shard], out: Path, threads: int, advance: Advance
 ) -> Places:
-    """Write the shards, several at a time; one that is there already was finished by a killed try, and is kept.
+    """Write the shards, several at a time; shards that an interrupted run finished are kept.
 
-    A shard has its name only once it is on the disk, and a thread of its own waits for that.
+    A shard gets its name only after it is on the disk, and a separate thread waits for that.
     """
     places = Places(
         [shard.name for shard in shards],
@@ -115,7 +115,7 @@ def _finish(temporary: Path, path: Path) -> None:
 
 
 def _records(survey: Survey, selection: Selection, rows: NDArray[np.int64]) -> Iterator[bytes]:
-    """Yield photos as records; that no file changed since it was checked is seen by its time, when all is done."""
+    """Yield photos as records; a file that changed since it was checked is noticed by its time, after all is done."""
     names = ("path", "file", "offset", "size", "height", "width", "sha256")
     for row, values in zip(rows, survey.take(rows, *names), strict=True):
         path, file, offset, size, height, width, sha256 = values
@@ -124,7 +124,7 @@ def _records(survey: Survey, selection: Selection, rows: NDArray[np.int64]) -> I
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{survey.path(row)} changed while it was read: {error}.",
-                "Leave the photos as they are while they are read, and run the same command again.",
+                "Do not change the photos while they are read, and run the same command again.",
             ) from error
         label = int(selection.labels[row])
         text = selection.classes[label]
@@ -132,7 +132,7 @@ def _records(survey: Survey, selection: Selection, rows: NDArray[np.int64]) -> I
 
 
 def record_lengths(path: Path) -> Iterator[int]:
-    """Yield how many bytes each record of a TFRecord file takes, with its header and checksums."""
+    """Yield the size in bytes of each record of a TFRecord file, header and checksums included."""
     with path.open("rb") as file:
         while header := file.read(HEADER_BYTES):
             [length] = struct.unpack_from("<Q", header)

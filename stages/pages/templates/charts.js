@@ -8,9 +8,9 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   function draw(chart) {
     const figure = JSON.parse(chart.parentElement.querySelector("script").textContent);
-    const colour = getComputedStyle(document.body).color;
+    const color = getComputedStyle(document.body).color;
     const axis = {gridcolor: "#8884", zerolinecolor: "#8888"};
-    const layout = {paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: {color: colour, size: 13},
+    const layout = {paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: {color: color, size: 13},
       margin: {l: 56, r: 12, t: 12, b: 48}, legend: {orientation: "h", y: -0.25}, hovermode: "closest",
       ...figure.layout};
     for (const name of ["xaxis", "yaxis"]) layout[name] = {...axis, automargin: true, ...layout[name]};

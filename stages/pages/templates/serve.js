@@ -7,7 +7,7 @@ function element(name, text, kind) {
   return made;
 }
 async function ask(path, file) {
-  if (file.size > most) throw new Error(`it has more than ${most / 1e6} MB`);
+  if (file.size > most) throw new Error(`the file is larger than ${most / 1e6} MB`);
   const reply = await fetch(path, {method: "POST", body: file, headers: {"Content-Type": file.type || "image/jpeg"}});
   if (!reply.ok) throw new Error((await reply.json()).detail);
   return reply;
@@ -29,12 +29,12 @@ async function show(file) {
       row.append(element("span", guess.name), meter, element("span", (100 * guess.score).toFixed(1) + "%"));
       said.append(row);
     }
-    const look = element("button", "Where it looked");
+    const look = element("button", "Show occlusion map");
     look.onclick = async () => {
       look.disabled = true;
       try {
         picture.src = URL.createObjectURL(await (await ask("explain", file)).blob());
-        picture.alt = `${file.name}: bright is what ${answer.guesses[0].name} rests on`;
+        picture.alt = `occlusion map of ${file.name}: bright where ${answer.guesses[0].name} depends on it`;
         look.remove();
       } catch (error) { look.textContent = error.message; }
     };

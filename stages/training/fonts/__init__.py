@@ -1,1 +1,1 @@
-"""DejaVu Sans and its license, for the texts in TensorBoard's pictures."""
+"""DejaVu Sans and its license, for the text in TensorBoard's images."""

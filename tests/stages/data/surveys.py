@@ -1,4 +1,4 @@
-"""Surveys made by hand: rows that say anything, without a photo being looked at."""
+"""Surveys made by hand: rows with any content, without checking photos."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sha256(content: object) -> bytes:
 
 
 def survey_of(rows: Sequence[Mapping[str, Any]], root: Path = Path("nowhere")) -> survey.Survey:
-    """Make a survey of rows, in chunks; `content` decides the sha256, and what isn't given is a photo's like any."""
+    """Make a survey of rows, in chunks; `content` decides the sha256, and cells that aren't given have usual values."""
     filled = []
     for number, row in enumerate(rows):
         cells = {
@@ -35,7 +35,7 @@ def survey_of(rows: Sequence[Mapping[str, Any]], root: Path = Path("nowhere")) -
             "height": 30,
             "size_bytes": 1000,
             "format": "jpeg",
-            "anew": False,
+            "reencoded": False,
             **row,
         }
         filled.append({field.name: cells.get(field.name) for field in survey.SCHEMA})
@@ -47,7 +47,7 @@ def survey_of(rows: Sequence[Mapping[str, Any]], root: Path = Path("nowhere")) -
 
 
 def stored(rows: Sequence[Mapping[str, Any]], folder: Path) -> survey.Survey:
-    """Make a survey of photos that can be read: each row's `encoded` lies in one file, end to end."""
+    """Make a survey of photos that can be read: the rows' `encoded` are stored in one file, one after the other."""
     placed, offset = [], 0
     with (folder / "photos.bin").open("wb") as file:
         for row in rows:
@@ -78,5 +78,5 @@ def split_names(selection: Selection) -> list[str | None]:
 
 
 def far_hashes(count: int, seed: int = 0) -> list[int]:
-    """Return perceptual hashes that differ from each other in 20 bits or more, as random ones do."""
+    """Return random perceptual hashes, which differ from each other in 20 bits or more."""
     return [int(one) for one in np.random.default_rng(seed).integers(0, 1 << 63, count, dtype=np.uint64)]

@@ -1,4 +1,4 @@
-"""Which photos the data set's page can show: enough to look at, never many, and damaged ones if at all possible."""
+"""Photos for the dataset page: a limited number of each kind, and damaged ones if they can be decoded."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def found(survey, role):
     return [one for one in pictured_photos(survey, select(survey)) if one.role is role]
 
 
-def test_some_of_each_class_spread_over_its_photos(tmp_path):
+def test_examples_of_each_class_are_spread_over_its_photos(tmp_path):
     survey = stored([*photos_of("ant", 40), *photos_of("bee", 5, 50)], tmp_path)
     rows = [one.row for one in found(survey, Role.example)]
     assert rows == [0, 5, 11, 16, 22, 27, 33, 39, 40, 41, 42, 43, 44]
     assert len(rows) == PER_CLASS + 5
 
 
-def test_of_many_classes_one_each_and_no_more_than_the_limit(tmp_path):
+def test_many_classes_get_one_example_each_up_to_the_limit(tmp_path):
     survey = stored([row for label in range(200) for row in photos_of(f"{label:03d}", 4, 4 * label)], tmp_path)
     assert [one.row for one in found(survey, Role.example)] == [4 * label for label in range(MOST_EXAMPLES)]
 
@@ -55,7 +55,7 @@ def test_pictures_are_small_and_photos_are_not_enlarged(tmp_path):
     assert sizes == [(SIDE_PX, 84) if row == 2 else (32, 24) for row in range(10)]
 
 
-def test_pairs_show_both_photos_those_with_two_labels_first(tmp_path):
+def test_pairs_show_both_photos_and_pairs_with_two_labels_come_first(tmp_path):
     rows = [*photos_of("ant", 12), *photos_of("bee", 12, 50)]
     rows[0]["phash"] = rows[1]["phash"] = 77
     rows[2]["phash"], rows[13]["phash"] = 77 << 32, (77 << 32) + 1
@@ -63,7 +63,7 @@ def test_pairs_show_both_photos_those_with_two_labels_first(tmp_path):
     assert [(one.row, one.other) for one in shown] == [(2, 13), (13, 2), (0, 1), (1, 0)]
 
 
-def test_many_pairs_and_many_quarantined_photos_are_bounded(tmp_path):
+def test_the_numbers_of_pairs_and_quarantined_photos_are_limited(tmp_path):
     rows = [*photos_of("ant", 90), *photos_of("bee", 5, 100)]
     for row in rows[:20]:
         row["phash"] = 99
@@ -83,7 +83,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_of_damaged_photos_what_can_be_decoded_is_shown(tmp_path, damage):
+def test_the_decodable_part_of_a_damaged_photo_is_shown(tmp_path, damage):
     encoded, can_be_shown = DAMAGED[damage]
     bad = {"label": "ant", "encoded": encoded, "reason": "damaged"}
     survey = stored([*photos_of("ant", 5), *photos_of("bee", 5, 50), bad], tmp_path)
@@ -92,7 +92,7 @@ def test_of_damaged_photos_what_can_be_decoded_is_shown(tmp_path, damage):
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-def test_whatever_the_reader_raises_a_photo_is_passed_over(tmp_path, monkeypatch):
+def test_a_photo_is_left_out_whatever_the_reader_raises(tmp_path, monkeypatch):
     def raises(encoded, side_px):
         raise IndexError("from deep inside a reader")
 

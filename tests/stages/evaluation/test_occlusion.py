@@ -1,4 +1,4 @@
-"""Occlusion: a model that looks at one place alone is found out."""
+"""Occlusion maps: the drops are largest where the model looks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pixels(encoded: bytes) -> np.ndarray:
 
 
 def brightest(encoded: bytes) -> float:
-    """Score a photo by how much of it is bright."""
+    """Return the share of bright pixels."""
     return float(np.mean(pixels(encoded) > 200))
 
 
@@ -45,17 +45,17 @@ def test_the_score_falls_most_where_the_network_looks(box, cell):
     left, top, right, bottom = (round(side * width / 400) for side in box)
     inside = seen[top:bottom, left:right].mean()
     plain = pixels(overlay(encoded, np.zeros((GRID, GRID))))[top:bottom, left:right].mean()
-    assert inside > 1.5 * plain  # lit, where without a drop it is dark
+    assert inside > 1.5 * plain  # bright; without a drop it would be dark
     far = seen[: height // 8, -width // 8 :] if box[0] < 200 else seen[-height // 8 :, : width // 8]
     assert far.mean() < 20
 
 
-def test_copies_are_small_upright_and_cover_all():
+def test_copies_are_small_and_upright_and_their_patches_cover_the_photo():
     image = Image.new("RGB", (1200, 800), (90, 90, 90))
     image.paste((200, 0, 0), (0, 0, 600, 800))
     file = io.BytesIO()
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter
+    exif[0x0112] = 6  # rotated by 90 degrees
     image.save(file, "JPEG", exif=exif)
     made = covered(file.getvalue())
     assert len(made) == 1 + GRID * GRID
@@ -67,6 +67,6 @@ def test_copies_are_small_upright_and_cover_all():
     assert changed.mean() > 0.98
 
 
-def test_a_score_that_rises_is_no_place_that_it_rests_on():
+def test_a_score_that_rises_counts_as_no_drop():
     scores = np.concatenate([[[0.5]], np.full((GRID * GRID, 1), 0.9)])
     assert (score_drops(scores, 0) == 0).all()

@@ -1,4 +1,4 @@
-"""Parity: every photo's name is asked for, whatever the batches, and one that differs is found."""
+"""Parity: every photo is classified, for any batch size, and the photos whose class differs are found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLASSES = 3
 
 
 class Classifier:
-    """Says of bytes what their first one is, modulo the classes; notes how many it gets at once."""
+    """Classifies bytes by their first one, modulo the number of classes; records the batch sizes."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -30,7 +30,7 @@ class Classifier:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> dict[str, int]:
-    """Write 75 photos of class 0, and return the class that each one's bytes ask for, by sha256."""
+    """Write 75 photos of class 0, and return the class that `Classifier` predicts for each, by sha256."""
     names = {}
     for shard in range(2):
         examples = []
@@ -44,45 +44,45 @@ def photos(tmp_path: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("batch_size", "window"), [(16, 16), (7, 2), (100, 1)])
-def test_each_photo_is_named_whatever_the_batches(photos, tmp_path, monkeypatch, batch_size, window):
+def test_each_photo_is_classified_for_any_batch_size(photos, tmp_path, monkeypatch, batch_size, window):
     monkeypatch.setattr(parallel, "WINDOW", window)
     classify, records = Classifier(), read_records(tmp_path, "test")
     singles = [given for given, *_ in encoded_photos(records.take(5), 1)]
     found = measure(padded(classify, batch_size), encoded_photos(records, batch_size), singles, photos, 2)
-    assert found.names == photos
-    assert found.flips == []
+    assert found.predicted == photos
+    assert found.changed == []
     assert found.right == 25
     assert found.rate > 0
     assert set(classify.sizes) == {1, batch_size}
 
 
-def test_photos_that_are_named_otherwise_or_not_at_all_are_listed(photos, tmp_path):
+def test_photos_with_another_class_or_none_are_listed(photos, tmp_path):
     other, absent = list(photos)[:2]
     wanted = {**photos, other: (photos[other] + 1) % CLASSES, "0" * 64: 0}
     records = read_records(tmp_path, "test")
     singles = [given for given, *_ in encoded_photos(records.take(1), 1)]
     found = measure(Classifier(), encoded_photos(records, 8), singles, wanted, 1)
-    assert found.flips == [other, "0" * 64]
-    assert found.flipped == 2 / 75
-    assert absent in found.names
+    assert found.changed == [other, "0" * 64]
+    assert found.changed_share == 2 / 75
+    assert absent in found.predicted
 
 
-def test_a_photo_that_is_not_asked_has_the_name_that_is_said(photos, tmp_path):
+def test_a_photo_that_is_not_run_has_its_known_class(photos, tmp_path):
     records = read_records(tmp_path, "test")
-    asked = {sha256 for _, sha256s, _ in encoded_photos(records.take(10), 8) for sha256 in sha256s}
-    said = {sha256: (number + 1) % CLASSES for sha256, number in photos.items()}
+    run = {sha256 for _, sha256s, _ in encoded_photos(records.take(10), 8) for sha256 in sha256s}
+    known = {sha256: (number + 1) % CLASSES for sha256, number in photos.items()}
     single = next(encoded_photos(records, 1))[0]
-    found = measure(Classifier(), encoded_photos(records.take(10), 8), [single], photos, 1, said)
-    assert found.names == {sha256: photos[sha256] if sha256 in asked else said[sha256] for sha256 in photos}
-    assert set(found.flips) == set(photos) - asked
+    found = measure(Classifier(), encoded_photos(records.take(10), 8), [single], photos, 1, known)
+    assert found.predicted == {sha256: photos[sha256] if sha256 in run else known[sha256] for sha256 in photos}
+    assert set(found.changed) == set(photos) - run
 
 
-def test_latency_leaves_the_first_call_out(monkeypatch):
+def test_latency_excludes_the_first_call(monkeypatch):
     times = iter(range(1000))
     monkeypatch.setattr(parity.time, "perf_counter", lambda: next(times) ** 2)
     calls = []
     median, slowest = latency(calls.append, ["a", "b", "c"])
     assert calls == ["a", "a", "b", "c"]
-    # The clock's squares are 1, 5 and 9 apart.
+    # Successive differences of the squares between the timed calls are 1, 5 and 9.
     assert median == 5
     assert slowest == pytest.approx(8.6)

@@ -107,7 +107,7 @@ def test_its_settings_are_known_to_the_command_line(tmp_path: Path) -> None:
 
     assert "    strength: 4.0" in run("--cfg", "job").stdout.splitlines()
     assert run("train.augmentation.strenght=3").stderr.splitlines() == [
-        "train.augmentation.strenght is no key of this config. Did you mean train.augmentation.strength?",
+        "train.augmentation.strenght is not a setting of this config. Did you mean train.augmentation.strength?",
         "train.augmentation has: aspect_max, aspect_min, brightness, contrast, fast, flip, flip_left_right, hue, "
         "layers, magnitude, max_area, min_area, random_brightness, random_crop, random_scale, saturation, strength.",
     ]

@@ -88,7 +88,7 @@ def test_a_kind_of_other_settings_is_refused() -> None:
         "head.kind=mlp doesn't go with the settings of HeadConfig.",
         "Choose the head by its option, which sets the kind too: head=mlp.",
     ]
-    with pytest.raises(UserError, match=r"head\.kind=liner isn't allowed\.\n.*linear, mlp\. Did you mean linear\?"):
+    with pytest.raises(UserError, match=r"head\.kind=liner is not allowed\.\n.*linear, mlp\. Did you mean linear\?"):
         HeadConfig(kind="liner")
 
 

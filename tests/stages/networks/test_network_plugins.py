@@ -75,7 +75,7 @@ def test_a_misspelt_network_is_answered_with_the_nearest_of_all() -> None:
 
 @pytest.mark.usefixtures("netbox")
 def test_what_is_no_row_is_refused() -> None:
-    with pytest.raises(UserError, match=r"'sack' \(netbox\.rows:SACK\) of the plug-in net-box 0\.3 is a str, and must"):
+    with pytest.raises(UserError, match=r"'sack' \(netbox\.rows:SACK\) of the plug-in net-box 0\.3 is a str, but must"):
         BaseConfig("sack").preprocessing()
 
 

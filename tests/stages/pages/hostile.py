@@ -1,4 +1,4 @@
-"""Texts that try to become HTML, attributes, scripts or templates, and what a browser would make of a page."""
+"""A text that tries to become HTML, attributes, scripts or templates, and a parser that shows whether it did."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ATTRIBUTES |= {"aria-label", "aria-live", "aria-pressed"}
 
 
 class Seen(HTMLParser):
-    """A page's elements with their attributes, its texts, and what its scripts hold."""
+    """The elements of a page with their attributes, its texts, and the content of its scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Seen(HTMLParser):
 
 
 def harmless(text: str) -> Seen:
-    """Check that a page which shows `HOSTILE` has our elements and attributes only, and that no template ran in it."""
+    """Check that a page with `HOSTILE` has only our elements and attributes, and that no template ran in it."""
     page = Seen(text)
     assert {tag for tag, _ in page.elements} <= ELEMENTS
     assert {name for _, attributes in page.elements for name in attributes} <= ATTRIBUTES

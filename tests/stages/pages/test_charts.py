@@ -1,4 +1,4 @@
-"""Figures: their numbers, and that Plotly shows their texts as they are."""
+"""Figures: their numbers, and that Plotly shows their texts literally."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HISTORY = {
 NASTY = '</script><img src=x onerror="alert(1)">\u2028'
 
 
-def test_history_marks_where_a_phase_begins():
+def test_the_history_marks_the_start_of_each_phase():
     figure = history_figure(HISTORY, "loss")
     assert [trace["y"] for trace in figure["data"]] == [HISTORY["loss"], HISTORY["validation_loss"]]
     assert [(note["text"], note["x"]) for note in figure["layout"]["annotations"]] == [("blocks", 2.5), ("all", 4.5)]
@@ -32,12 +32,12 @@ def test_history_marks_where_a_phase_begins():
     assert plain["layout"]["shapes"] == []
 
 
-def test_reliability_draws_each_bin():
+def test_the_reliability_diagram_shows_each_bin():
     figure = reliability_figure([{"count": 3, "confidence": 0.5, "accuracy": 0.25}])
     assert (figure["data"][1]["x"], figure["data"][1]["y"], figure["data"][1]["text"]) == ([0.5], [0.25], ["3 photos"])
 
 
-def test_a_curve_a_class():
+def test_each_class_has_a_curve():
     rows = [
         {"class": "a", "curve": "roc", "x": 0.0, "y": 0.5},
         {"class": "a", "curve": "precision_recall", "x": 1.0, "y": 0.1},
@@ -50,7 +50,7 @@ def test_a_curve_a_class():
     ]
 
 
-def test_a_learning_rate_test_marks_the_rate_that_it_suggests():
+def test_a_learning_rate_range_test_marks_the_suggested_rate():
     figure = rate_figure([0.001, 0.01, 0.1], [3.0, 1.0, 2.0], 0.01)
     [trace] = figure["data"]
     assert (trace["x"], trace["y"]) == ([0.001, 0.01, 0.1], [3.0, 1.0, 2.0])
@@ -60,14 +60,14 @@ def test_a_learning_rate_test_marks_the_rate_that_it_suggests():
     assert (note["text"], note["x"]) == ("0.01", -2.0)
 
 
-def test_no_text_of_a_figure_is_taken_for_formatting():
+def test_the_texts_of_a_figure_are_not_interpreted():
     history = {**HISTORY, "phase": ["head"] + 4 * [NASTY]}
     [note] = history_figure(history, "loss")["layout"]["annotations"]
     assert note["text"] == plotly_text(NASTY)
     assert not {"<", ">", '"'} & set(plotly_text(NASTY))
 
 
-def test_plotly_is_there_whole_and_small():
+def test_the_packed_plotly_is_complete_and_small():
     packed = packed_plotly()
     assert len(packed) < 2_200_000
     assert b"Plotly" in gzip.decompress(base64.b64decode(packed))[:5_000_000]

@@ -1,4 +1,4 @@
-"""The data set's page: all there is to say, nothing that a file's name could smuggle in, and never large."""
+"""The dataset page: its sections, that file names and labels are escaped, and that it stays small."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ EVIL = "<script>alert(1)</script>"
 QUOTES = "\"'><img src=x onerror=alert(1)>\n&amp;"
 SECTIONS = [
     "Classes",
-    "Sizes",
+    "Image sizes",
     "Examples of each class",
-    "Quarantined",
-    "Photos that look the same",
-    "Duplicates",
-    "Other files",
-    "Re-encoded",
+    "Quarantined photos",
+    "Near-duplicates: photos that look the same",
+    "Duplicates: identical photos",
+    "Skipped files",
+    "Re-encoded photos",
 ]
+QUARANTINED, NEAR_DUPLICATES, DUPLICATES, SKIPPED, REENCODED = SECTIONS[3:]
 ALLOWED = {
     "html",
     "head",
@@ -72,7 +73,7 @@ ATTRIBUTES = {
 
 
 class Page(HTMLParser):
-    """What a browser would see of a page: elements with their attributes, and text."""
+    """The content of a page as a browser sees it: elements with their attributes, and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -97,7 +98,7 @@ def jpeg(number: int) -> bytes:
 
 
 def kept(survey: Survey, selection: Selection, folder: Path, **more) -> Artifact:
-    """Keep what ingest keeps of a survey, apart from the shards."""
+    """Write the artifact that ingest makes of a survey, without the shards."""
     count = survey.count
     places = Places([], np.full(count, -1, np.int32), np.zeros(count, np.int64), np.zeros(count, np.int64))
     write_index(survey, selection, places, folder / "index.parquet")
@@ -125,7 +126,7 @@ def page_of(
 ) -> tuple[str, Page]:
     facts = write_page(out, kept(survey, selection, out, **more), review)
     text = (out / PAGE).read_text(encoding="utf-8")
-    assert facts == {"size_mb": len(text.encode()) / 1e6, "headline": "data set  {path}/dataset.html"}
+    assert facts == {"size_mb": len(text.encode()) / 1e6, "headline": "dataset   {path}/dataset.html"}
     return text, Page(text)
 
 
@@ -141,7 +142,7 @@ def pictured(label: str, count: int, start: int = 0) -> list[dict]:
 
 @pytest.fixture
 def hostile(tmp_path) -> Survey:
-    """Labels, names, reasons, notes, formats and groups that are HTML; something for every section."""
+    """Return a survey whose labels, names, reasons, notes, formats and groups are HTML, with rows for every section."""
     rows = [*pictured(f"ant{EVIL}", 12), *pictured(f'bee" onload={QUOTES[:8]}', 12, 50)]
     for number, row in enumerate(rows):
         row |= {"path": f"{number}{EVIL}{QUOTES}.jpg".encode(), "note": f"named {EVIL}", "format": EVIL}
@@ -158,49 +159,49 @@ def hostile(tmp_path) -> Survey:
     return stored([*rows, *more], tmp_path)
 
 
-def test_whatever_names_hold_is_shown_as_text(hostile, tmp_path):
+def test_names_are_shown_as_text(hostile, tmp_path):
     text, page = page_of(hostile, select(hostile), tmp_path, passed_over={EVIL: 3}, split_by=EVIL)
     assert {tag for tag, _ in page.elements} <= ALLOWED
     names = {name for _, attributes in page.elements for name in attributes}
     assert names <= ATTRIBUTES
     assert "<script" not in text.lower()
-    for title, count in (("Quarantined", 3), ("Duplicates", 1), ("Other files", 2), ("Re-encoded", 1)):
+    for title, count in ((QUARANTINED, 3), (DUPLICATES, 1), (SKIPPED, 2), (REENCODED, 1)):
         body = section(text, title)
         assert body.count("<tr><td") == count, title
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in body, title
     assert page.text.count(EVIL) > 40
 
 
-def test_every_section_is_there(hostile, tmp_path):
+def test_the_page_has_every_section(hostile, tmp_path):
     text, page = page_of(hostile, select(hostile), tmp_path)
     assert re.findall(r"<h2>(.*?)</h2>", text) == SECTIONS
     assert "two labels (shown first)" in page.text
-    assert re.findall(r"<b>(ant|bee)", section(text, "Photos that look the same"))[:4] == ["ant", "bee"] * 2
+    assert re.findall(r"<b>(ant|bee)", section(text, NEAR_DUPLICATES))[:4] == ["ant", "bee"] * 2
     empty = stored([*pictured("ant", 5), *pictured("bee", 5, 50)], tmp_path)
     text, page = page_of(empty, select(empty), tmp_path)
     assert re.findall(r"<h2>(.*?)</h2>", text) == SECTIONS
     assert page.text.count("None") == 5
 
 
-def test_it_says_of_each_photo_of_a_pair_where_it_went(tmp_path):
+def test_each_photo_of_a_pair_has_its_outcome(tmp_path):
     rows = [*pictured("ant", 12), *pictured("bee", 12, 50)]
     for row in rows[:6]:
         row["phash"] = 77
     survey = stored(rows, tmp_path)
     text, _ = page_of(survey, select(survey), tmp_path)
-    states = set(re.findall(r"<b>ant</b>, (.*?)<br>", section(text, "Photos that look the same")))
+    states = set(re.findall(r"<b>ant</b>, (.*?)<br>", section(text, NEAR_DUPLICATES)))
     assert states == {"near twin", "test"}
 
 
 def reviewed(folder: Path, rows: list[dict], count: int) -> Artifact:
-    """Keep what review keeps: rows of likely label errors, and pictures of the first."""
+    """Write the artifact of `review`: rows of likely label errors, and a picture of the first."""
     folder.mkdir()
     pq.write_table(pa.Table.from_pylist(rows), folder / "label_errors.parquet")
     write_pictures(folder, [Picture(0, Role.label_error, jpeg(7))])
     return Artifact("review", "k", 1, folder, "d", 0.0, {"images": count, "likely_label_errors": len(rows)}, {})
 
 
-def test_likely_label_errors_are_shown_once_the_labels_are_reviewed(hostile, tmp_path):
+def test_likely_label_errors_are_shown_if_review_ran(hostile, tmp_path):
     row = {"path": f"a{EVIL}", "label": f"ant{EVIL}", "named": QUOTES, "score": 0.876, "split": "train"}
     review = reviewed(tmp_path / "review", [row, {**row, "path": "second.jpg"}], 1234)
     text, page = page_of(hostile, select(hostile), tmp_path, review)
@@ -209,13 +210,13 @@ def test_likely_label_errors_are_shown_once_the_labels_are_reviewed(hostile, tmp
     found = Page(section(text, "Likely label errors"))
     assert len(found.sources()) == 1
     assert " ".join(found.text.split()) == " ".join(
-        f"A model that was trained on the other photos gives 2 of 1,234 photos another class than their label, with"
-        f" confidence. Shown: 1. All are in label_errors.parquet. labelled ant{EVIL}, looks like {QUOTES} (88%)"
+        f"A model trained on the other photos confidently predicts another class than the label for 2 of 1,234 photos."
+        f" Shown: 1. All are listed in label_errors.parquet. label ant{EVIL}, predicted {QUOTES} (88%)"
         f" a{EVIL}, train".split()
     )
 
 
-def test_labels_without_a_likely_error_are_said_to_have_none(tmp_path):
+def test_no_likely_label_errors_are_shown_as_none(tmp_path):
     survey = stored([*pictured("ant", 5), *pictured("bee", 5, 50)], tmp_path)
     review = reviewed(tmp_path / "review", [], 10)
     write_pictures(review.path, [])
@@ -223,7 +224,7 @@ def test_labels_without_a_likely_error_are_said_to_have_none(tmp_path):
     assert "<p>None.</p>" in section(text, "Likely label errors")
 
 
-def test_nothing_is_fetched_from_elsewhere(hostile, tmp_path):
+def test_the_page_loads_nothing_from_other_hosts(hostile, tmp_path):
     text, page = page_of(hostile, select(hostile), tmp_path)
     assert len(page.sources()) > 20
     assert all(source and re.fullmatch(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", source) for source in page.sources())
@@ -231,20 +232,20 @@ def test_nothing_is_fetched_from_elsewhere(hostile, tmp_path):
 
 
 @pytest.mark.parametrize(("more", "warned"), [(0, True), (1, False)])
-def test_ten_times_as_many_photos_of_one_class_are_warned_of(tmp_path, more, warned):
+def test_imbalanced_classes_cause_a_warning(tmp_path, more, warned):
     survey = survey_of([*photos_of("ant<", 4 * IMBALANCE), *photos_of("bee", 4 + more)])
     _, page = page_of(survey, select(survey), tmp_path)
-    assert ("ant< has 10 times as many photos as bee" in page.text) == warned
+    assert ("Imbalanced classes: ant< has 10 times as many photos as bee." in page.text) == warned
 
 
-def test_drawn_flowers_are_said_to_be_drawn(tmp_path):
+def test_drawn_flowers_are_labeled_as_drawn(tmp_path):
     survey = survey_of([*photos_of("ant", 5), *photos_of("bee", 5)])
     text, page = page_of(survey, select(survey), tmp_path, origin="drawn flowers")
     assert '<p class="notice">The flowers are drawn by the program, not photos.</p>' in text
-    assert "10 drawn flowers of 2 classes" in page.text
+    assert "Dataset: 10 drawn flowers, 2 classes" in page.text
 
 
-def test_many_classes_and_many_that_are_left_out_keep_the_page_small(tmp_path):
+def test_many_classes_and_many_excluded_photos_keep_the_page_small(tmp_path):
     encoded = jpeg(0)
     (tmp_path / "photo.jpg").write_bytes(encoded)
     place = {"file": str(tmp_path / "photo.jpg").encode(), "size": len(encoded)}
@@ -258,13 +259,13 @@ def test_many_classes_and_many_that_are_left_out_keep_the_page_small(tmp_path):
     text, page = page_of(survey, select(survey), tmp_path)
     assert len(text) < 1_500_000
     assert page.text.count("class 499") >= 1
-    assert f"And {500 - MOST_EXAMPLES:,} more classes." in page.text
-    assert f"And {5000 - MOST_ROWS:,} more, in index.parquet." in page.text
+    assert f"{500 - MOST_EXAMPLES:,} more classes are not shown." in page.text
+    assert f"{5000 - MOST_ROWS:,} more are listed in index.parquet." in page.text
     assert page.text.count("can't be decoded") == MOST_ROWS
 
 
 @pytest.mark.parametrize("damage", [lambda e: e[:200], lambda e: e[:30] + bytes(400), lambda e: b"\xff\xd8\xff"])
-def test_damaged_photos_are_listed_if_not_shown(tmp_path, damage):
+def test_damaged_photos_without_a_picture_are_listed(tmp_path, damage):
     bad = [{"label": "ant", "encoded": damage(jpeg(number)), "reason": "damaged"} for number in range(4)]
     survey = stored([*pictured("ant", 5), *pictured("bee", 5, 50), *bad], tmp_path)
     _, page = page_of(survey, select(survey), tmp_path)
@@ -272,7 +273,7 @@ def test_damaged_photos_are_listed_if_not_shown(tmp_path, damage):
 
 
 @needs_browser
-def test_a_browser_shows_it_and_finds_no_fault(hostile, tmp_path):
+def test_a_browser_shows_the_page_without_accessibility_faults(hostile, tmp_path):
     page_of(hostile, select(hostile), tmp_path)
     with opened() as page:
         page.goto((tmp_path / PAGE).as_uri())

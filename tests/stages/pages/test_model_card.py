@@ -1,4 +1,4 @@
-"""The model card: what was measured and what it is not, in Markdown that no class name can break."""
+"""The model card: its measurements and limits, in Markdown that no class name can break."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FACTS: dict[str, Any] = {
         "accepted": 1.0,
         "per_class": {name: {"precision": 0.5, "recall": 0.75, "support": 1515} for name in (EVIL, "bee")},
     },
-    "formats": {"litert": {"file": "model.tflite", "size_mb": 13.21, "top1": 0.9, "flips": 0, "checked": 1030}},
+    "formats": {"litert": {"file": "model.tflite", "size_mb": 13.21, "top1": 0.9, "changed": 0, "checked": 1030}},
 }
 
 
@@ -41,7 +41,7 @@ def facts() -> dict[str, Any]:
     return copy.deepcopy(FACTS)
 
 
-def test_it_says_what_was_measured(facts):
+def test_the_card_states_the_measurements(facts):
     text = model_card(facts)
     for line in (
         "# An image classifier with 2 classes",
@@ -55,18 +55,18 @@ def test_it_says_what_was_measured(facts):
     assert text.endswith("non-commercial research.\n")
 
 
-def test_drawn_flowers_are_said_to_be_no_photos(facts):
+def test_the_card_states_that_drawn_flowers_are_not_photos(facts):
     facts["data"]["origin"] = "drawn flowers"
     assert "2,345 images (drawn flowers, NOT photos) were used for training" in model_card(facts)
 
 
-def test_a_threshold_is_named_where_there_is_one(facts):
+def test_the_card_states_the_threshold_if_there_is_one(facts):
     assert "Treat a score below" not in model_card(facts)
     facts["metrics"] |= {"reject_threshold": 0.625, "accepted": 0.875}
     assert "Treat a score below 0.625 as unknown: 87.5% of the photos above reach it." in model_card(facts)
 
 
-def test_code_to_call_it_is_there_for_a_saved_model(facts):
+def test_the_card_has_code_for_a_saved_model(facts):
     assert "```" not in model_card(facts)
     facts["formats"]["saved_model"] = {**facts["formats"]["litert"], "file": "saved_model"}
     text = model_card(facts)
@@ -76,7 +76,7 @@ def test_code_to_call_it_is_there_for_a_saved_model(facts):
     assert 'print(f"{name.decode()} {score:.4f}")' in text
 
 
-def test_of_many_classes_some_are_listed(facts):
+def test_the_card_lists_some_of_many_classes(facts):
     facts["labels"] = [f"c{number}" for number in range(1234)]
     facts["metrics"]["per_class"] = dict.fromkeys(facts["labels"], FACTS["metrics"]["per_class"]["bee"])
     text = model_card(facts)
@@ -85,7 +85,7 @@ def test_of_many_classes_some_are_listed(facts):
     assert sum(line.startswith("| c") for line in text.splitlines()) == 1 + MOST_CLASSES
 
 
-def test_names_stay_texts(facts):
+def test_names_are_escaped(facts):
     text = model_card(facts)
     assert escaped(EVIL) == SHOWN
     assert text.count(SHOWN) == 2
@@ -104,7 +104,7 @@ def test_names_stay_texts(facts):
         ("/home/me/model.ckpt", "given by the user"),
     ],
 )
-def test_whose_license_a_base_is_under(weights, words):
+def test_the_license_of_a_base(weights, words):
     assert words in license_of(weights)
 
 
@@ -117,7 +117,7 @@ def folders(tmp_path) -> tuple[Path, Path]:
     return export, run
 
 
-def test_it_is_written_into_the_run_and_next_to_the_exported_files(folders):
+def test_the_card_is_written_into_the_run_and_next_to_the_exported_files(folders):
     export, run = folders
     for _ in range(2):
         write_model_card(export, run)
@@ -125,7 +125,7 @@ def test_it_is_written_into_the_run_and_next_to_the_exported_files(folders):
     assert (export / "model_card.md").read_text(encoding="utf-8") == model_card(FACTS)
 
 
-def test_a_store_that_is_read_only_leaves_the_runs_own(folders, monkeypatch):
+def test_with_a_read_only_store_the_card_is_written_into_the_run(folders, monkeypatch):
     export, run = folders
     write_text = module.write_text
 
@@ -140,7 +140,16 @@ def test_a_store_that_is_read_only_leaves_the_runs_own(folders, monkeypatch):
     assert (run / "model_card.md").exists()
 
 
-def test_an_export_of_an_earlier_version_keeps_its_card(folders):
+def test_facts_of_an_earlier_version_give_the_same_card(folders):
+    """Earlier versions called the number of changed predictions flips."""
+    export, run = folders
+    formats = {"litert": {"file": "model.tflite", "size_mb": 13.21, "top1": 0.9, "flips": 0, "checked": 1030}}
+    write_json(export / "model_card.json", {**FACTS, "formats": formats})
+    write_model_card(export, run)
+    assert (run / "model_card.md").read_text(encoding="utf-8") == model_card(FACTS)
+
+
+def test_an_export_of_an_earlier_version_without_facts_keeps_its_card(folders):
     export, run = folders
     (export / "model_card.json").unlink()
     (export / "model_card.md").write_text("as it was")

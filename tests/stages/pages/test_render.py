@@ -1,4 +1,4 @@
-"""The shared layout and macros: one file that asks for nothing, and no text from outside becomes HTML or script."""
+"""The shared layout and macros: one self-contained file, in which no given text becomes HTML or script."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PAGE = """
 
 @pytest.fixture
 def page_of(tmp_path, monkeypatch):
-    """Return what renders a template, given as text, on the shared layout."""
+    """Return a function that renders a template, given as text, on the shared layout."""
     made: Environment = rendering._environment()
 
     def rendered(text: str, **values) -> str:
@@ -60,19 +60,19 @@ def test_no_text_becomes_html_an_attribute_or_a_script(page_of):
     assert page.text.count(HOSTILE) == 15
 
 
-def test_json_in_a_script_is_read_back_as_it_was(page_of):
+def test_json_in_a_script_is_read_back_unchanged(page_of):
     text = page_of(PAGE, title="a", nasty=HOSTILE, more=[])
     page = Seen(text)
     assert page.json() == [{HOSTILE: [1, HOSTILE]}]
     assert not set("<>&'\u2028") & set(page.scripts[0])
 
 
-def test_json_never_holds_what_a_browser_can_not_read(page_of):
+def test_values_that_are_not_valid_json_are_an_error(page_of):
     with pytest.raises(ValueError, match="JSON"):
         page_of(PAGE.replace("[1, nasty]", "nan"), title="a", nasty="", more=[], nan=float("nan"))
 
 
-def test_numbers_are_at_the_right_and_texts_at_the_left(page_of):
+def test_numbers_are_right_aligned_and_texts_left_aligned(page_of):
     text = page_of(PAGE, title="a", nasty="n", more=[])
     assert '<thead><tr><th scope="col" class="text">n</th><th scope="col">count</th><td></td></tr></thead>' in text
     assert '<tr><td class="text">n</td><td>1</td><td class="text">n</td></tr>' in text
@@ -80,7 +80,7 @@ def test_numbers_are_at_the_right_and_texts_at_the_left(page_of):
     assert '<tr><td class="text">share</td><td>0.1235</td></tr>' in text
 
 
-def test_the_contents_list_leads_to_each_section(page_of):
+def test_the_contents_list_links_to_each_section(page_of):
     titles = ["Classes", "Classes", "Größe & <b>", "日本"]
     text = page_of(PAGE, title="a", nasty="Numbers", more=titles)
     page = Seen(text)
@@ -94,17 +94,17 @@ def test_the_contents_list_leads_to_each_section(page_of):
     assert text.count("<p>None.</p>") == len(titles)
 
 
-def test_a_page_of_two_sections_needs_no_contents_list(page_of):
+def test_a_page_of_two_sections_has_no_contents_list(page_of):
     assert "<nav" not in page_of(PAGE, title="a", nasty="Numbers", more=["Classes"])
 
 
-def test_it_asks_for_nothing_from_elsewhere(page_of):
+def test_a_page_loads_nothing_from_other_hosts(page_of):
     text = page_of(PAGE, title="a", nasty="n", more=["b", "c"])
     assert not re.search(r"https?:|url\(|@import|<link|<script src", text)
     assert ".pictures {" in text
 
 
-def test_plotly_is_in_a_page_once_and_ends_no_script(page_of):
+def test_plotly_is_embedded_once_and_does_not_end_its_script_element(page_of):
     text = page_of(PAGE, title="a", nasty="n", more=[], charts=True)
     assert text.count(packed_plotly()) == 1
     scripts = Seen(text).all("script")
@@ -112,12 +112,12 @@ def test_plotly_is_in_a_page_once_and_ends_no_script(page_of):
     assert text.count("</script>") == len(scripts)
 
 
-def test_a_value_that_is_missing_is_an_error(page_of):
+def test_a_missing_value_is_an_error(page_of):
     with pytest.raises(UndefinedError, match="'more' is undefined"):
         page_of(PAGE, title="a", nasty="n")
 
 
-def test_an_id_is_given_once():
+def test_section_ids_are_unique():
     contents = Contents()
     assert [contents.add(title) for title in ("A b", "a-B", "a b 2", "A b")] == ["a-b", "a-b-2", "a-b-2-2", "a-b-3"]
 
@@ -129,11 +129,11 @@ def test_values_are_plain_texts(value, text):
     assert plain(value) == text
 
 
-def test_a_share_that_is_not_defined_is_empty():
+def test_an_undefined_share_is_empty():
     assert (percent(0.12345), percent(None)) == ("12.3%", "")
 
 
-def test_every_file_of_the_templates_is_packed():
+def test_every_template_is_in_the_package_data():
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["slimline.stages.pages"]
     found = [path for path in TEMPLATES.iterdir() if path.is_file()]
@@ -142,6 +142,6 @@ def test_every_file_of_the_templates_is_packed():
 
 
 @pytest.mark.parametrize("path", [*TEMPLATES.glob("*.css"), *TEMPLATES.glob("*.js")], ids=lambda path: path.name)
-def test_what_is_inlined_ends_no_element_and_asks_for_nothing(path):
+def test_inlined_files_end_no_element_and_load_nothing(path):
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"</|<!--|https?:|url\(|@import", text)

@@ -1,4 +1,4 @@
-"""The page of a server: it says what the model tells apart, and works in a browser that asks its own server alone."""
+"""The page of a server: it lists the model's classes, and escapes all texts."""
 
 from __future__ import annotations
 

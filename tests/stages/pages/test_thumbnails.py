@@ -1,4 +1,4 @@
-"""Photos of a split as data addresses."""
+"""Thumbnails of the photos of a split, as `data:` URLs."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def test_the_wanted_photos_of_a_split_are_found(tmp_path):
     assert decoded == {name: thumbnail(photos[name]) for name in ("a", "b")}
 
 
-def test_nothing_wanted_reads_nothing(tmp_path):
+def test_without_wanted_photos_nothing_is_read(tmp_path):
     assert thumbnails(tmp_path / "absent", "test", set()) == {}

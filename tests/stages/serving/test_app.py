@@ -1,4 +1,4 @@
-"""The server's answers: names, refusals of what can't be used, and nothing for pages from elsewhere."""
+"""The HTTP server: answers, refused photos, and requests from other sites."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIMITS = Limits(pixels=1_000_000, frames=10, file_bytes=500_000)
 
 
 def score(encoded):
-    """Say how bright each photo is."""
+    """Return how bright each photo is."""
     means = [np.asarray(Image.open(io.BytesIO(one)).convert("L")).mean() / 255 for one in encoded]
     return np.array([[1 - mean, mean] for mean in means])
 
@@ -43,7 +43,7 @@ def client():
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_a_photo_of_any_kind_is_named(client, kind):
+def test_a_photo_in_any_format_is_classified(client, kind):
     answer = client.post("/classify", content=picture(240, kind))
     assert answer.status_code == 200
     found = answer.json()
@@ -52,14 +52,14 @@ def test_a_photo_of_any_kind_is_named(client, kind):
     assert found["guesses"][0]["score"] == pytest.approx(240 / 255, abs=0.02)
 
 
-def test_below_the_threshold_nothing_is_named(client):
+def test_below_the_threshold_the_label_is_null(client):
     found = client.post("/classify", content=picture(128)).json()
     assert found["label"] is None
     assert len(found["guesses"]) == 2
 
 
 def png_bomb(side: int) -> bytes:
-    """Write a small PNG whose header says that it is large."""
+    """Return a small PNG whose header states a large size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -72,7 +72,7 @@ def png_bomb(side: int) -> bytes:
 
 HOSTILE = {
     "empty": (b"", 422),
-    "text": (b"hello, I am no photo", 400),
+    "text": (b"hello, I am not a photo", 400),
     "html": (b"<html><script>alert(1)</script></html>", 400),
     "a truncated JPEG": (picture(200)[:300], 400),
     "a truncated PNG": (picture(200, "PNG")[:50], 400),
@@ -89,7 +89,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("what", HOSTILE)
 @pytest.mark.parametrize("path", ["/classify", "/explain"])
-def test_what_is_no_usable_photo_is_refused_and_it_keeps_serving(client, what, path):
+def test_an_unusable_body_is_refused_and_the_server_keeps_serving(client, what, path):
     content, code = HOSTILE[what]
     answer = client.post(path, content=content)
     assert answer.status_code == code
@@ -97,7 +97,7 @@ def test_what_is_no_usable_photo_is_refused_and_it_keeps_serving(client, what, p
     assert client.post("/classify", content=picture(240)).status_code == 200
 
 
-def test_a_body_that_lies_about_its_length_is_cut_off(client):
+def test_a_body_with_a_wrong_length_is_cut_off(client):
     def endless():
         for _ in range(100):
             yield bytes(10_000)
@@ -107,14 +107,14 @@ def test_a_body_that_lies_about_its_length_is_cut_off(client):
     assert answer.status_code == 400
 
 
-def test_where_it_looked_is_a_picture(client):
+def test_an_occlusion_map_is_a_jpeg(client):
     answer = client.post("/explain", content=picture(240))
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/jpeg"
     assert Image.open(io.BytesIO(answer.content)).size == (64, 64)
 
 
-def test_the_page_escapes_what_comes_from_outside_and_asks_nobody_else(client):
+def test_the_page_escapes_texts_and_contacts_no_other_host(client):
     answer = client.get("/")
     assert "bright &lt;b&gt;" in answer.text
     assert "runs/toy &lt;i&gt;" in answer.text
@@ -123,8 +123,8 @@ def test_the_page_escapes_what_comes_from_outside_and_asks_nobody_else(client):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_name_that_leads_here_is_refused(client):
-    """What a page elsewhere could do whose own name was made to be 127.0.0.1."""
+def test_another_hosts_name_is_refused(client):
+    """DNS rebinding: another site's name resolves to 127.0.0.1."""
     assert client.get("/health", headers={"host": "evil.example"}).status_code == 400
     assert client.get("/health", headers={"host": "localhost:8000"}).status_code == 200
 
@@ -138,12 +138,12 @@ def test_health_and_openapi(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert set(paths) == {"/health", "/classify", "/explain"}
     assert "image/*" in paths["/classify"]["post"]["requestBody"]["content"]
-    assert client.get("/docs").status_code == 404  # FastAPI's asks another host for its scripts
+    assert client.get("/docs").status_code == 404  # FastAPI's page would load scripts from another host
     assert client.get("/classify").status_code == 405
     assert client.get("/../../etc/passwd").status_code == 404
 
 
-def test_too_many_at_once_are_told_to_come_again():
+def test_too_many_photos_at_once_are_refused_with_retry_after():
     model = OpenedModel(LABELS, 0.0, True, score, 1)
     app, batcher = make_app(model, LIMITS, ServeConfig(most_waiting=1), "toy")
     batcher._most_waiting = 0
@@ -153,18 +153,18 @@ def test_too_many_at_once_are_told_to_come_again():
     assert answer.headers["retry-after"] == "1"
 
 
-def test_a_port_that_is_taken_is_refused():
+def test_a_port_in_use_is_refused():
     first = listening_socket("127.0.0.1", 0)
-    with first, pytest.raises(UserError, match=r"can't be listened on"):
+    with first, pytest.raises(UserError, match=r"Cannot listen on serve\.host=127\.0\.0\.1 serve\.port=\d+: "):
         listening_socket("127.0.0.1", first.getsockname()[1])
 
 
 @pytest.mark.parametrize("wrong", [{"port": 70_000}, {"most_mb": 0}, {"wait_ms": -1}])
-def test_what_is_not_allowed_is_refused(wrong):
+def test_a_value_out_of_range_is_refused(wrong):
     with pytest.raises(UserError, match=f"serve.{next(iter(wrong))}"):
         ServeConfig(**wrong)
 
 
-def test_a_model_that_is_not_there_is_refused():
+def test_a_missing_model_is_refused():
     with pytest.raises(UserError, match=r"serve\.model=nowhere holds no exported model"):
         settle_model(ServeConfig(model="nowhere"), False)

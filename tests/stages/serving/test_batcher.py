@@ -1,4 +1,4 @@
-"""Batches of many clients' photos: who is answered, with what, how many at once, and what one failure costs."""
+"""Batching of many clients' photos: answers, batch sizes, parallel calls, and the effect of one failure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slimline.stages.serving.batcher import Batcher, Full
 
 
 class Network:
-    """Says of each photo its number, and notes the batches it gets and how many at once."""
+    """Returns each photo's number as its score, and records the sizes of batches and how many run at once."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.sizes: list[int] = []
@@ -52,7 +52,7 @@ def test_each_client_gets_its_own_answer():
     assert network.at_once == 2
 
 
-def test_a_photo_alone_waits_for_nobody():
+def test_a_photo_without_others_does_not_wait():
     async def run():
         async with batcher(Network(), wait_seconds=60) as made:
             return await asyncio.wait_for(made.scores(b"1"), 5)
@@ -60,7 +60,7 @@ def test_a_photo_alone_waits_for_nobody():
     assert asyncio.run(run()) == [1.0]
 
 
-def test_photos_that_come_one_by_one_while_others_are_under_way_share_a_batch():
+def test_photos_that_arrive_while_others_are_in_progress_share_a_batch():
     network = Network(0.2)
 
     async def later(made, number):
@@ -75,7 +75,7 @@ def test_photos_that_come_one_by_one_while_others_are_under_way_share_a_batch():
     assert network.sizes == [1, 4]
 
 
-def test_a_batch_that_nobody_joins_any_more_is_scored():
+def test_a_batch_is_scored_when_no_more_photos_arrive():
     network = Network(0.5)
 
     async def run():
@@ -93,7 +93,7 @@ def test_a_batch_that_nobody_joins_any_more_is_scored():
     assert 0.01 < asyncio.run(run()) < 0.3
 
 
-def test_an_error_is_that_batchs_alone():
+def test_an_error_affects_only_its_own_batch():
     async def run():
         async with batcher(Network(), batch_size=2) as made:
             found = await asyncio.gather(*map(made.scores, (b"bad", b"1")), return_exceptions=True)
@@ -105,7 +105,7 @@ def test_an_error_is_that_batchs_alone():
     assert later == [7.0]
 
 
-def test_beyond_the_most_clients_are_sent_away():
+def test_clients_beyond_most_waiting_are_refused():
     async def run():
         async with batcher(Network(0.05), most_waiting=3) as made:
             found = await asyncio.gather(*(made.scores(b"1") for _ in range(5)), return_exceptions=True)
@@ -117,7 +117,7 @@ def test_beyond_the_most_clients_are_sent_away():
     assert again == [2.0]
 
 
-def test_a_client_that_leaves_costs_the_others_nothing():
+def test_a_client_that_leaves_does_not_affect_the_others():
     network = Network(0.2)
 
     async def run():

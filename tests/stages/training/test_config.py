@@ -1,4 +1,4 @@
-"""Train's config: what phases are called and read, and what is refused."""
+"""Configuration of train: names and feeds of phases, and rejected values."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def phases(*trainables, **settings):
         (["InceptionV3/Mixed_7b", "InceptionV3/Mixed_7c", "head"], "Mixed_7b+2"),
     ],
 )
-def test_a_phase_is_called_after_what_it_trains(trainable, name):
+def test_a_phase_is_named_after_its_trainable_scopes(trainable, name):
     assert PhaseConfig(trainable=trainable).name == name
 
 
-def test_phases_that_would_be_called_the_same_are_numbered():
+def test_repeated_names_of_phases_are_numbered():
     config = TrainConfig(phases=phases(["head"], ["all"], ["head"], ["all"], ["head"]))
     assert config.phase_names() == ["head", "all", "head-2", "all-2", "head-3"]
 
@@ -49,11 +49,11 @@ def test_phases_that_would_be_called_the_same_are_numbered():
         ([["head"]], [True]),
         ([["head"], ["all"]], [True, False]),
         ([["head"], ["head"]], [True, True]),
-        ([["all"], ["head"]], [False, False]),  # the base is no longer that of which the features are
+        ([["all"], ["head"]], [False, False]),  # the cached features are not those of the trained base
         ([["A/b"], ["head"], ["head"]], [False, False, False]),
     ],
 )
-def test_a_head_is_trained_on_features_as_long_as_the_base_is_as_it_was(trainables, on_features):
+def test_a_head_is_trained_on_features_while_the_base_is_unchanged(trainables, on_features):
     config = TrainConfig(phases=phases(*trainables))
     assert [config.on_features(number) for number in range(len(trainables))] == on_features
     assert config.reads_features() == any(on_features)
@@ -77,8 +77,8 @@ def test_an_augmented_head_reads_photos(augment, augmentation, augmented):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: PhaseConfig(trainable=[]).check("train.phases.1"), "trains nothing"),
-        (lambda: PhaseConfig(trainable=["all", "head"]).check("train.phases.1"), "names all, and more"),
+        (lambda: PhaseConfig(trainable=[]).check("train.phases.1"), "train.phases.1.trainable=[] is empty"),
+        (lambda: PhaseConfig(trainable=["all", "head"]).check("train.phases.1"), "combines all with other names"),
         (lambda: PhaseConfig(epochs=0).check("train.phases.1"), "train.phases.1.epochs=0"),
         (
             lambda: PhaseConfig(learning_rate_factor=0.0).check("train.phases.1"),
@@ -87,7 +87,7 @@ def test_an_augmented_head_reads_photos(augment, augmentation, augmented):
         (lambda: PhaseConfig(input_px=8).check("train.phases.1"), "train.phases.1.input_px=8"),
         (lambda: PhaseConfig(weight_decay=-1.0).check("train.phases.1"), "train.phases.1.weight_decay=-1"),
         (lambda: PhaseConfig(batch_size=0).check("train.phases.1"), "train.phases.1.batch_size=0"),
-        (lambda: TrainConfig(phases=[]), "train.phases=[] trains nothing"),
+        (lambda: TrainConfig(phases=[]), "train.phases=[] is empty"),
         (lambda: TrainConfig(label_smoothing=1.0), "train.label_smoothing=1"),
         (lambda: TrainConfig(mixup=-0.1), "train.mixup=-0.1"),
         (lambda: TrainConfig(batch_norm_decay=1.1), "train.batch_norm_decay=1.1"),
@@ -97,11 +97,11 @@ def test_an_augmented_head_reads_photos(augment, augmentation, augmented):
         (lambda: CacheConfig(budget_mb=-1), "train.cache.budget_mb=-1"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_its_value(make, said):
+def test_invalid_values_are_rejected_and_named(make, said):
     with pytest.raises(UserError, match=re.escape(said)):
         make()
 
 
-def test_configs_are_made_without_tensorflow():
+def test_the_train_stage_does_not_import_tensorflow():
     code = "import slimline.stages.train, sys; assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

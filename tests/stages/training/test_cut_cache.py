@@ -1,4 +1,4 @@
-"""What is kept at the cut: what the lower part gives, computed once, within a budget of the disk."""
+"""Cached outputs at the cut: equal to those of the lower layers, computed once, within the disk budget."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def lower(toys):
 
 
 def drawn_quickly(encoded, wanted, augmentation, seed):
-    """Stand in for the augmentations, which take a second to trace: add a colour that the seed decides."""
+    """Replace the augmentations, which take a second to trace: add a color that depends on the seed."""
     image = tf.cast(tf.io.decode_png(encoded, channels=3), tf.float32) / 64 + tf.random.stateless_uniform([3], seed)
     return tf.image.resize(image, [wanted.input_px] * 2)
 
@@ -50,7 +50,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def work(toys, tmp_path, lower, values, monkeypatch):
-    """Give a function that asks for views of the validation photos, and says how many were computed."""
+    """Return a function that requests views of the validation photos, and returns how many were computed."""
     photos = Photos(toys.ingest.path, "validation")
     computed = []
     run = cut_cache.run_prepared
@@ -83,7 +83,7 @@ def work(toys, tmp_path, lower, values, monkeypatch):
     return ask
 
 
-def test_each_view_is_what_the_lower_part_gives(work, lower, values):
+def test_each_view_equals_the_lower_layers_output(work, lower, values):
     (cache, keys), computed = work()
     assert np.shape(keys) == (len(work.photos), VIEWS)
     assert computed == len(work.photos) * VIEWS == len(cache)
@@ -105,7 +105,7 @@ def test_views_of_a_photo_differ(work):
     assert len(np.unique(maps, axis=0)) == VIEWS
 
 
-def test_nothing_is_computed_twice(quick, work):
+def test_no_view_is_computed_twice(quick, work):
     (first, keys), _ = work()
     (again, same), computed = work()
     assert (computed, same) == (0, keys)
@@ -114,7 +114,7 @@ def test_nothing_is_computed_twice(quick, work):
     assert work(views=1)[1] == 0
 
 
-def test_whatever_decides_the_outputs_computes_them_anew(quick, work, values):
+def test_a_change_that_affects_the_outputs_recomputes_them(quick, work, values):
     assert work()[1] > 0
     moved = {**values, "Toy/Conv_0/weights": np.nextafter(values["Toy/Conv_0/weights"], 9)}
     for change in (
@@ -128,18 +128,18 @@ def test_whatever_decides_the_outputs_computes_them_anew(quick, work, values):
         assert work(**change)[1] == len(work.photos) * VIEWS, change
 
 
-def test_what_lies_above_the_cut_decides_nothing(quick, work, values):
+def test_weights_above_the_cut_do_not_matter(quick, work, values):
     assert work()[1] > 0
     assert work(values={**values, "Toy/Conv_2/weights": 2 * values["Toy/Conv_2/weights"]})[1] == 0
 
 
-def test_beyond_the_budget_nothing_is_kept_and_a_line_says_so(quick, work, caplog):
+def test_outputs_over_the_budget_are_not_cached_and_this_is_logged(quick, work, caplog):
     with caplog.at_level(logging.INFO, "slimline.stages.training.cut_cache"):
         found, computed = work(config=replace(CACHE, budget_mb=0))
     assert (found, computed) == (None, 0)
     [line] = [record.getMessage() for record in caplog.records]
-    assert f"{len(work.photos)} photos x 3 views" in line
-    assert "train.cache.budget_mb=0: not kept" in line
+    assert f"outputs at the cut are not cached: {len(work.photos)} photos x 3 views need " in line
+    assert line.endswith("more than train.cache.budget_mb=0")
 
 
 def test_the_budget_counts_float16_of_all_views(quick, work):
@@ -150,8 +150,8 @@ def test_the_budget_counts_float16_of_all_views(quick, work):
     assert work(config=replace(CACHE, budget_mb=3), views=views)[0] is not None
 
 
-def test_a_signal_ends_the_work_and_what_was_computed_is_kept(quick, work):
-    with pytest.raises(Stopped, match="Stopped by SIGTERM while it computed what lies below the cut") as caught:
+def test_a_signal_stops_the_computation_and_keeps_its_outputs(quick, work):
+    with pytest.raises(Stopped, match="Stopped by SIGTERM while computing the outputs at the cut") as caught:
         work(signal=lambda: signal.SIGTERM)
     assert caught.value.signal == signal.SIGTERM
     _, computed = work()

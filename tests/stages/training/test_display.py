@@ -1,4 +1,4 @@
-"""What a training shows: profiles, activations, curves, and nothing of it decides anything."""
+"""Display of a training: profiles, activations and curves, without any influence on the training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.images.augmentation_config import CropConfig
 from slimline.stages.training.config import BatchNorm, PhaseConfig, TrainConfig
-from slimline.stages.training.display import LOOKED_AT, hyperparameters, steps_left
+from slimline.stages.training.display import ACTIVATION_PHOTOS, hyperparameters, steps_left
 from slimline.stages.training.optimizer_config import AdamConfig
 from slimline.stages.training.state import Position
 from slimline.stages.training.trainer import PhaseTrainer
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def profiled(monkeypatch):
-    """What a training did, in order: a profile's `start` and `stop`, and each `step` that was run by itself."""
+    """The events of a training, in order: `start` and `stop` of a profile, and each single `step`."""
     done = []
 
     def noted(name, function):
@@ -43,7 +43,7 @@ def profiled(monkeypatch):
 
 
 def failing_at(number, function):
-    """Return a function whose call of that number fails."""
+    """Return a wrapper of `function` whose call number `number` fails."""
     calls = iter(range(1, number + 1))
 
     def call(*arguments, **options):
@@ -54,7 +54,7 @@ def failing_at(number, function):
     return call
 
 
-def test_a_profile_of_so_many_steps_changes_no_bit(toys, profiled):
+def test_a_profile_does_not_change_the_results(toys, profiled):
     one = config(phase("Toy/Conv_1_pointwise+", augment=True), augmentation=CropConfig())
     out, plain = toys.out(), toys.out()
     toys.train(replace(one, profile_steps=3), out)
@@ -65,7 +65,7 @@ def test_a_profile_of_so_many_steps_changes_no_bit(toys, profiled):
     assert kept_bytes(out) == kept_bytes(plain)
 
 
-def test_a_profile_ends_with_a_training_that_fails(toys, profiled, monkeypatch):
+def test_a_profile_stops_if_training_fails(toys, profiled, monkeypatch):
     monkeypatch.setattr(PhaseTrainer, "run_step", failing_at(5, PhaseTrainer.run_step))
     one = config(phase("Toy/Conv_1_pointwise+", augment=True), augmentation=CropConfig(), profile_steps=100)
     with pytest.raises(RuntimeError, match="no memory"):
@@ -73,7 +73,7 @@ def test_a_profile_ends_with_a_training_that_fails(toys, profiled, monkeypatch):
     assert profiled == ["step", "step", "start", "step", "step", "stop"]
 
 
-def test_activations_are_shown_of_a_few_photos(toys):
+def test_activations_are_shown_for_a_few_photos(toys):
     out = toys.out()
     toys.train(config(phase("Toy/Conv_2", "head")), out)
     [path] = (out / "logs").glob("events*")
@@ -84,10 +84,10 @@ def test_activations_are_shown_of_a_few_photos(toys):
         if value.tag == "activations/Toy/Conv_2/Relu6"
     )
     side = SIDE // 4
-    assert activations[:, 2].sum() == LOOKED_AT * side * side * WIDTH
+    assert activations[:, 2].sum() == ACTIVATION_PHOTOS * side * side * WIDTH
 
 
-def test_runs_are_compared_by_flat_values_without_those_that_do_not_count():
+def test_hyperparameters_are_flat_values_without_untracked_settings():
     config = TrainConfig(
         optimizer=AdamConfig(learning_rate=0.25),
         phases=[PhaseConfig(["head"], epochs=3), PhaseConfig(["all"], batch_norm=BatchNorm.update)],
@@ -107,7 +107,7 @@ def test_runs_are_compared_by_flat_values_without_those_that_do_not_count():
     assert hyperparameters(slower) == values
 
 
-def test_the_bar_is_told_the_steps_that_each_phase_has_yet_to_do():
+def test_steps_left_are_the_remaining_steps_of_each_phase():
     phases = phase("head", epochs=4), phase("all", epochs=3, batch_size=8), phase("head", epochs=2, batch_size=1000)
     one = config(*phases, batch_size=16)
     assert steps_left(one, Position(), 40) == [("head", 8), ("all", 15), ("head-2", 2)]
@@ -126,7 +126,7 @@ SEEN = config(
 
 @pytest.fixture(scope="module")
 def shown(toys):
-    """A training that shows all that it can: its files and facts."""
+    """A training with all displays turned on: its facts and files."""
     out = toys.out()
     return lasting(toys.train(replace(SEEN, profile_steps=2), out, memory="shown")), files(out)
 
@@ -136,21 +136,21 @@ def lasting(facts):
 
 
 def files(out):
-    """Return what counts in an artifact's content: all files but those in `logs`."""
+    """Return the files that belong to an artifact's content: all except those in `logs`."""
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
 @pytest.mark.parametrize(
     "stubbed", [*(pytest.param((name,), marks=pytest.mark.release) for name in DISPLAY_ONLY), DISPLAY_ONLY]
 )
-def test_with_stubs_in_place_of_what_only_shows_the_same_comes_out(toys, shown, monkeypatch, stubbed):
+def test_stubs_of_the_display_modules_do_not_change_the_results(toys, shown, monkeypatch, stubbed):
     room = "slimline.stages.training"
     package = importlib.import_module(room)
     for name in [name for name in sys.modules if name.startswith(f"{room}.")]:
         inside = name.removeprefix(f"{room}.")
-        if inside not in CONFIGS:  # their classes are those of the config given
+        if inside not in CONFIGS:  # the given config is an instance of their classes
             monkeypatch.delitem(sys.modules, name)
-            monkeypatch.setattr(package, inside, getattr(package, inside))  # so that it is put back
+            monkeypatch.setattr(package, inside, getattr(package, inside))  # so that it is restored
     stubs = {name: MagicMock() for name in stubbed}
     for name, stub in stubs.items():
         monkeypatch.setitem(sys.modules, f"{room}.{name}", stub)

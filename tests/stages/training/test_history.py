@@ -1,4 +1,4 @@
-"""The table of epochs: its rows, and what is read back from its file."""
+"""Training history: its rows, and the contents of its file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slimline.stages.training.history import add_epoch, write_history
 MEASURES = {"loss": 0.5, "accuracy": 0.75, "validation_loss": 0.625, "validation_accuracy": 0.5}
 
 
-def test_the_table_has_a_row_an_epoch_and_null_where_a_phase_measures_nothing(tmp_path):
+def test_the_table_has_one_row_per_epoch_and_null_for_missing_measures(tmp_path):
     rows = []
     add_epoch(rows, phase="head", epoch=1, **MEASURES)
     add_epoch(rows, phase="blocks", epoch=2, **MEASURES, gradient_norm=np.float32(0.25))
@@ -23,7 +23,7 @@ def test_the_table_has_a_row_an_epoch_and_null_where_a_phase_measures_nothing(tm
     ]
 
 
-def test_an_epoch_comes_after_the_last_one():
+def test_an_epoch_must_come_after_the_last_one():
     rows = [{"phase": "head", "epoch": 1, "loss": 0.5}]
     add_epoch(rows, phase="head", epoch=2, loss=np.float32(0.25))
     assert rows == [

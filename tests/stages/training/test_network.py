@@ -1,4 +1,4 @@
-"""A phase's network: which variables it trains, where it is cut, that what is cut computes the same."""
+"""Network of a phase: its trainable variables, its cut, and that the cut network computes the same."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def traced(card):
 
 
 def layer(*names):
-    """Name what each of these convolutions has to train."""
+    """Return the trainable variables of these convolutions."""
     kernel = {"Conv_1_depthwise": "depthwise_weights"}
     return [
         f"Toy/{name}/{inside}"
@@ -62,22 +62,22 @@ LAYERS = ("Conv_0", "Conv_1_depthwise", "Conv_1_pointwise", "Conv_2")
         (["Toy/Conv_2/weights"], layer("Conv_2")[:1]),
     ],
 )
-def test_scopes_name_what_is_trained(traced, trainable, wanted):
+def test_scopes_select_the_trainable_variables(traced, trainable, wanted):
     assert sorted(trainable_names(traced, phase(*trainable), "Toy/Conv_1_pointwise+")) == sorted(wanted)
 
 
 @pytest.mark.parametrize("scope", ["Toy/Conv_3", "Toy/Conv", "Toy/Conv_3+", "Toy/Conv_2/BatchNorm/moving_mean"])
-def test_a_scope_that_is_not_there_is_named_with_those_near_to_it(traced, scope):
+def test_an_unknown_scope_is_reported_with_similar_ones(traced, scope):
     with pytest.raises(UserError) as caught:
         trainable_names(traced, phase("Toy/Conv_0", scope), "")
     problem, advice = str(caught.value).splitlines()
     assert repr(scope) in problem
     assert "Toy/Conv_2" in advice
-    assert advice.startswith("Name head, upper, all, or scopes such as: ")
+    assert advice.startswith("Use head, upper, all, or scopes such as: ")
 
 
 def frozen_card(labels):
-    """Make the card of a frozen graph: the mean colour, twelve times as wide."""
+    """Return the card of a frozen graph, which projects the mean color to twelve features."""
     with tf.Graph().as_default() as graph:
         images = tf.compat.v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], name="input")
         matrix = tf.constant(np.random.default_rng(0).normal(size=(3, WIDTH)).astype(np.float32))
@@ -87,20 +87,20 @@ def frozen_card(labels):
 
 
 @pytest.mark.parametrize("trainable", ["all", "upper", "Toy/Conv_2", "pooled+"])
-def test_of_a_frozen_graph_nothing_below_the_head_is_trained(trainable):
-    with pytest.raises(UserError, match="frozen graph has its weights inside") as caught:
+def test_the_layers_of_a_frozen_graph_cannot_be_trained(trainable):
+    with pytest.raises(UserError, match="weights of a frozen graph are constants and cannot be trained") as caught:
         phase_network(frozen_card(["a", "b"]), phase(trainable), HEAD, fuse=True)
     assert "trainable=[head]" in str(caught.value)
 
 
-def test_on_a_frozen_graph_a_head_is_trained():
+def test_a_head_on_a_frozen_graph_can_be_trained():
     network = phase_network(frozen_card(["a", "b"]), phase("head", augment=True), HEAD, fuse=True)
     assert network.trainable == network.names == HEAD
     assert network.lower is not None
 
 
 def logits(network, inputs, values):
-    """Run a phase's network on what is given to it: logits, as validation computes them."""
+    """Run a phase's network on inputs at the cut, and return the logits as validation computes them."""
 
     def run(inputs):
         reads = {name: tf.constant(values[name]) for name in network.names}
@@ -127,7 +127,7 @@ def at_the_cut(network, images, values):
         ("all", (SIDE, SIDE, 3)),
     ],
 )
-def test_a_cut_network_computes_what_the_whole_does(card, values, trainable, cut_at, fuse):
+def test_a_cut_network_computes_the_same_as_the_whole_network(card, values, trainable, cut_at, fuse):
     wanted = phase(trainable, augment=True)
     cut, whole = (phase_network(card, wanted, HEAD, fuse=fuse, cut=one) for one in (True, False))
     images = np.random.default_rng(0).uniform(-1, 1, (4, SIDE, SIDE, 3)).astype(np.float32)
@@ -138,7 +138,7 @@ def test_a_cut_network_computes_what_the_whole_does(card, values, trainable, cut
     assert set(cut.changing()) <= set(cut.names)
 
 
-def test_on_features_there_is_nothing_but_the_head(card, values):
+def test_on_features_the_network_is_only_the_head(card, values):
     network = phase_network(card, phase("head"), HEAD, fuse=True, on_features=True)
     assert (network.lower, network.upper) == (None, None)
     features = np.random.default_rng(0).normal(size=(5, WIDTH)).astype(np.float32)

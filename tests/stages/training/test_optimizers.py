@@ -1,4 +1,4 @@
-"""Optimizers, and what stands between a gradient and a weight, against their formulas in NumPy."""
+"""Optimizers with their decay, clipping and averaging, compared with formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make(kind, **settings):
 
 
 def trained(config, gradients=GRADIENTS, names=("w",), **arguments):
-    """Train variables that begin at 1, each on the same gradients: the variables, optimizer and norms."""
+    """Train variables that start at 1 on the same gradients; return the variables, the optimizer and the norms."""
     variables = {name: tf.Variable([1.0]) for name in names}
     optimizer = Optimizer(config, variables, steps_per_epoch=2, total_steps=8, **arguments)
     norms = []
@@ -86,7 +86,7 @@ FORMULAS = [
 
 
 @pytest.mark.parametrize(("config", "wanted"), FORMULAS)
-def test_each_optimizer_is_its_formula(config, wanted):
+def test_each_optimizer_follows_its_formula(config, wanted):
     assert trained(config)[0]["w"] == pytest.approx(wanted, rel=1e-5)
 
 
@@ -99,22 +99,22 @@ def test_each_optimizer_is_its_formula(config, wanted):
         (RmspropConfig, by_rmsprop(GRADIENTS, l2=0.3)),
     ],
 )
-def test_decay_is_of_weights_alone(kind, wanted):
+def test_only_weights_are_decayed(kind, wanted):
     values, _, _ = trained(make(kind, weight_decay=0.3), names=(WEIGHTS, BIASES, DEPTHWISE))
     assert values[WEIGHTS] == pytest.approx(wanted, rel=1e-5)
-    spared = trained(make(kind, weight_decay=0.0))[0]["w"]
-    assert values[BIASES] == values[DEPTHWISE] == spared != values[WEIGHTS]
+    undecayed = trained(make(kind, weight_decay=0.0))[0]["w"]
+    assert values[BIASES] == values[DEPTHWISE] == undecayed != values[WEIGHTS]
 
 
 @pytest.mark.parametrize("kind", [MomentumConfig, AdamwConfig])
-def test_a_phase_may_have_a_decay_of_its_own(kind):
+def test_a_phase_can_have_its_own_decay(kind):
     wanted = trained(make(kind, weight_decay=0.3), names=(WEIGHTS,))[0]
     assert trained(make(kind, weight_decay=0.1), names=(WEIGHTS,), weight_decay=0.3)[0] == wanted
     none = trained(make(kind, weight_decay=0.1), names=(WEIGHTS,), weight_decay=0.0)[0]
     assert none[WEIGHTS] == trained(make(kind, weight_decay=0.0))[0]["w"]
 
 
-def test_the_penalty_is_that_of_the_loss():
+def test_the_penalty_equals_an_l2_loss():
     weights = tf.Variable([[0.5, -2.0]])
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(weights**3) + 0.3 * tf.nn.l2_loss(weights)
@@ -125,7 +125,7 @@ def test_the_penalty_is_that_of_the_loss():
 
 
 def stepped(gradients, **settings):
-    """Return how far one step of plain descent at rate 1 goes for each gradient, and the norm."""
+    """Return the change by one step of plain gradient descent at rate 1, for each gradient, and the norm."""
     variables = {name: tf.Variable(tf.zeros_like(value)) for name, value in gradients.items()}
     config = make(MomentumConfig, learning_rate=1.0, **settings)
     norm = Optimizer(config, variables, 1, 1).apply(gradients, tf.constant(0.0))
@@ -141,14 +141,14 @@ def test_clipping_by_global_norm():
         assert steps["b"] == pytest.approx(np.array([[4.0]]) * factor)
 
 
-def test_clipping_by_value_comes_after_the_norm():
+def test_clipping_by_value_follows_clipping_by_norm():
     gradients = {"a": tf.constant([3.0, -4.0, 0.25])}
     assert stepped(gradients, clip_value=0.5)[0]["a"] == pytest.approx([0.5, -0.5, 0.25])
     scaled = np.array([3.0, -4.0, 0.25]) / np.sqrt(25.0625)
     assert stepped(gradients, clip_norm=1.0, clip_value=0.7)[0]["a"] == pytest.approx(np.clip(scaled, -0.7, 0.7))
 
 
-def test_a_norm_that_is_no_number_is_not_hidden_by_clipping():
+def test_clipping_does_not_hide_an_infinite_norm():
     steps, norm = stepped({"a": tf.constant([np.inf]), "b": tf.constant([1.0])}, clip_norm=1.0)
     assert np.isinf(norm)
     assert np.isnan(steps["b"]).all()
@@ -158,7 +158,7 @@ KINDS = [kind for _, kind in sorted(OPTIMIZERS.items())]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_accumulated_batches_are_one_batch_of_their_mean(kind):
+def test_accumulated_batches_equal_one_batch_of_their_mean(kind):
     batches = np.array([[0.5, -0.25, 1.5], [1.0, 0.125, 0.0], [0.75, 0.75, 9.0]])
     settings = {"weight_decay": 0.3, "clip_norm": 0.5, "ema_decay": 0.9}
     config = make(kind, accumulate_steps=3, **settings)
@@ -170,7 +170,7 @@ def test_accumulated_batches_are_one_batch_of_their_mean(kind):
     assert float(optimizer.state[f"{WEIGHTS}/accumulated"][0]) == 1.5
 
 
-def test_one_step_accumulates_nothing():
+def test_without_accumulation_there_is_no_extra_state_or_operation():
     _, optimizer, _ = trained(make(MomentumConfig), names=(WEIGHTS,))
     assert set(optimizer.state) == {f"{WEIGHTS}/momentum"}
     traced = tf.function(optimizer.apply, autograph=False).get_concrete_function(
@@ -180,7 +180,7 @@ def test_one_step_accumulates_nothing():
 
 
 @pytest.mark.parametrize("warmup", [True, False])
-def test_the_average_is_tensorflows(warmup):
+def test_the_moving_average_equals_tensorflows(warmup):
     weights, updates = tf.Variable([1.0]), tf.Variable(0.0)
     reference = tf.train.ExponentialMovingAverage(0.26, num_updates=updates if warmup else None)
     shadow, factors = 1.0, []
@@ -200,14 +200,14 @@ def test_the_average_is_tensorflows(warmup):
     assert optimizer.averages()["w"] is optimizer.state["w/ExponentialMovingAverage"]
 
 
-def test_without_an_average_the_variables_stand_in():
+def test_without_averaging_the_averages_are_the_variables():
     _, optimizer, _ = trained(make(MomentumConfig), names=(WEIGHTS, BIASES))
     assert list(optimizer.averages()) == [WEIGHTS, BIASES]
     assert all(float(value[0]) == pytest.approx(by_momentum(GRADIENTS)) for value in optimizer.averages().values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_longest_scope_gives_the_rate_factor(kind):
+def test_the_longest_matching_scope_sets_the_rate_factor(kind):
     factors = {"Net": 0.5, "Net/Block/fc": 0.0, "Net/Block": 0.1}
     names = ("Net/stem/weights", "Net/Block/weights", "Net/Block/fc/weights", "Net/Blocks/weights", "Head/weights")
     config = make(kind, learning_rate_factors=factors, weight_decay=0.3)
@@ -218,12 +218,13 @@ def test_the_longest_scope_gives_the_rate_factor(kind):
         assert values[name] == pytest.approx(wanted, rel=1e-6), name
 
 
-def test_a_scope_without_variables_is_refused():
+def test_a_scope_without_variables_is_rejected():
     names = ["MobilenetV1/Conv2d_0/weights", "MobilenetV1/Conv2d_1_pointwise/weights", "Head/Logits/biases"]
     check_scopes(make(MomentumConfig, learning_rate_factors={"MobilenetV1/Conv2d_0": 0.1, "Head/": 2.0}), names)
-    with pytest.raises(UserError, match=r"names 'MobilenetV1/Conv2d_1'.*\nNear to it are: .*Conv2d_1_pointwise"):
+    similar = r"in the scope 'MobilenetV1/Conv2d_1'.*\nSimilar scopes: .*Conv2d_1_pointwise"
+    with pytest.raises(UserError, match=similar):
         check_scopes(make(MomentumConfig, learning_rate_factors={"MobilenetV1/Conv2d_1": 0.1}), names)
-    with pytest.raises(UserError, match=r"names 'zzz'.*\nNear to it are: MobilenetV1, MobilenetV1/Conv2d_0, "):
+    with pytest.raises(UserError, match=r"scope 'zzz'.*\nSimilar scopes: MobilenetV1, MobilenetV1/Conv2d_0, "):
         check_scopes(make(MomentumConfig, learning_rate_factors={"zzz": 0.1}), names)
 
 
@@ -251,7 +252,7 @@ def all_values(optimizer, variables):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("schedule", [Schedule.cosine, Schedule.plateau])
-def test_what_stops_and_starts_again_goes_on_bit_for_bit(kind, schedule):
+def test_a_restored_optimizer_continues_bit_for_bit(kind, schedule):
     config = kind(
         schedule=schedule,
         warmup_epochs=0.5,
@@ -288,7 +289,7 @@ def test_what_stops_and_starts_again_goes_on_bit_for_bit(kind, schedule):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_loop_in_a_function_does_what_steps_one_by_one_do(kind):
+def test_steps_in_one_loop_equal_single_steps(kind):
     config = make(kind, accumulate_steps=2, ema_decay=0.9, weight_decay=0.1)
     ends = []
     for limits in ([(0, 7)], [(step, step + 1) for step in range(7)]):
@@ -305,14 +306,14 @@ def test_a_variable_without_a_gradient_is_named():
     optimizer = Optimizer(make(MomentumConfig), {"a": tf.Variable([1.0]), "b": tf.Variable([1.0])}, 1, 1)
     one, step = tf.constant([1.0]), tf.constant(0.0)
     for gradients in ({"a": one, "b": None}, {"a": one}):
-        with pytest.raises(ValueError, match="no gradient reaches b"):
+        with pytest.raises(ValueError, match="no gradient for b"):
             optimizer.apply(gradients, step)
-    with pytest.raises(ValueError, match="isn't this optimizer's to train: c"):
+    with pytest.raises(ValueError, match="variables that this optimizer does not train: c"):
         optimizer.apply({"a": one, "b": one, "c": one}, step)
 
 
-def test_more_steps_an_update_than_there_are_is_refused():
-    with pytest.raises(UserError, match="accumulate_steps=4 is more than all 3 steps"):
+def test_accumulating_more_steps_than_there_are_is_rejected():
+    with pytest.raises(UserError, match="accumulate_steps=4 exceeds the phase's 3 steps"):
         Optimizer(make(MomentumConfig, accumulate_steps=4), {}, steps_per_epoch=3, total_steps=3)
 
 
@@ -332,13 +333,13 @@ def test_more_steps_an_update_than_there_are_is_refused():
         (RmspropConfig, {"decay": 1.5}, "decay=1.5 is"),
     ],
 )
-def test_values_out_of_range_are_refused(kind, settings, message):
+def test_values_out_of_range_are_rejected(kind, settings, message):
     with pytest.raises(UserError, match=f"train.optimizer.{message} out of range"):
         kind(**settings)
 
 
 @pytest.mark.parametrize("option", sorted(OPTIMIZERS))
-def test_each_options_file_has_every_key_of_its_schema(option):
+def test_each_option_file_has_every_setting_of_its_schema(option):
     text = (ROOT / "conf/train" / f"{option}.yaml").read_text(encoding="utf-8")
     given = OmegaConf.create(text)
     defaults = given.pop("defaults")
@@ -349,14 +350,14 @@ def test_each_options_file_has_every_key_of_its_schema(option):
     assert [line for line in commented if "  # " not in line] == []
 
 
-def test_the_slim_option_is_the_zoos_training():
+def test_the_rmsprop_option_has_tf_slims_settings():
     given = OmegaConf.load(ROOT / "conf/train/optimizer/rmsprop.yaml")
-    # the defaults of the flags of TF-Slim's train_image_classifier.py, of these and of the optimizer's own
+    # defaults of the flags of TF-Slim's train_image_classifier.py: those of the schedule, and of the optimizer
     schedule = {"learning_rate": 0.01, "schedule": "exponential", "decay_factor": 0.94, "decay_epochs": 2.0}
     own = {"decay": 0.9, "momentum": 0.9, "epsilon": 1.0, "weight_decay": 0.00004, "staircase": True}
     assert {**given, **schedule, **own} == given
 
 
-def test_configs_need_no_tensorflow():
+def test_configs_do_not_import_tensorflow():
     code = "import slimline.stages.training.optimizer_config, sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Progress of training: how the time left is worked out, on a terminal and in a log."""
+"""Progress of training: the estimate of the remaining time, on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slimline.stages.training.progress import Pace, duration, training_progress
 
 
 class Clock:
-    """A clock that is wound by hand."""
+    """A clock that the test advances."""
 
     def __init__(self):
         self.seconds = 100.0
@@ -32,7 +32,7 @@ def clock():
 
 
 def on_terminal(monkeypatch, columns):
-    """Make the error stream a terminal; not in a fixture, as pytest changes that stream before the test begins."""
+    """Replace standard error by a terminal; not in a fixture, because pytest replaces the stream before each test."""
     screen = Terminal()
     monkeypatch.setattr("sys.stderr", screen)
     for name, value in {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": str(columns)}.items():
@@ -48,7 +48,7 @@ def lines(caplog):
     return [record.getMessage() for record in caplog.records if record.name == "slimline.stages.training.progress"]
 
 
-def test_each_phase_is_weighed_by_what_its_own_steps_take(clock):
+def test_the_remaining_time_uses_the_current_phases_steps(clock):
     pace = Pace([("head", 100), ("blocks", 50)], clock)
     clock.seconds += 9  # tracing
     pace.count("head", 1, 64)
@@ -65,7 +65,7 @@ def test_each_phase_is_weighed_by_what_its_own_steps_take(clock):
     assert pace.is_last
 
 
-def test_a_phase_that_ended_early_leaves_nothing_to_do(clock):
+def test_a_phase_that_ended_early_has_no_remaining_steps(clock):
     pace = Pace([("head", 1000), ("blocks", 10)], clock)
     pace.count("head", 10, 10)
     clock.seconds += 3
@@ -73,7 +73,7 @@ def test_a_phase_that_ended_early_leaves_nothing_to_do(clock):
     assert pace.left_seconds == pytest.approx(9 * 3)
 
 
-def test_tracing_counts_only_until_there_is_a_second_report(clock):
+def test_the_second_report_replaces_the_time_of_tracing(clock):
     pace = Pace([("head", 30)], clock)
     clock.seconds += 10
     pace.count("head", 10, 10)
@@ -85,7 +85,7 @@ def test_tracing_counts_only_until_there_is_a_second_report(clock):
     assert pace.left_seconds == pytest.approx(10 * 0.1)
 
 
-def test_evaluation_counts_for_the_time_left_and_not_for_the_rate(clock):
+def test_evaluation_counts_in_the_remaining_time_and_not_in_the_speed(clock):
     pace = Pace([("head", 30)], clock)
     pace.count("head", 10, 500)
     clock.seconds += 1
@@ -96,7 +96,7 @@ def test_evaluation_counts_for_the_time_left_and_not_for_the_rate(clock):
     assert pace.left_seconds == pytest.approx(10 * 0.5)
 
 
-def test_an_unknown_phase_is_refused(clock):
+def test_an_unknown_phase_raises(clock):
     with pytest.raises(KeyError, match="tail"):
         Pace([("head", 30)], clock).count("tail", 1, 1)
 
@@ -108,14 +108,14 @@ def train(progress, clock, epochs, seconds):
         progress.epoch({"loss": 1 / epoch, "validation_accuracy": 1 - 0.5 / epoch})
 
 
-def test_a_log_gets_nothing_of_a_short_training(clock, caplog):
+def test_a_short_training_logs_no_progress(clock, caplog):
     caplog.set_level(logging.INFO)
     with training_progress([("head", 300)], clock) as progress:
         train(progress, clock, 30, 0.07)
     assert lines(caplog) == []
 
 
-def test_a_log_gets_a_line_in_ten_seconds(clock, caplog):
+def test_progress_is_logged_every_ten_seconds(clock, caplog):
     caplog.set_level(logging.INFO)
     with training_progress([("head", 300)], clock) as progress:
         train(progress, clock, 30, 1.0)
@@ -126,7 +126,7 @@ def test_a_log_gets_a_line_in_ten_seconds(clock, caplog):
     ]
 
 
-def test_while_a_phase_is_yet_to_begin_the_time_left_is_a_lower_bound(clock, caplog):
+def test_before_the_last_phase_the_remaining_time_is_a_lower_bound(clock, caplog):
     caplog.set_level(logging.INFO)
     with training_progress([("head", 10), ("blocks", 50)], clock) as progress:
         train(progress, clock, 1, 12.0)
@@ -135,7 +135,7 @@ def test_while_a_phase_is_yet_to_begin_the_time_left_is_a_lower_bound(clock, cap
     ]
 
 
-def test_without_an_evaluation_there_is_no_accuracy(clock, caplog):
+def test_without_an_evaluation_no_accuracy_is_shown(clock, caplog):
     caplog.set_level(logging.INFO)
     with training_progress([("head", 20)], clock) as progress:
         clock.seconds += 10
@@ -144,7 +144,7 @@ def test_without_an_evaluation_there_is_no_accuracy(clock, caplog):
     assert lines(caplog) == ["training  head      epoch 1/2  loss 0.250  100 images/s  0:10 left"]
 
 
-def test_a_terminal_shows_it_all_within_80_columns_and_is_left_clean(clock, caplog, monkeypatch):
+def test_a_terminal_shows_all_values_within_80_columns_and_is_cleared(clock, caplog, monkeypatch):
     screen = on_terminal(monkeypatch, columns=80)
     caplog.set_level(logging.INFO)
     with training_progress([("head", 300), ("blocks", 3000)], clock) as progress:
@@ -152,12 +152,12 @@ def test_a_terminal_shows_it_all_within_80_columns_and_is_left_clean(clock, capl
         progress.update("head", 12, 30, 150, 49_600, 0.2134)
         progress.epoch({"validation_accuracy": 0.931})
     text = "head epoch 12/30  loss 0.213  validation 93.1%  1,240 images/s  >14:00 left"
-    assert frames(screen)[-1] == text  # the bar's part of four columns is yet none
+    assert frames(screen)[-1] == text  # the bar has four columns, which are still empty
     assert screen.getvalue().endswith("\x1b[2K")  # the line is erased
     assert lines(caplog) == []
 
 
-def test_the_bar_fills_as_the_time_passes(clock, monkeypatch):
+def test_the_bar_shows_the_fraction_of_the_time(clock, monkeypatch):
     screen = on_terminal(monkeypatch, columns=120)
     with training_progress([("[head]", 100)], clock) as progress:
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Schedules against their formulas, in NumPy."""
+"""Learning-rate schedules, compared with their formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_phases_factor_multiplies_every_rate():
     assert rates(factor=0.5, **ends) == pytest.approx(0.5 * rates(**ends))
 
 
-def test_step_falls_at_the_first_batch_after_each_epoch_given():
+def test_step_decays_at_the_first_batch_after_each_given_epoch():
     stepped = rates(schedule=Schedule.step, decay_factor=0.5, step_epochs=[0.2, 2.0, 3.0])
     assert stepped == pytest.approx(np.repeat([0.4, 0.2, 0.1, 0.05], [1, 9, 5, 5]))
 
@@ -57,7 +57,7 @@ def test_cosine(end):
 
 @pytest.mark.parametrize("schedule", list(Schedule))
 def test_warm_up_rises_to_the_rate_and_the_schedule_follows(schedule):
-    # step and exponential count epochs from the start, polynomial and cosine what the warm-up leaves
+    # step and exponential count epochs from the start, polynomial and cosine from the end of the warm-up
     settings = {"schedule": schedule, "step_epochs": [2.0]}
     warmed, plain = rates(warmup_epochs=1.0, **settings), rates(**settings)
     assert warmed[:5] == pytest.approx([0.08, 0.16, 0.24, 0.32, 0.4])
@@ -67,7 +67,7 @@ def test_warm_up_rises_to_the_rate_and_the_schedule_follows(schedule):
     assert warmed[5:] == pytest.approx(wanted.get(schedule, plain[5:]), rel=1e-5)
 
 
-def test_past_the_last_step_the_rate_stays_at_its_end():
+def test_after_the_last_step_the_rate_stays_at_its_end_value():
     for schedule in (Schedule.cosine, Schedule.polynomial):
         config = MomentumConfig(learning_rate=0.4, end_learning_rate=0.1, schedule=schedule, power=0.5)
         optimizer = Optimizer(config, {}, steps_per_epoch=5, total_steps=20)
@@ -84,18 +84,18 @@ def plateau(losses, **settings):
     return rates
 
 
-def test_plateau_reduces_after_its_patience_and_waits_anew():
-    losses = [1.0, 0.8, 0.9, 0.8, 0.9, 0.7, 0.7, 0.7, 0.7]  # the second and the sixth are the best so far
+def test_plateau_reduces_after_its_patience_and_waits_again():
+    losses = [1.0, 0.8, 0.9, 0.8, 0.9, 0.7, 0.7, 0.7, 0.7]  # the second and the sixth are new minima
     rates = plateau(losses, plateau_patience_epochs=2, plateau_factor=0.5)
     assert rates == pytest.approx([0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1])
 
 
-def test_plateau_goes_no_lower_than_the_end_rate():
+def test_plateau_does_not_fall_below_the_end_rate():
     rates = plateau([1.0] * 4, plateau_patience_epochs=1, end_learning_rate=0.01)
     assert rates == pytest.approx([0.4, 0.04, 0.01, 0.01])
 
 
-def test_only_plateau_asks_for_the_loss():
+def test_only_plateau_uses_the_loss():
     optimizer = Optimizer(MomentumConfig(schedule=Schedule.constant, plateau_patience_epochs=1), {}, 1, 9)
     before = float(optimizer.rate(tf.constant(0.0)))
     for _ in range(3):
@@ -125,11 +125,11 @@ def test_rates_count_updates():
         ({"plateau_factor": 0.0}, "plateau_factor=0 is out of range"),
         ({"plateau_patience_epochs": 0}, "plateau_patience_epochs=0 is out of range"),
         ({"step_epochs": [0.0]}, "step_epochs=0 is out of range"),
-        ({"step_epochs": [3.0, 2.0]}, r"step_epochs=\[3.0, 2.0\] doesn't rise"),
-        ({"step_epochs": [2.0, 2.0]}, "doesn't rise"),
+        ({"step_epochs": [3.0, 2.0]}, r"step_epochs=\[3.0, 2.0\] is not in strictly ascending order"),
+        ({"step_epochs": [2.0, 2.0]}, "is not in strictly ascending order"),
         ({"schedule": Schedule.step}, r"schedule=step needs train.optimizer.step_epochs.*\n.*\[30,60\]"),
     ],
 )
-def test_what_makes_no_sense_is_refused(settings, message):
+def test_invalid_settings_are_rejected(settings, message):
     with pytest.raises(UserError, match=message):
         MomentumConfig(**settings)

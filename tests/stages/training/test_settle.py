@@ -1,4 +1,4 @@
-"""How `auto` is settled before a training's key is made."""
+"""Resolution of `auto` before a training's key is computed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slimline.stages.training.settle import settle_fused
         ("efficientnet_lite0", False, False, Switch.always, Switch.never),
     ],
 )
-def test_auto_is_settled_by_the_network_and_the_processor(monkeypatch, network, avx512, fast, pointwise, bfloat16):
+def test_auto_depends_on_the_network_and_the_processor(monkeypatch, network, avx512, fast, pointwise, bfloat16):
     monkeypatch.setattr(hardware, "has_avx512", lambda: avx512)
     monkeypatch.setattr(hardware, "has_fast_bfloat16", lambda: fast)
     settled = settle_fused(TrainConfig(network=network), False)
@@ -27,7 +27,7 @@ def test_auto_is_settled_by_the_network_and_the_processor(monkeypatch, network, 
     assert settled.cache.bfloat16 is (Switch.always if fast else Switch.never)
 
 
-def test_what_is_chosen_stays(monkeypatch):
+def test_explicit_choices_do_not_change(monkeypatch):
     monkeypatch.setattr(hardware, "has_fast_bfloat16", lambda: True)
     chosen = FusedConfig(Switch.never, Switch.always, Switch.always, Switch.always, Switch.never)
     config = TrainConfig(network="mobilenet_v1", fused=chosen, cache=CacheConfig(bfloat16=Switch.never))

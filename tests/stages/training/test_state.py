@@ -1,4 +1,4 @@
-"""What a training keeps: at every moment one whole checkpoint, whatever stops the writing."""
+"""State of a training on disk: one complete checkpoint at every moment, whatever interrupts the writing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def number_of(found):
 
 
 def saved(folder, number):
-    """Save a checkpoint and, before it, the best weights."""
+    """Save the best weights, then a checkpoint."""
     state = TrainState(folder)
     state.position.epoch = number
     state.position.rows = [{"phase": "head", "epoch": 1, "loss": 0.1 + 0.2}]
@@ -42,7 +42,7 @@ def saved(folder, number):
     return state
 
 
-def test_what_was_saved_is_taken_up_again(tmp_path):
+def test_a_saved_state_is_loaded_again(tmp_path):
     assert not TrainState(tmp_path / "s").resumed
     assert TrainState(tmp_path / "s").position == Position()
     state = saved(tmp_path / "s", 1)
@@ -53,14 +53,14 @@ def test_what_was_saved_is_taken_up_again(tmp_path):
     assert (number_of(again.values()), number_of(again.best_values())) == (1, 10)
 
 
-def test_only_the_last_of_each_is_kept(tmp_path):
+def test_only_the_last_checkpoint_of_each_kind_is_kept(tmp_path):
     for number in (1, 2, 3):
         saved(tmp_path, number)
     assert sorted({path.name.partition(".")[0] for path in tmp_path.iterdir()}) == ["best-3", "position", "state-3"]
     assert number_of(TrainState(tmp_path).values()) == 3
 
 
-def test_the_best_weights_count_with_the_next_checkpoint(tmp_path):
+def test_the_best_weights_take_effect_with_the_next_checkpoint(tmp_path):
     saved(tmp_path, 1)
     state = TrainState(tmp_path)
     state.save_best(values(99))
@@ -75,7 +75,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("name", ["write_checkpoint", "write_json", "fsync"])
 @pytest.mark.parametrize("calls", [0, 1, 2, 3])
 @pytest.mark.parametrize("after", [True, False])
-def test_killed_anywhere_the_last_checkpoint_is_whole(tmp_path, monkeypatch, name, calls, after):
+def test_the_last_checkpoint_is_intact_after_a_kill_anywhere(tmp_path, monkeypatch, name, calls, after):
     saved(tmp_path, 1)
     real, count = getattr(train_state, name), [0]
 
@@ -110,7 +110,7 @@ FULL = [
 
 @pytest.mark.parametrize("error", FULL)
 @pytest.mark.parametrize("name", ["write_checkpoint", "write_json"])
-def test_a_full_disk_is_said_and_the_last_checkpoint_is_whole(tmp_path, monkeypatch, error, name):
+def test_a_full_disk_is_reported_and_the_last_checkpoint_is_intact(tmp_path, monkeypatch, error, name):
     saved(tmp_path, 1)
 
     def fail(*_):
@@ -121,8 +121,8 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_is_whole(tmp_path, monkeypa
         with pytest.raises(UserError) as caught:
             saved(tmp_path, 2)
     assert str(caught.value).splitlines() == [
-        f"{tmp_path} can't take another checkpoint: no space left on device.",
-        "The last one is whole. Make room, and the same command goes on from it.",
+        f"Cannot write a checkpoint to {tmp_path}: no space left on device.",
+        "Free disk space, then run the same command again: it resumes from the last checkpoint, which is intact.",
     ]
     found = TrainState(tmp_path)
     assert (found.position.epoch, number_of(found.values()), number_of(found.best_values())) == (1, 1, 10)
@@ -131,7 +131,7 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_is_whole(tmp_path, monkeypa
 @pytest.mark.parametrize(
     "error", [PermissionError(errno.EACCES, "no"), tf.errors.NotFoundError(None, None, "no"), ZeroDivisionError("no")]
 )
-def test_another_failure_stays_what_it_is(tmp_path, error):
+def test_other_errors_are_not_changed(tmp_path, error):
     with pytest.raises(type(error), match="no"), clear_when_full(tmp_path / "x"):
         raise error
 
@@ -153,16 +153,16 @@ except UserError as error:
 
 
 @pytest.mark.slow
-def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path):
+def test_a_file_size_limit_is_reported_as_a_full_disk(tmp_path):
     saved(tmp_path, 1)
     command = [sys.executable, "-c", LIMITED, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
-    assert "can't take another checkpoint" in done.stdout, done.stderr
+    assert f"Cannot write a checkpoint to {tmp_path}" in done.stdout, done.stderr
     found = TrainState(tmp_path)
     assert (found.position.epoch, number_of(found.values())) == (1, 1)
 
 
-def test_files_of_a_checkpoint_half_written_do_no_harm(tmp_path):
+def test_files_of_an_incomplete_checkpoint_are_ignored(tmp_path):
     saved(tmp_path, 1)
     write_checkpoint(tmp_path / "state-2", values(7))
     (tmp_path / "state-2.index").write_bytes(b"half")

@@ -1,4 +1,4 @@
-"""TensorBoard's files, as TensorBoard reads them."""
+"""TensorBoard logs, as TensorBoard reads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def board(tmp_path):
 
 @pytest.fixture
 def read(board, tmp_path):
-    """Close the files, and read what lies in the logs."""
+    """Return a function that closes the files and reads the logs."""
 
     def reader(inside="."):
         board.close()
@@ -41,14 +41,14 @@ def plugin(events, tag):
     return events.SummaryMetadata(tag).plugin_data.plugin_name
 
 
-def test_what_is_flushed_shows_before_training_ends(board, tmp_path):
+def test_flushed_values_are_visible_before_training_ends(board, tmp_path):
     board.scalars(1, {"loss": 0.5})
     board.flush()
     events = EventAccumulator(str(tmp_path / "logs")).Reload()
     assert values(events, "loss") == [(1, 0.5)]
 
 
-def test_numbers_are_scalars(board, read):
+def test_numbers_are_written_as_scalars(board, read):
     for epoch in (1, 2):
         board.scalars(epoch, {"loss": 1 / epoch})
     board.scalars(7, {"step/loss": 0.5, "step/learning_rate": 0.125})
@@ -76,7 +76,7 @@ def test_histograms_and_sparsity(board, read):
     assert plugin(events, "sparsity/weights/head/weights") == "scalars"
 
 
-def test_a_histogram_of_numbers_that_are_all_but_equal_or_partly_infinite(board, read):
+def test_histograms_of_nearly_equal_and_of_infinite_numbers(board, read):
     one = np.float32(1)
     board.histograms(1, "weights", {"gamma": np.array([one, np.nextafter(one, np.float32(2))])})
     board.histograms(1, "activations", {"relu": np.array([np.inf, np.nan, 1.0, 0.0], np.float16)})
@@ -88,7 +88,7 @@ def test_a_histogram_of_numbers_that_are_all_but_equal_or_partly_infinite(board,
     assert "not_finite/weights/gamma" not in events.Tags()["tensors"]
 
 
-def test_augmented_images_decode_to_what_was_given(board, read):
+def test_augmented_images_decode_to_the_given_pixels(board, read):
     images = np.random.default_rng(0).integers(0, 256, [5, 8, 6, 3]) / np.float32(255)
     write_augmented(board, 2, images)
     events = read()
@@ -107,7 +107,7 @@ def draw_scores(count, classes, seed=0):
     return targets, (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_precision_recall_curves_as_scikit_learn_has_them(board, read):
+def test_precision_recall_curves_equal_scikit_learns(board, read):
     targets, probabilities = draw_scores(200, 3)
     board.curves(4, LABELS, targets, probabilities)
     events = read()
@@ -129,7 +129,7 @@ def test_precision_recall_curves_as_scikit_learn_has_them(board, read):
             assert rows[curves.RECALL_INDEX, threshold] == pytest.approx(recall_score(wanted, chosen))
 
 
-def test_the_confusion_matrix_is_an_image_of_rows_true_and_columns_predicted(board, read):
+def test_the_confusion_matrix_has_true_rows_and_predicted_columns(board, read):
     targets = np.array([0, 0, 1, 1, 1, 2])
     guesses = np.array([0, 1, 1, 1, 1, 1])
     write_confusion(board, 1, LABELS, targets, guesses)
@@ -142,7 +142,7 @@ def test_the_confusion_matrix_is_an_image_of_rows_true_and_columns_predicted(boa
 
 
 @pytest.mark.parametrize(("classes", "curve_count", "image_count"), [(20, 20, 1), (21, 0, 1), (61, 0, 0)])
-def test_many_classes_have_no_curves_and_very_many_no_image(board, read, classes, curve_count, image_count):
+def test_over_20_classes_have_no_curves_and_over_60_no_image(board, read, classes, curve_count, image_count):
     labels = [f"class {number}" for number in range(classes)]
     targets, probabilities = draw_scores(300, classes)
     board.curves(1, labels, targets, probabilities)
@@ -152,7 +152,7 @@ def test_many_classes_have_no_curves_and_very_many_no_image(board, read, classes
     assert tags.count("confusion_matrix") == image_count
 
 
-def test_the_graph_of_a_function(board, read):
+def test_the_graph_of_a_function_is_written(board, read):
     function = tf.function(lambda x: tf.nn.relu(x, name="rectified"))
     board.graph(function.get_concrete_function(tf.TensorSpec([2], tf.float32)))
     assert "rectified" in [node.name for node in read().Graph().node]

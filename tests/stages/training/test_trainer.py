@@ -1,4 +1,4 @@
-"""A phase's step against formulas in NumPy: the loss, what is mixed and weighed, what the statistics become."""
+"""Steps of a phase, compared with formulas in NumPy: loss, mixup, class weights and batch norm statistics."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def settings(**changes):
 
 
 def trainer(network=NETWORK, values=START, scale=1.0, optimizer=None, **changes):
-    """Make a trainer that descends at a constant rate, without momentum."""
+    """Return a trainer with gradient descent at a constant rate, without momentum."""
     plain = {"learning_rate": RATE, "schedule": Schedule.constant, "momentum": 0.0}
     config = MomentumConfig(**{**plain, **(optimizer or {})})
     return PhaseTrainer(network, values, lambda own: Optimizer(config, own, 2, 8), settings(**changes), scale)
@@ -49,7 +49,7 @@ def softmax(logits):
 
 
 def by_formula(inputs, wanted, weights=None, values=START):
-    """Return the mean loss, and the weights and biases after one step of plain descent."""
+    """Return the mean loss, and the weights and biases after one step of plain gradient descent."""
     inputs = inputs.astype(np.float64)
     chances = softmax(inputs @ values[WEIGHTS] + values[BIASES])
     weights = np.ones(len(inputs)) if weights is None else weights
@@ -71,7 +71,7 @@ def check_step(made, wanted):
 ONE_HOT = np.eye(CLASSES)[TARGETS]
 
 
-def test_a_step_descends_the_cross_entropy():
+def test_a_step_is_gradient_descent_on_the_cross_entropy():
     loss, weights, biases = by_formula(INPUTS, ONE_HOT)
     sums = check_step(trainer(), (loss, weights, biases))
     gradients = np.concatenate([((START[WEIGHTS] - weights) / RATE).ravel(), (START[BIASES] - biases) / RATE])
@@ -83,16 +83,16 @@ def test_the_bottleneck_is_scaled():
     check_step(trainer(scale=1.75), by_formula(1.75 * INPUTS, ONE_HOT))
 
 
-def test_label_smoothing_spreads_a_part_over_all_classes():
+def test_label_smoothing_spreads_a_fraction_over_all_classes():
     check_step(trainer(label_smoothing=0.3), by_formula(INPUTS, 0.7 * ONE_HOT + 0.1))
 
 
-def test_a_classs_weight_multiplies_its_losses():
+def test_class_weights_multiply_the_losses():
     weights = np.array([2.0, 0.5, 1.0], np.float32)
     check_step(trainer(class_weights=weights), by_formula(INPUTS, ONE_HOT, weights[TARGETS]))
 
 
-def test_mixup_mixes_each_example_with_its_opposite(monkeypatch):
+def test_mixup_mixes_each_batch_with_its_reverse(monkeypatch):
     monkeypatch.setattr(phase_trainer, "_beta", lambda alpha, seed: tf.constant(0.7))
     inputs, wanted = (0.7 * one + 0.3 * one[::-1] for one in (INPUTS, ONE_HOT))
     weights = np.array([2.0, 0.5, 1.0], np.float32)
@@ -104,7 +104,7 @@ def test_mixup_mixes_each_example_with_its_opposite(monkeypatch):
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
-def test_what_is_mixed_is_drawn_from_a_beta_distribution(alpha):
+def test_mixup_draws_from_a_beta_distribution(alpha):
     @tf.function(autograph=False)
     def draw():
         seeds = tf.stack([tf.fill([2000], 5), tf.range(2000)], 1)
@@ -117,7 +117,7 @@ def test_what_is_mixed_is_drawn_from_a_beta_distribution(alpha):
     assert draws.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
 
 
-def test_a_step_is_decided_by_its_number_and_the_seed():
+def test_a_step_depends_on_its_number_and_the_seed():
     found = []
     for seed, step in ((3, 0), (3, 0), (3, 1), (4, 0)):
         sums = trainer(mixup=0.4, seed=seed).run_step(tf.constant(INPUTS), tf.constant(TARGETS), step)
@@ -130,7 +130,7 @@ ORDER = np.array([[0, 1, 2], [5, 4, 3], [2, 2, 0], [1, 3, 5]])
 
 
 @pytest.mark.parametrize("options", [{}, {"mixup": 0.3, "optimizer": {"momentum": 0.9, "ema_decay": 0.9}}])
-def test_a_whole_epoch_in_one_call_is_its_steps(options):
+def test_a_whole_epoch_in_one_call_equals_its_steps(options):
     whole, single = trainer(**options), trainer(**options)
     together = whole.run_steps(tf.constant(INPUTS), tf.constant(TARGETS), ORDER, 4)
     apart = [
@@ -144,7 +144,7 @@ def test_a_whole_epoch_in_one_call_is_its_steps(options):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_the_first_step_that_is_no_number_is_told(bad):
+def test_the_first_nan_or_infinite_step_is_returned(bad):
     inputs = INPUTS.copy()
     inputs[4] = bad
     assert trainer().run_steps(tf.constant(inputs), tf.constant(TARGETS), ORDER, 8).bad_step == 9
@@ -153,7 +153,7 @@ def test_the_first_step_that_is_no_number_is_told(bad):
     assert trainer().run_steps(tf.constant(inputs), tf.constant(TARGETS), good, 8).bad_step is None
 
 
-def test_what_is_kept_are_the_averages_and_they_are_what_is_scored():
+def test_the_averages_are_kept_and_scored():
     made = trainer(optimizer={"ema_decay": 0.9, "ema_warmup": False})
     made.run_step(tf.constant(INPUTS), tf.constant(TARGETS), 0)
     kept, moved = made.weights(), {name: variable.numpy() for name, variable in made.variables.items()}
@@ -163,7 +163,7 @@ def test_what_is_kept_are_the_averages_and_they_are_what_is_scored():
     assert logits == pytest.approx(INPUTS @ kept[WEIGHTS] + kept[BIASES], abs=1e-5)
 
 
-def test_a_state_is_taken_up_whole():
+def test_a_restored_trainer_continues_bit_for_bit():
     options = {"optimizer": {"momentum": 0.9, "ema_decay": 0.9, "accumulate_steps": 3}}
     made, other = trainer(**options), trainer(**options)
     batch = tf.constant(INPUTS), tf.constant(TARGETS)
@@ -177,7 +177,7 @@ def test_a_state_is_taken_up_whole():
 
 @pytest.fixture(scope="module")
 def moving(toys):
-    """A trainer of the toy network whose batch norms use their batch's statistics, its start, and three batches."""
+    """A factory of trainers of the toy network with batch statistics, the initial values, and three batches."""
     values = read_checkpoint(toys.head.path / "model.ckpt")
     heads = [WEIGHTS, BIASES]
     network = phase_network(read_card(toys.head.path), phase("all", batch_norm=BatchNorm.update), heads, fuse=True)
@@ -195,7 +195,7 @@ def first_statistics(values, batch):
     return maps.mean(axis=0), maps.var(axis=0, ddof=1)
 
 
-def test_a_step_moves_the_kept_statistics_by_their_decay(moving):
+def test_a_step_updates_the_moving_averages_by_their_decay(moving):
     make, values, batches = moving
     made = make()
     made.run_step(tf.constant(batches[0]), tf.constant([0, 1, 2, 0]), 0)
@@ -203,7 +203,7 @@ def test_a_step_moves_the_kept_statistics_by_their_decay(moving):
         assert made.variables[name].numpy() == pytest.approx(0.9 * values[name] + 0.1 * found, rel=1e-4, abs=1e-5)
 
 
-def test_recalibrated_statistics_are_the_mean_over_all_batches(moving):
+def test_recalibrated_moving_averages_are_the_mean_over_all_batches(moving):
     make, values, batches = moving
     made = make()
     made.recalibrate(tf.constant(batch) for batch in batches)
@@ -214,7 +214,7 @@ def test_recalibrated_statistics_are_the_mean_over_all_batches(moving):
         assert made.variables[name].numpy().tobytes() == values[name].tobytes()
 
 
-def test_scored_by_the_batchs_statistics_the_kept_ones_do_not_count(moving):
+def test_scores_with_batch_statistics_do_not_use_the_moving_averages(moving):
     make, values, batches = moving
     made = make()
     both = [made.logits(iter([tf.constant(batches[0])]), 4, batch_mode=mode) for mode in (False, True)]

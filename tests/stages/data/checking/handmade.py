@@ -1,4 +1,4 @@
-"""Image files put together byte by byte: what no library writes."""
+"""Image files written byte by byte, of kinds that no library writes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(
-    width: int, height: int, bits: int, colour: int, rows: bytes, more: Iterable[bytes] = (), interlaced=0
-) -> bytes:
+def png(width: int, height: int, bits: int, color: int, rows: bytes, more: Iterable[bytes] = (), interlaced=0) -> bytes:
     """Write a PNG from its filtered rows, with chunks between the header and the picture."""
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlaced)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, interlaced)
     chunks = (png_chunk(b"IHDR", header), *more, png_chunk(b"IDAT", zlib.compress(rows)), png_chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
@@ -58,7 +56,7 @@ def bmp(width: int, height: int, bits: int, body: bytes, palette: bytes = b"", c
 
 
 def core_bmp(pixels: np.ndarray) -> bytes:
-    """Write a 24-bit bitmap with OS/2's short header, in which sizes have two bytes."""
+    """Write a 24-bit bitmap with the short header of OS/2, in which sizes have two bytes."""
     height, width, _ = pixels.shape
     body = _bgr(pixels[::-1])
     header = struct.pack("<IHHHH", 12, width, height, 1, 24)
@@ -99,14 +97,14 @@ def segment(marker: int, content: bytes) -> bytes:
 
 
 def with_segments(jpeg: bytes, *segments: bytes) -> bytes:
-    """Put segments right behind a JPEG's start."""
+    """Insert segments right after a JPEG's start."""
     return jpeg[:2] + b"".join(segments) + jpeg[2:]
 
 
 def exif(
     entries: Iterable[tuple[int, int, int, int]], order: str = "<", directory: int = 8, count: int | None = None
 ) -> bytes:
-    """Write an Exif segment: one directory of (tag, type, count, value), which says of itself that it comes next."""
+    """Write an Exif segment: one directory of (tag, type, count, value), which names itself as the next directory."""
     written = [struct.pack(f"{order}HHIHH", *entry, 0) for entry in entries]
     tiff = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", directory)
     tiff += struct.pack(f"{order}H", len(written) if count is None else count) + b"".join(written)
@@ -123,7 +121,7 @@ def frame_header(jpeg: bytes) -> int:
 
 
 def tiff_value(tiff: bytes, tag: int) -> int:
-    """Return where the value of a little-endian TIFF's tag lies."""
+    """Return the position of the value of a little-endian TIFF's tag."""
     directory = struct.unpack_from("<I", tiff, 4)[0]
     for number in range(struct.unpack_from("<H", tiff, directory)[0]):
         entry = directory + 2 + 12 * number
@@ -133,7 +131,7 @@ def tiff_value(tiff: bytes, tag: int) -> int:
 
 
 def tiled_tiff(pixels: np.ndarray, tile_px: int) -> bytes:
-    """Write a grey TIFF [height, width] as one compressed tile that is larger than the picture."""
+    """Write a gray TIFF [height, width] as one compressed tile that is larger than the picture."""
     height, width = pixels.shape
     body = zlib.compress(np.pad(pixels, ((0, tile_px - height), (0, tile_px - width))).tobytes(), 9)
     body += bytes(len(body) % 2)
@@ -143,6 +141,6 @@ def tiled_tiff(pixels: np.ndarray, tile_px: int) -> bytes:
 
 
 def retagged(tiff: bytes, tag: int, new: int, value: int) -> bytes:
-    """Make of a TIFF's tag another one, a whole number of four bytes."""
+    """Replace a TIFF's tag by another one, with an integer of four bytes."""
     entry = tiff_value(tiff, tag) - 8
     return patched(tiff, entry, struct.pack("<HHII", new, 4, 1, value))

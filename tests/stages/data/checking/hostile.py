@@ -1,4 +1,4 @@
-"""Files that folders of photos hold, good ones and worse ones, by name, with what is to come of each."""
+"""Files that folders of photos hold, usable and hostile ones, by name, with the expected result of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLAIMED = 60_000
 
 
 class Kind(NamedTuple):
-    """A file's bytes, and what is to come of it: USED, ANEW (used, re-encoded), or a piece of the reason why not."""
+    """A file's bytes, and the expected result: USED, REENCODED (and used), or a part of the reason why it is not."""
 
     encoded: bytes
     expected: str
@@ -51,7 +51,7 @@ def _strangers() -> Files:
 
 
 def _claims() -> Files:
-    """Small files that say they are huge."""
+    """Small files whose headers state huge sizes."""
     image = picture()
     side, sides = struct.pack("<I", CLAIMED), struct.pack(">HH", CLAIMED, CLAIMED)
     jpeg, tiff, webp = (
@@ -74,7 +74,7 @@ def _claims() -> Files:
 
 
 def _bombs() -> Files:
-    """Small files that ask for much work or memory."""
+    """Small files that need much work or memory."""
     image = picture()
     rows = by_hand.png_rows(np.asarray(image))
     progressive = save(image, "JPEG", progressive=True)
@@ -120,7 +120,7 @@ def _broken() -> Files:
         "checksum.png": (patched(plain, plain.index(b"IDAT") + 30, b"\xff\0\xff\0"), "can't be decoded"),
         "long.png": (
             png(1_000_001, 1, 8, 0, bytes(1_000_002)),
-            "too long: TensorFlow decodes no png of 1,000,001 x 1 pixels",
+            "too long: TensorFlow can't decode a png of 1,000,001 x 1 pixels",
         ),
         "float.tiff": (save(image.convert("F"), "TIFF"), "numbers of more than 16 bits"),
         "raw.tiff": (by_hand.retagged(save(image, "TIFF"), 278, 50706, 1), "raw file (DNG)"),

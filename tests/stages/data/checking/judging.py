@@ -1,4 +1,4 @@
-"""Files judged as ingest judges them, and pictures as they are seen, for the tests."""
+"""Helpers that check files as ingest does, and decode pictures as the network and Pillow do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEVER_TURNED = {
     *("exif-long.jpg", "exif-huge-count.jpg", "exif-huge-value.jpg", "exif-after-garbage.jpg"),
     *("xmp-turned.jpg", "exif.png"),
 }
-"""Pillow heeds the orientation in these, or in some versions; `read_orientation` takes it as not well-formed."""
+"""Pillow applies the orientation of these, at least in some versions; `read_orientation` ignores it as malformed."""
 
 
 def check(encoded: bytes, file: Path, name: str = "a.jpg") -> Checked:
@@ -32,7 +32,7 @@ def check(encoded: bytes, file: Path, name: str = "a.jpg") -> Checked:
 
 
 def as_seen_by_the_network(encoded: bytes) -> np.ndarray:
-    """Decode all of an image that training reads, upright: [height, width, 3] uint8."""
+    """Decode an image as training does, without resizing, upright: [height, width, 3] uint8."""
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     return upright(image, read_orientation(encoded)).numpy()
 

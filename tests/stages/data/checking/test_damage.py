@@ -1,4 +1,4 @@
-"""Valid files of every format, damaged at random: what ingest calls usable must never stop a training."""
+"""Valid files of every format, damaged at random: a file that ingest accepts must never stop a training."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_sound(encoded: bytes, file: Path) -> None:
-    """Check that a file is judged, in plain words, and that what is called usable can be trained on."""
+    """Check that a file is used or refused in plain words, and that a used one can be trained on."""
     found = check(encoded, file)
     assert len(found.reason) < 160
     assert not any(word in found.reason for word in INTERNALS)
@@ -74,7 +74,7 @@ def test_missing_bytes_are_found_or_harmless(scratch, encoded, where, count):
 
 @given(files, st.integers(2, 60), st.binary(max_size=300))
 @mutations
-def test_noise_behind_a_good_start_is_found_or_harmless(scratch, encoded, kept, noise):
+def test_noise_after_a_good_start_is_found_or_harmless(scratch, encoded, kept, noise):
     assert_sound(encoded[:kept] + noise, scratch)
 
 
@@ -87,7 +87,7 @@ entries = st.tuples(st.sampled_from([0x112, 0x100]), small, st.integers(0, 2), s
 )
 @example([(0x112, 3, 1, 6)], ">", 8, None, [])
 @mutations
-def test_a_photo_stands_as_the_network_turns_it(tags, order, directory, count, changes):
+def test_the_orientation_is_the_one_that_the_network_reads(tags, order, directory, count, changes):
     jpeg = with_segments(save(picture(), "JPEG"), exif(tags, order, directory, count))
     for at, value in changes:
         jpeg = patched(jpeg, 2 + 3 * at, bytes([value]))

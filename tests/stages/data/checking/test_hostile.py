@@ -1,4 +1,4 @@
-"""Ingest against hostile files: each is used or left out with the right reason, and what is used can be trained on."""
+"""Ingest of hostile files: each is used or left out for the right reason, and used ones can be trained on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from slimline.stages.ingest import ingest
 from tests.stages.data.checking.handmade import exif, png, png_rows, save, with_segments
 from tests.stages.data.checking.hostile import MOST_FILE_BYTES, MOST_FRAMES, MOST_PIXELS, kinds, valid
 from tests.stages.data.checking.judging import LIMITS, WANTED, as_seen_by_the_network, as_shown, check
-from tests.stages.data.checking.usable import ANEW, USED, picture
+from tests.stages.data.checking.usable import REENCODED, USED, picture
 from tests.stages.images.preparing import prepare
 
 pytestmark = [
@@ -48,15 +48,15 @@ def test_every_kind_is_used_or_left_out_for_the_right_reason(name, scratch):
     started = time.perf_counter()
     found = check(encoded, scratch, name)
     assert time.perf_counter() - started < MOST_SECONDS
-    if expected in (USED, ANEW):
+    if expected in (USED, REENCODED):
         assert found.reason == ""
-        assert (found.encoded is not None, "re-encoded as" in found.note) == (expected == ANEW,) * 2
+        assert (found.encoded is not None, "re-encoded as" in found.note) == (expected == REENCODED,) * 2
     else:
         assert expected in found.reason
         assert found.encoded is None
 
 
-def test_a_group_of_all_kinds_is_judged_as_each_alone(tmp_path, scratch):
+def test_a_group_of_all_kinds_gives_the_same_results_as_each_alone(tmp_path, scratch):
     photos = []
     for number, (name, kind) in enumerate(kinds().items()):
         (tmp_path / str(number)).write_bytes(kind.encoded)
@@ -70,7 +70,7 @@ def test_a_group_of_all_kinds_is_judged_as_each_alone(tmp_path, scratch):
 
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict]]:
-    """Ingest all kinds among good photos: the artifact, and its index by name."""
+    """Ingest all kinds together with good photos; return the artifact, and its index by name."""
     root, out = tmp_path_factory.mktemp("photos"), tmp_path_factory.mktemp("out")
     for label, noise in (("ant", 1), ("bee", 2)):
         (root / label).mkdir()
@@ -89,27 +89,27 @@ def test_a_folder_of_all_kinds_is_accounted_for_file_by_file(ingested):
     _, rows = ingested
     for name, kind in kinds().items():
         row = rows[name]
-        if kind.expected in (USED, ANEW):
+        if kind.expected in (USED, REENCODED):
             assert (name, row["outcome"], row["reason"]) == (name, "used", None)
-            assert ("re-encoded" in (row["note"] or "")) == (kind.expected == ANEW)
+            assert ("re-encoded" in (row["note"] or "")) == (kind.expected == REENCODED)
         else:
             assert (name, row["outcome"], row["shard"]) == (name, "quarantined", None)
             assert kind.expected in row["reason"]
 
 
 def used(ingested: tuple[Path, dict[str, dict]]) -> list[tuple[dict, str, bytes]]:
-    """Read what was stored for each file that is used: its row, its name, the bytes."""
+    """Return the row, the name and the stored bytes of each used file."""
     out, rows = ingested
     found = []
     for name, kind in kinds().items():
-        if kind.expected in (USED, ANEW):
+        if kind.expected in (USED, REENCODED):
             row = rows[name]
             features = read_record(out, row["shard"], row["offset"], row["length"])
             found.append((row, name, features["image/encoded"].bytes_list.value[0]))
     return found
 
 
-def test_what_is_stored_shows_what_pillow_shows_of_the_original(ingested):
+def test_stored_photos_show_the_same_as_pillow_shows_of_the_original(ingested):
     for row, name, stored in used(ingested):
         seen, shown = as_seen_by_the_network(stored), as_shown(name, kinds()[name].encoded)
         assert (name, seen.shape) == (name, shown.shape)
@@ -117,7 +117,7 @@ def test_what_is_stored_shows_what_pillow_shows_of_the_original(ingested):
         assert np.abs(seen.astype(float) - shown).mean() < 6, name
 
 
-def test_what_is_stored_is_prepared_alike_for_training_and_for_the_exported_model(ingested):
+def test_stored_photos_are_prepared_equally_for_training_and_for_the_exported_model(ingested):
     stored = [encoded for _, _, encoded in used(ingested)]
     batch = tf.function(lambda encoded: preprocess_batch(encoded, WANTED), autograph=False)(tf.constant(stored)).numpy()
     assert batch.shape == (len(stored), 32, 32, 3)
@@ -128,11 +128,11 @@ def test_what_is_stored_is_prepared_alike_for_training_and_for_the_exported_mode
 
 def large_photos() -> dict[str, bytes]:
     image = picture(0, 400, 300)
-    jpeg, grey = save(image, "JPEG", quality=95), np.asarray(image)[..., 0].astype(np.uint16) * 257
+    jpeg, gray = save(image, "JPEG", quality=95), np.asarray(image)[..., 0].astype(np.uint16) * 257
     files = {f"exif-{value}.jpg": with_segments(jpeg, exif([(0x112, 3, 1, value)])) for value in range(1, 9)}
     files["exif-long.jpg"] = with_segments(jpeg, exif([(0x112, 4, 1, 6)]))
     files["cmyk.jpg"] = save(image.convert("CMYK"), "JPEG", quality=95)
-    files["16-bit.png"] = png(400, 300, 16, 0, png_rows(grey + np.arange(400, dtype=np.uint16)))
+    files["16-bit.png"] = png(400, 300, 16, 0, png_rows(gray + np.arange(400, dtype=np.uint16)))
     turned = Image.Exif()
     turned[0x112] = 6
     files["exif.png"] = save(image, "PNG", exif=turned, compress_level=0)
@@ -140,26 +140,28 @@ def large_photos() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", large_photos())
-def test_scaled_down_photos_show_the_same_and_stand_the_same(name, scratch):
+def test_scaled_down_photos_show_the_same_with_the_same_orientation(name, scratch):
     encoded = large_photos()[name]
     scratch.write_bytes(encoded)
     [found] = check_photos([Photo(name, "ant", str(scratch))], LIMITS._replace(store_px=100))
     assert found.note.endswith("scaled down")
     seen, shown = as_seen_by_the_network(found.encoded), as_shown(name, encoded)
-    assert (found.height, found.width) == seen.shape[:2]  # what the record holds, and says of itself
+    assert (found.height, found.width) == seen.shape[
+        :2
+    ]  # the size of the stored photo, and the size that its record states
     assert seen.shape[:2] == ((100, 133) if shown.shape[0] < shown.shape[1] else (133, 100))
     small = Image.fromarray(shown).resize(seen.shape[1::-1], Image.Resampling.LANCZOS)
     assert np.abs(seen.astype(float) - np.asarray(small)).mean() < 6
 
 
-def test_a_photo_too_narrow_for_a_jpeg_stays_as_it_is(scratch):
+def test_a_photo_too_narrow_for_a_jpeg_is_not_changed(scratch):
     scratch.write_bytes(png(100_000, 40, 8, 0, bytes(100_001 * 40)))
     [found] = check_photos([Photo("a.png", "ant", str(scratch))], LIMITS._replace(store_px=38))
     assert (found.reason, found.note, found.encoded) == ("", "", None)
 
 
 @pytest.mark.parametrize("name", valid())
-def test_a_file_cut_off_anywhere_is_left_out_unless_its_pixels_are_whole(name, scratch):
+def test_a_truncated_file_is_left_out_unless_its_pixels_are_complete(name, scratch):
     encoded = valid()[name]
     whole = check(encoded, scratch)
     pixels = as_seen_by_the_network(whole.encoded or encoded)
@@ -169,7 +171,7 @@ def test_a_file_cut_off_anywhere_is_left_out_unless_its_pixels_are_whole(name, s
             np.testing.assert_array_equal(as_seen_by_the_network(found.encoded or encoded[:length]), pixels)
 
 
-def test_a_file_that_may_not_be_read_is_left_out(scratch, monkeypatch):
+def test_a_file_without_read_permission_is_left_out(scratch, monkeypatch):
     def refuse(*arguments):
         raise PermissionError(13, "Permission denied")
 

@@ -1,4 +1,4 @@
-"""Near-duplicates: every pair is found, none that isn't one, and what looks the same hashes alike."""
+"""Near-duplicates: exactly the right pairs are found, and photos that look the same have similar hashes."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def found_pairs(hashes: np.ndarray, most_bits: int) -> list[tuple[int, int, int]
 
 @st.composite
 def clustered(draw):
-    """Draw hashes of which many are a few bits from another."""
+    """Draw hashes, many of which differ from another one in a few bits."""
     random = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     count = draw(st.sampled_from([0, 1, 2, 3, 20, 100, 300]))
-    centres = random.integers(0, 1 << 64, draw(st.integers(1, 20)), dtype=np.uint64)
-    hashes = random.choice(centres, count)
+    centers = random.integers(0, 1 << 64, draw(st.integers(1, 20)), dtype=np.uint64)
+    hashes = random.choice(centers, count)
     for _ in range(draw(st.integers(0, 6))):
         hashes ^= random.integers(0, 2, count, dtype=np.uint64) << random.integers(0, 64, count, dtype=np.uint64)
     return hashes
@@ -64,11 +64,11 @@ def test_a_hundred_thousand_hashes_take_seconds():
     hashes[-1] = hashes[0] ^ np.uint64(0b111111)
     started = time.process_time()
     assert found_pairs(hashes, 6) == [(0, 99_999, 6)]
-    assert time.process_time() - started < 8  # 0.3 seconds, on a machine with nothing else to do
+    assert time.process_time() - started < 8  # 0.3 seconds on an idle machine
 
 
 def picture(seed: int, width: int = 240, height: int = 180) -> Image.Image:
-    """Draw something with the shapes that photos have: soft blobs, rather than noise."""
+    """Draw soft blobs, like the shapes in photos, rather than noise."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
@@ -86,7 +86,7 @@ def re_encoded(image: Image.Image, quality: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_what_looks_the_same_differs_in_few_bits(seed):
+def test_pictures_that_look_the_same_differ_in_few_bits(seed):
     image = picture(seed)
     own = hash_of(image)
     for other in (
@@ -98,7 +98,7 @@ def test_what_looks_the_same_differs_in_few_bits(seed):
         assert (own ^ hash_of(other)).bit_count() <= 4
 
 
-def test_what_looks_different_differs_in_many_bits():
+def test_pictures_that_look_different_differ_in_many_bits():
     hashes = [hash_of(picture(seed)) for seed in range(30)]
     assert min((one ^ two).bit_count() for i, one in enumerate(hashes) for two in hashes[:i]) > 10
 

@@ -1,4 +1,4 @@
-"""The survey: rows that are found again whatever chunk they lie in, and chunks that are made once."""
+"""The survey: rows are found in any chunk, and finished chunks are not written again."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def surveyed(root: Path, limits: Limits = LIMITS, threads: int = 2) -> Survey:
     return survey_photos(photos, root, root / "scratch", limits, threads, lambda count=1: None)
 
 
-def test_texts_become_numbers_into_their_sorted_values_over_all_chunks():
+def test_texts_become_indices_into_their_sorted_values_over_all_chunks():
     found = survey_of([{"label": label} for label in "cba" * 3] + [{"label": None}, {"label": "B"}])
     codes, values = found.codes("label")
     assert values == ["B", "a", "b", "c"]
     assert codes.tolist() == [3, 2, 1] * 3 + [-1, 0]
 
 
-def test_cells_are_found_in_their_chunk_and_what_is_missing_is_filled():
+def test_cells_are_found_in_their_chunk_and_missing_values_are_filled():
     rows = [{"label": "ant", "width": number or None, "phash": (1 << 64) - 1 - number} for number in range(12)]
     rows[7]["sha256"] = None
     found = survey_of(rows)
@@ -63,20 +63,20 @@ def test_rows_come_in_the_sources_order_and_lead_to_the_bytes(root):
     assert [found.path(row) for row in range(12)] == [f"{number}.jpg" for number in range(12)]
     assert all(found.read(row) == (root / f"{row}.jpg").read_bytes() for row in range(12))
     assert set(found.column("width")) == {30}
-    assert (found.bad_rows(), found.made_anew()) == ([], 0)
+    assert (found.bad_rows(), found.reencoded()) == ([], 0)
 
 
-def test_what_is_made_anew_is_read_in_place_of_the_photo(root):
+def test_a_reencoded_photo_is_read_instead_of_the_original(root):
     Image.open(root / "3.jpg").save(root / "3.jpg", "TIFF")  # which TensorFlow can't read
     (root / "8.jpg").write_bytes(b"")
     found = surveyed(root)
-    assert (found.bad_rows(), found.made_anew()) == ([8], 1)
+    assert (found.bad_rows(), found.reencoded()) == ([8], 1)
     assert Image.open(io.BytesIO(found.read(3))).mode == "RGB"
     assert found.sha256_array[3].tobytes() != bytes(32)
     assert found.read(4) == (root / "4.jpg").read_bytes()
 
 
-def test_finished_chunks_are_kept_and_only_the_others_made(root):
+def test_finished_chunks_are_kept_and_only_the_others_written(root):
     whole = surveyed(root)
     chunks = sorted((root / "scratch").glob("rows-*.arrow"))
     before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in chunks]

@@ -1,4 +1,4 @@
-"""Photos that are to be used, of every kind that folders hold, by name, and whether they are made anew."""
+"""Usable photos of every kind that folders hold, by name, and whether they are re-encoded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from tests.stages.data.checking import handmade as by_hand
 from tests.stages.data.checking.handmade import exif, patched, png, save, segment, with_segments
 
-USED, ANEW = "used", "anew"
+USED, REENCODED = "used", "reencoded"
 BOMB_BYTES = 100_000_000
 Files = dict[str, tuple[bytes, str]]
 
@@ -25,7 +25,7 @@ ARITHMETIC = base64.b64decode(
 
 
 def picture(seed: int = 0, width: int = 40, height: int = 30) -> Image.Image:
-    """Draw a picture that is no two ways round the same, smooth enough for lossy formats to keep it."""
+    """Draw a picture that differs in each orientation, and is smooth enough for lossy formats to keep it."""
     image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
     draw = ImageDraw.Draw(image)
     draw.rectangle((2, 3, width // 3, height // 2), fill=(220, 30, 40 * seed % 256))
@@ -35,7 +35,7 @@ def picture(seed: int = 0, width: int = 40, height: int = 30) -> Image.Image:
 
 @functools.cache
 def usable() -> Files:
-    """Make all photos: bytes, and USED, or ANEW (used, re-encoded)."""
+    """Make all photos: the bytes, and USED or REENCODED (and used)."""
     return {**_jpegs(), **_exif_jpegs(), **_pngs(), **_others()}
 
 
@@ -45,7 +45,7 @@ def _jpegs() -> Files:
     cmyk = save(image.convert("CMYK"), "JPEG")
     return {
         "plain.jpg": (plain, USED),
-        "grey.jpg": (save(image.convert("L"), "JPEG"), USED),
+        "gray.jpg": (save(image.convert("L"), "JPEG"), USED),
         "progressive.jpg": (save(image, "JPEG", progressive=True), USED),
         "optimized.jpg": (save(image, "JPEG", optimize=True, subsampling=2), USED),
         "restarts.jpg": (save(image, "JPEG", restart_marker_blocks=1), USED),
@@ -61,7 +61,7 @@ def _jpegs() -> Files:
         "one-pixel.jpg": (save(Image.new("RGB", (1, 1), (9, 9, 9)), "JPEG"), USED),
         "tall.jpg": (save(picture(1, 30, 9_000).resize((1, 10_000)), "JPEG"), USED),
         "wide.jpg": (save(picture(2, 9_000, 30).resize((65_500, 1)), "JPEG"), USED),
-        "one-colour.jpg": (save(Image.new("RGB", (64, 48), (200, 30, 90)), "JPEG"), USED),
+        "one-color.jpg": (save(Image.new("RGB", (64, 48), (200, 30, 90)), "JPEG"), USED),
         "named.png": (save(picture(3), "JPEG"), USED),
     }
 
@@ -101,9 +101,9 @@ def _pngs() -> Files:
         "palette.png": save(image.quantize(16), "PNG"),
         "palette-alpha.png": save(image.quantize(16), "PNG", transparency=bytes(range(0, 256, 16))),
         "alpha.png": save(alpha, "PNG"),
-        "grey-alpha.png": save(alpha.convert("LA"), "PNG"),
+        "gray-alpha.png": save(alpha.convert("LA"), "PNG"),
         "one-bit.png": save(image.convert("1"), "PNG"),
-        "16-bit-grey.png": png(40, 30, 16, 0, by_hand.png_rows(deep[..., 0])),
+        "16-bit-gray.png": png(40, 30, 16, 0, by_hand.png_rows(deep[..., 0])),
         "16-bit.png": png(40, 30, 16, 2, by_hand.png_rows(deep)),
         "interlaced.png": by_hand.interlaced_png(pixels),
         "animated.png": animation,
@@ -126,7 +126,7 @@ def _others() -> Files:
     alpha = image.copy()
     alpha.putalpha(128)
     pixels, palette = np.asarray(image), image.quantize(16)
-    colours = b"".join(bytes((*colour[::-1], 0)) for colour in np.reshape(palette.getpalette()[:48], (16, 3)).tolist())
+    colors = b"".join(bytes((*color[::-1], 0)) for color in np.reshape(palette.getpalette()[:48], (16, 3)).tolist())
     more = [picture(8 + number) for number in range(4)]
     turned = Image.Exif()
     turned[0x112] = 6
@@ -134,34 +134,34 @@ def _others() -> Files:
     animation = save(image, "WEBP", save_all=True, append_images=more)
     return {
         "plain.gif": (save(palette, "GIF"), USED),
-        "transparent.gif": (save(palette, "GIF", transparency=0), ANEW),
+        "transparent.gif": (save(palette, "GIF", transparency=0), REENCODED),
         "animated.gif": (save(image, "GIF", save_all=True, append_images=more), USED),
-        "part-of-screen.gif": (by_hand.gif((60, 50), [(10, 10, palette)]), ANEW),
+        "part-of-screen.gif": (by_hand.gif((60, 50), [(10, 10, palette)]), REENCODED),
         "no-trailer.gif": (save(palette, "GIF")[:-1], USED),
         "plain.bmp": (save(image, "BMP"), USED),
-        "palette.bmp": (save(palette, "BMP"), ANEW),
-        "one-bit.bmp": (save(image.convert("1"), "BMP"), ANEW),
+        "palette.bmp": (save(palette, "BMP"), REENCODED),
+        "one-bit.bmp": (save(image.convert("1"), "BMP"), REENCODED),
         "32-bit.bmp": (save(alpha, "BMP"), USED),
-        "rle.bmp": (by_hand.rle_bmp(np.asarray(palette), colours), ANEW),
+        "rle.bmp": (by_hand.rle_bmp(np.asarray(palette), colors), REENCODED),
         "top-down.bmp": (by_hand.top_down_bmp(pixels), USED),
-        "os2.bmp": (by_hand.core_bmp(pixels), ANEW),
+        "os2.bmp": (by_hand.core_bmp(pixels), REENCODED),
         "lossy.webp": (save(image, "WEBP"), USED),
         "lossless.webp": (save(image, "WEBP", lossless=True), USED),
-        "alpha.webp": (save(alpha, "WEBP", lossless=True), ANEW),
-        "animated.webp": (animation, ANEW),
-        "canvas.webp": (patched(animation, 24, (99_999).to_bytes(3, "little") + (39).to_bytes(3, "little")), ANEW),
-        "exif.webp": (save(image, "WEBP", exif=turned), ANEW),
-        "plain.tiff": (save(image, "TIFF"), ANEW),
-        "lzw.tif": (save(image, "TIFF", **tiff), ANEW),
-        "jpeg.tiff": (save(image, "TIFF", compression="jpeg"), ANEW),
-        "16-bit.tiff": (save(Image.fromarray(pixels[..., 0].astype(np.uint16) * 257), "TIFF"), ANEW),
-        "cmyk.tiff": (save(image.convert("CMYK"), "TIFF", **tiff), ANEW),
-        "fax.tiff": (save(image.convert("1"), "TIFF", compression="group4"), ANEW),
-        "tiled.tiff": (by_hand.tiled_tiff(pixels[..., 0], 64), ANEW),
-        "pages.tiff": (save(image, "TIFF", save_all=True, append_images=more), ANEW),
-        "exif.tiff": (save(image, "TIFF", exif=turned), ANEW),
-        "plain.avif": (save(image, "AVIF"), ANEW),
-        "mif1.avif": (patched(save(image, "AVIF"), 4, b"ftypmif1"), ANEW),
-        "animated.avif": (save(image, "AVIF", save_all=True, append_images=more), ANEW),
-        "exif.avif": (save(image, "AVIF", exif=turned), ANEW),
+        "alpha.webp": (save(alpha, "WEBP", lossless=True), REENCODED),
+        "animated.webp": (animation, REENCODED),
+        "canvas.webp": (patched(animation, 24, (99_999).to_bytes(3, "little") + (39).to_bytes(3, "little")), REENCODED),
+        "exif.webp": (save(image, "WEBP", exif=turned), REENCODED),
+        "plain.tiff": (save(image, "TIFF"), REENCODED),
+        "lzw.tif": (save(image, "TIFF", **tiff), REENCODED),
+        "jpeg.tiff": (save(image, "TIFF", compression="jpeg"), REENCODED),
+        "16-bit.tiff": (save(Image.fromarray(pixels[..., 0].astype(np.uint16) * 257), "TIFF"), REENCODED),
+        "cmyk.tiff": (save(image.convert("CMYK"), "TIFF", **tiff), REENCODED),
+        "fax.tiff": (save(image.convert("1"), "TIFF", compression="group4"), REENCODED),
+        "tiled.tiff": (by_hand.tiled_tiff(pixels[..., 0], 64), REENCODED),
+        "pages.tiff": (save(image, "TIFF", save_all=True, append_images=more), REENCODED),
+        "exif.tiff": (save(image, "TIFF", exif=turned), REENCODED),
+        "plain.avif": (save(image, "AVIF"), REENCODED),
+        "mif1.avif": (patched(save(image, "AVIF"), 4, b"ftypmif1"), REENCODED),
+        "animated.avif": (save(image, "AVIF", save_all=True, append_images=more), REENCODED),
+        "exif.avif": (save(image, "AVIF", exif=turned), REENCODED),
     }

@@ -1,4 +1,4 @@
-"""The embedded garden is reproducible, well formed, and not to be told apart by colour alone."""
+"""The embedded garden: drawings are reproducible and well formed, and color alone does not tell the species."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from slimline.pipeline.errors import UserError
 from slimline.stages.data.drawing.garden import SIDE_MAX_PX, SIDE_MIN_PX, SPECIES, draw_flower
 
 REPOSITORY = Path(__file__).parents[4]
-DRAWINGS_A_SPECIES = 60
-BINS_A_CHANNEL = 4
+DRAWINGS_PER_SPECIES = 60
+BINS_PER_CHANNEL = 4
 RIDGE_PENALTY = 100.0
 
 
@@ -45,12 +45,12 @@ def test_every_species_number_and_seed_gives_another_drawing() -> None:
 
 
 @pytest.mark.parametrize("species", SPECIES)
-def test_a_drawing_is_a_colour_jpeg_of_the_stated_size(species: str) -> None:
+def test_a_drawing_is_a_color_jpeg_of_the_stated_size(species: str) -> None:
     for number in range(10):
         picture = Image.open(io.BytesIO(draw_flower(species, number, 0)))
         assert (picture.format, picture.mode) == ("JPEG", "RGB")
         assert all(SIDE_MIN_PX <= side <= SIDE_MAX_PX for side in picture.size)
-        assert np.asarray(picture).std() > 5, "a drawing is not a blank"
+        assert np.asarray(picture).std() > 5, "a drawing is not blank"
 
 
 def test_an_unknown_species_is_refused_with_the_choices() -> None:
@@ -60,13 +60,13 @@ def test_an_unknown_species_is_refused_with_the_choices() -> None:
 
 
 @pytest.mark.slow
-def test_colour_tells_something_but_not_the_species() -> None:
-    """Chance is 20 %; logistic regression on 512 bins and 300 drawings a species reached 41 %."""
-    arguments = [(species, number, 0) for number in range(DRAWINGS_A_SPECIES) for species in SPECIES]
-    histograms = np.array([_colour_histogram(draw_flower(*argument)) for argument in arguments])
+def test_color_tells_something_but_not_the_species() -> None:
+    """Chance is 20%; logistic regression on 512 bins and 300 drawings per species reached 41%."""
+    arguments = [(species, number, 0) for number in range(DRAWINGS_PER_SPECIES) for species in SPECIES]
+    histograms = np.array([_color_histogram(draw_flower(*argument)) for argument in arguments])
     histograms = (histograms - histograms.mean(axis=0)) / (histograms.std(axis=0) + 1e-6)
-    labels = np.tile(np.arange(len(SPECIES)), DRAWINGS_A_SPECIES)
-    folds = np.repeat(np.arange(DRAWINGS_A_SPECIES) % 5, len(SPECIES))
+    labels = np.tile(np.arange(len(SPECIES)), DRAWINGS_PER_SPECIES)
+    folds = np.repeat(np.arange(DRAWINGS_PER_SPECIES) % 5, len(SPECIES))
     predictions = np.empty_like(labels)
     for fold in range(5):
         known = histograms[folds != fold]
@@ -77,9 +77,9 @@ def test_colour_tells_something_but_not_the_species() -> None:
     assert 0.27 < np.mean(predictions == labels) < 0.65
 
 
-def _colour_histogram(jpeg: bytes) -> NDArray[np.float64]:
-    """Return the roots of the shares of the pixels in each bin, `[bin]`."""
-    pixels = np.asarray(Image.open(io.BytesIO(jpeg))).reshape(-1, 3).astype(int) * BINS_A_CHANNEL // 256
-    bins = pixels @ (BINS_A_CHANNEL**2, BINS_A_CHANNEL, 1)
-    shares: NDArray[np.float64] = np.bincount(bins, minlength=BINS_A_CHANNEL**3) / len(bins)
+def _color_histogram(jpeg: bytes) -> NDArray[np.float64]:
+    """Return the square roots of the shares of pixels in each bin, `[bin]`."""
+    pixels = np.asarray(Image.open(io.BytesIO(jpeg))).reshape(-1, 3).astype(int) * BINS_PER_CHANNEL // 256
+    bins = pixels @ (BINS_PER_CHANNEL**2, BINS_PER_CHANNEL, 1)
+    shares: NDArray[np.float64] = np.bincount(bins, minlength=BINS_PER_CHANNEL**3) / len(bins)
     return np.sqrt(shares)

@@ -1,4 +1,4 @@
-"""A cache of its own for each test, and fsspec's file system in memory."""
+"""Fixtures: a separate cache for each test, and fsspec's file system in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def memory() -> Iterator[Any]:
-    """Hand out fsspec's file system in memory, empty."""
+    """Yield fsspec's file system in memory, empty."""
     system = fsspec.filesystem("memory")
     system.store.clear()
     system.pseudo_dirs[:] = [""]
@@ -28,7 +28,7 @@ def memory() -> Iterator[Any]:
 
 @pytest.fixture
 def copied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """List what is copied from memory from here on."""
+    """Return a list to which the names of files are added that are copied from memory."""
     from fsspec.implementations.memory import MemoryFileSystem
 
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""Tiny pictures, none like another, and sources made of them."""
+"""Tiny pictures, all different, and sources made of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from slimline.stages.ingest import ingest
 MODES = {"tar": "w", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
 CLASSES = ("ant", "bee")
 GIVEN = ("train",) * 8 + ("validation",) * 2 + ("test",) * 2
-"""The split of each of a class's twelve photos, in a source that states them."""
+"""The splits of a class's twelve photos, in a source that states splits."""
 
 
 @functools.cache
@@ -41,7 +41,7 @@ def picture(seed: int, kind: str = "JPEG") -> bytes:
 
 
 def photos() -> list[tuple[str, str, int, bytes]]:
-    """Make 24 photos: the label, the split, a number inside the class, the bytes."""
+    """Make 24 photos: the label, the split, the number inside the class, the bytes."""
     return [
         (label, GIVEN[number], number, picture(100 * index + number))
         for index, label in enumerate(CLASSES)
@@ -58,7 +58,7 @@ def write(root: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def class_files(split: bool = False, prefix: str = "") -> dict[str, bytes]:
-    """Name 24 photos as a folder for each class does, in a folder for each split if that is wanted."""
+    """Return 24 photos by path: one folder per class and, with `split`, one folder per split."""
     return {
         f"{prefix}{f'{given}/' if split else ''}{label}/{number}.jpg": encoded
         for label, given, number, encoded in photos()
@@ -66,7 +66,7 @@ def class_files(split: bool = False, prefix: str = "") -> dict[str, bytes]:
 
 
 def listing(root: Path, spool: Spool | None = None, **settings: Any) -> list[Photo]:
-    """List a source, of the kind that it is found to be."""
+    """List a source, of the kind that is detected unless one is given."""
     columns = settings.pop("columns", ColumnsConfig())
     kind = settings.pop("kind", None) or kind_at(root, columns)
     return list(SOURCES[kind](Listing(root, columns, spool, **settings)))
@@ -92,19 +92,19 @@ def labels(found: Iterable[Photo]) -> dict[str, str]:
 
 
 def problems(found: Iterable[Photo]) -> dict[str, tuple[str, bool]]:
-    """Return what is wrong with listed photos, and whether they are merely skipped, by their names."""
+    """Return the problems of listed photos, and whether they are only skipped, by their names."""
     return {photo.path: (photo.problem, photo.skipped) for photo in found if photo.problem}
 
 
 def run(images: Path | str, out: Path, **settings: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Ingest a source: the facts, and the index's rows."""
+    """Ingest a source; return the facts and the index's rows."""
     out.mkdir()
     facts = ingest(settle_source(IngestConfig(images=str(images), seed=0, **settings), False), out)
     return facts, pq.read_table(out / "index.parquet").to_pylist()
 
 
 def check_rows(rows: list[dict[str, Any]], kind: str = "given") -> None:
-    """Check that each of the 24 photos has its row, with its own bytes, its label, and the split that was given."""
+    """Check that each of the 24 photos has a row with its bytes, its label, and the split that was given."""
     by_content = {row["sha256"]: row for row in rows}
     assert len(rows) == len(by_content) == 24
     for label, split, _, encoded in photos():
@@ -116,18 +116,18 @@ def check_rows(rows: list[dict[str, Any]], kind: str = "given") -> None:
 
 
 def key_of(images: Path | str, memory: Path, **settings: Any) -> Any:
-    """Return what of a config enters the stage's key, settled as before a run."""
+    """Return the part of a config, settled as before a run, that enters the stage's key."""
     config = settle_source(IngestConfig(images=str(images), seed=0, **settings), False)
     return tracked(config, ContentDigests(memory))
 
 
 def kind_of(root: Path) -> SourceKind:
-    """Say what kind of source is found."""
+    """Return the kind of source that is detected."""
     return kind_at(root, ColumnsConfig())
 
 
 def pack(path: Path, files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
-    """Make the archive that the path's extension names."""
+    """Write an archive of the kind that the path's extension states."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", compression) as archive:
             for name, data in files.items():

@@ -1,4 +1,4 @@
-"""Archives: zip and tar, what is listed in them, and as which class."""
+"""Archives: which photos are listed in zip and tar files, and with which class."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ TOPS = {
     "two": (["top/data/ant/1.jpg", "top/data/bee/1.jpg"], "ant"),
     "dot": (["./top/ant/1.jpg", "./top/bee/1.jpg"], "ant"),
     "deeper": (["top/ant/x/1.jpg", "top/bee/1.jpg"], "ant"),
-    "a cover beside it": (["top/ant/1.jpg", "top/bee/1.jpg", "cover.jpg"], "ant"),
+    "a cover next to it": (["top/ant/1.jpg", "top/bee/1.jpg", "cover.jpg"], "ant"),
     "one class alone": (["ant/1.jpg", "ant/2.jpg"], "ant"),
     "one split alone": (["top/train/ant/1.jpg", "top/train/bee/1.jpg"], "ant"),
 }
@@ -62,13 +62,13 @@ TOPS = {
 
 @pytest.mark.parametrize(("names", "first"), TOPS.values(), ids=TOPS)
 @pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_a_top_folder_that_holds_everything_is_no_class(
+def test_a_top_folder_that_holds_everything_is_not_a_class(
     tmp_path: Path, kind: str, names: list[str], first: str
 ) -> None:
     found = listing(pack(tmp_path / f"a.{kind}", dict.fromkeys(names, PHOTO)))
     assert found[0].label == first
     assert {photo.label for photo in found if not photo.problem} <= {"ant", "bee"}
-    assert problems(found) == ({"cover.jpg": ("lies in no class's folder", True)} if "cover.jpg" in names else {})
+    assert problems(found) == ({"cover.jpg": ("not in a class folder", True)} if "cover.jpg" in names else {})
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
@@ -80,7 +80,7 @@ def test_classes_named_like_splits_are_classes_below_a_top_folder_too(tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_what_is_no_photo_is_passed_over_or_skipped(tmp_path: Path, kind: str) -> None:
+def test_files_that_are_not_photos_are_passed_over_or_skipped(tmp_path: Path, kind: str) -> None:
     passed: Counter[str] = Counter()
     files = {
         "ant/1.jpg": PHOTO,
@@ -100,12 +100,12 @@ def test_what_is_no_photo_is_passed_over_or_skipped(tmp_path: Path, kind: str) -
     assert [content(photo) for photo in found if not photo.problem] == [PHOTO, PHOTO]
     assert problems(found) == {
         "ant/notes.txt": ("not named as a photo: .txt", True),
-        "cover.jpg": ("lies in no class's folder", True),
+        "cover.jpg": ("not in a class folder", True),
     }
     assert passed == {"hidden": 2, "system": 2}
 
 
-def test_backslashes_are_folders_where_the_zip_comes_from_windows(tmp_path: Path) -> None:
+def test_backslashes_separate_folders_in_a_zip_from_windows(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for name, system in (("top\\ant\\1.jpg", 0), ("top\\bee\\2.jpg", 0)):
             entry = zipfile.ZipInfo(name)
@@ -121,7 +121,7 @@ def test_a_tar_that_ends_in_a_zip_is_a_tar(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("encoding", "label"), [("utf-8", "käfer"), ("cp437", "käfer")])
-def test_names_in_a_zip_that_says_nothing_of_their_encoding(tmp_path: Path, encoding: str, label: str) -> None:
+def test_names_in_a_zip_without_the_flag_for_their_encoding(tmp_path: Path, encoding: str, label: str) -> None:
     written = "käfer/1.jpg".encode(encoding)
     path = pack(tmp_path / "a.zip", {"x" * len(written): PHOTO, "bee/1.jpg": PHOTO})
     path.write_bytes(path.read_bytes().replace(b"x" * len(written), written))
@@ -137,15 +137,15 @@ def test_long_and_foreign_names_are_kept(tmp_path: Path, kind: str) -> None:
     }
 
 
-def test_what_is_no_archive_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_refused_with_the_allowed_kinds(tmp_path: Path) -> None:
     (tmp_path / "a.rar").write_bytes(b"Rar!" + bytes(100))
-    with pytest.raises(UserError, match=r"a.rar is no source of labelled photos that is known.\n.*\.zip, \.tar"):
+    with pytest.raises(UserError, match=r"a.rar is not a known kind of source.\n.*\.zip, \.tar"):
         listing(tmp_path / "a.rar")
-    with pytest.raises(UserError, match=r"a.rar can't be unpacked: .*\nGive a whole archive: zip, tar"):
+    with pytest.raises(UserError, match=r"a.rar can't be unpacked: .*\nUse a complete archive: zip, tar"):
         listing(tmp_path / "a.rar", kind=SourceKind.archive)
 
 
-def test_another_byte_in_an_archive_is_another_key(tmp_path: Path) -> None:
+def test_another_byte_in_an_archive_changes_the_key(tmp_path: Path) -> None:
     before = key_of(pack(tmp_path / "a.zip", class_files()), tmp_path / "memory")
     files = class_files() | {"ant/0.jpg": picture(999)}
     assert key_of(pack(tmp_path / "a.zip", files), tmp_path / "memory") != before

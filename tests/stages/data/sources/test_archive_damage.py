@@ -1,4 +1,4 @@
-"""Archives that are damaged, or made to do harm."""
+"""Archives that are damaged or malicious."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ FORMATS = ["zip", *MODES]
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
-def test_names_that_lead_outside_are_refused_one_by_one(tmp_path: Path, kind: str) -> None:
+def test_names_that_point_outside_are_refused_one_by_one(tmp_path: Path, kind: str) -> None:
     bad = ["../ant/2.jpg", "/ant/3.jpg", "ant/../../4.jpg", "/etc/passwd"]
     found = spooled(pack(tmp_path / f"a.{kind}", dict.fromkeys(["ant/1.jpg", "bee/1.jpg", *bad], PHOTO)), tmp_path)
     assert labels(found) == {"ant/1.jpg": "ant", "bee/1.jpg": "bee"}
-    assert problems(found) == dict.fromkeys(bad, ("its name leads out of the archive", False))
+    assert problems(found) == dict.fromkeys(bad, ("its name points outside the archive", False))
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".jpg") == []
 
 
@@ -71,7 +71,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     assert (tmp_path / "spool.bin").stat().st_size == len(PHOTO)
 
 
-def test_a_bomb_that_states_less_than_it_holds_is_damage(tmp_path: Path) -> None:
+def test_a_bomb_that_states_a_smaller_size_counts_as_damaged(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", {"ant/1.jpg": bytes(5_000_000), "bee/1.jpg": PHOTO})
     size = (5_000_000).to_bytes(4, "little")
     assert path.read_bytes().count(size) == 2
@@ -97,9 +97,9 @@ def test_links_inside_archives_are_not_followed(tmp_path: Path) -> None:
             member.type, member.linkname = kind, "ant/1.jpg"
             archive.addfile(member)
     assert problems(listing(path)) == {
-        "ant/s.jpg": ("a link: in an archive none is followed", False),
-        "ant/h.jpg": ("a link: in an archive none is followed", False),
-        "ant/p.jpg": ("no file: a pipe or device", False),
+        "ant/s.jpg": ("a link: links in archives are not followed", False),
+        "ant/h.jpg": ("a link: links in archives are not followed", False),
+        "ant/p.jpg": ("not a file, but a pipe or a device", False),
     }
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("ant/1.jpg", PHOTO)
@@ -107,25 +107,25 @@ def test_links_inside_archives_are_not_followed(tmp_path: Path) -> None:
         entry.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(entry, "1.jpg")
     found = spooled(tmp_path / "a.zip", tmp_path)
-    assert problems(found) == {"ant/s.jpg": ("a link: in an archive none is followed", False)}
+    assert problems(found) == {"ant/s.jpg": ("a link: links in archives are not followed", False)}
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_archive_that_is_cut_short_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_truncated_archive_is_refused(tmp_path: Path, kind: str) -> None:
     path = pack(tmp_path / f"a.{kind}", class_files())
     whole = path.read_bytes()
     for length in (len(whole) // 2, 3 * len(whole) // 4):
         path.write_bytes(whole[:length])
-        with pytest.raises(UserError, match=r"can't be unpacked: .*\nGive a whole archive"):
+        with pytest.raises(UserError, match=r"can't be unpacked: .*\nUse a complete archive"):
             spooled(path, tmp_path)
 
 
-def test_a_tar_that_is_cut_between_two_members_is_refused(tmp_path: Path) -> None:
+def test_a_tar_truncated_between_two_members_is_refused(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.tar", {"ant/1.jpg": PHOTO, "bee/1.jpg": PHOTO})
     with tarfile.open(path) as archive:
         end = archive.getmembers()[1].offset
     path.write_bytes(path.read_bytes()[:end])
-    with pytest.raises(UserError, match=f"it is cut short or damaged at byte {end:,}"):
+    with pytest.raises(UserError, match=f"it is truncated or damaged at byte {end:,}"):
         listing(path)
 
 
@@ -136,5 +136,5 @@ def test_a_tar_with_a_damaged_header_does_not_end_there(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[start + 150] ^= 0x55
     path.write_bytes(data)
-    with pytest.raises(UserError, match=f"it is cut short or damaged at byte {start:,}"):
+    with pytest.raises(UserError, match=f"it is truncated or damaged at byte {start:,}"):
         listing(path)

@@ -78,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_constants() -> None:
-    """The archive as Google serves it; a change here makes every user download again."""
+    """The archive as Google serves it; a change here makes every user download it again."""
     assert flower_photos.URL == (
         "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz"
     )
@@ -94,14 +94,14 @@ def test_downloads_and_unpacks(server: LoopbackServer, folder: Path, capfd: pyte
     assert capfd.readouterr() == ("", "")
 
 
-def test_folder_that_is_there_needs_no_network(server: LoopbackServer, folder: Path) -> None:
+def test_an_existing_folder_needs_no_network(server: LoopbackServer, folder: Path) -> None:
     folder.mkdir(parents=True)
     assert fetch(server, folder) == folder
     assert server.requests == []
     assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_archive_put_there_by_hand_needs_no_network(server: LoopbackServer, folder: Path) -> None:
+def test_an_archive_downloaded_by_hand_needs_no_network(server: LoopbackServer, folder: Path) -> None:
     server.content = pack(PHOTOS)
     folder.parent.mkdir()
     (folder.parent / "flower_photos.tgz").write_bytes(server.content)
@@ -149,8 +149,8 @@ def test_archive_without_the_folder(server: LoopbackServer, folder: Path) -> Non
     assert names_in(folder.parent) == set()
 
 
-@pytest.mark.parametrize("content", [b"<html>no archive</html>", pack(PHOTOS)[:150]])
-def test_no_archive_or_half_of_one(server: LoopbackServer, folder: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"<html>not an archive</html>", pack(PHOTOS)[:150]])
+def test_another_file_or_a_truncated_archive(server: LoopbackServer, folder: Path, content: bytes) -> None:
     server.content = content
     with pytest.raises(UserError, match="can't be unpacked"):
         fetch(server, folder)
@@ -189,7 +189,7 @@ fetch_flower_photos(Path(folder), url=url, sha256=sha256, size_bytes=None)
 """
 
 
-def test_kill_while_unpacking_is_made_good(server: LoopbackServer, folder: Path) -> None:
+def test_a_kill_while_unpacking_leaves_nothing_half_done(server: LoopbackServer, folder: Path) -> None:
     server.content = pack(PHOTOS)
     sha256 = hashlib.sha256(server.content).hexdigest()
     killed = subprocess.run(
@@ -203,12 +203,12 @@ def test_kill_while_unpacking_is_made_good(server: LoopbackServer, folder: Path)
     fetch(server, folder)
     assert files_in(folder) == PHOTOS
     assert names_in(folder.parent) == {"flowers"}
-    assert len(server.requests) == 1  # the archive was whole
+    assert len(server.requests) == 1  # the archive was complete
 
 
 @pytest.mark.parametrize("names", [("flowers", "flowers"), ("flowers", "blossoms")])
 def test_two_at_once(server: LoopbackServer, folder: Path, names: tuple[str, str]) -> None:
-    """The second finds the folder made; for another folder beside it, it makes its own."""
+    """The second call finds the finished folder; for another folder next to it, it makes its own."""
     server.content, server.pause_seconds = pack(PHOTOS), 0.3
     errors: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""Folders of class folders: what is listed, what is passed over, what is said of the rest."""
+"""Folders of class folders: which files are listed, passed over or skipped, and why."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_each_class_folder_holds_its_photos_at_any_depth(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["1.JPG", "1.JpEg", "1.jfif", "1.jpe", "1.PNG", "1.gif", "1.bmp", "1.webp", "1.TIFF"])
-def test_extensions_count_in_any_case(tmp_path: Path, name: str) -> None:
+def test_extensions_are_known_in_any_case(tmp_path: Path, name: str) -> None:
     write(tmp_path, {f"ant/{name}": b"not looked at"})
     assert labels(listing(tmp_path)) == {f"ant/{name}": "ant"}
 
@@ -56,7 +56,7 @@ def test_any_name_is_listed_and_read(tmp_path: Path, name: str) -> None:
     assert (photo.path, photo.label, photo.problem, content(photo)) == (f"ant/{name}", "ant", "", PHOTO)
 
 
-def test_names_of_any_kind_come_out_of_ingest(tmp_path: Path) -> None:
+def test_photos_with_names_of_any_kind_are_ingested(tmp_path: Path) -> None:
     names = [*NAMES.values(), *(f"{number}.jpg" for number in range(5))]
     write(tmp_path / "in", {f"ant/{name}": picture(50 + number) for number, name in enumerate(names)})
     write(tmp_path / "in", {f"bee/{number}.jpg": picture(number) for number in range(12)})
@@ -75,7 +75,7 @@ def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
     assert len(listing(tmp_path / "link")) == 3
 
 
-def test_what_is_no_file_gets_a_row_that_says_so(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_gets_a_row_that_says_so(tmp_path: Path) -> None:
     write(tmp_path, {"ant/1.jpg": PHOTO})
     (tmp_path / "ant" / "up").symlink_to("..")
     (tmp_path / "ant" / "self.jpg").symlink_to("self.jpg")
@@ -84,14 +84,14 @@ def test_what_is_no_file_gets_a_row_that_says_so(tmp_path: Path) -> None:
     found = listing(tmp_path)
     assert labels(found) == {"ant/1.jpg": "ant"}
     assert problems(found) == {
-        "ant/up": ("a link to a folder that it lies in", False),
+        "ant/up": ("a link to one of its parent folders", False),
         "ant/self.jpg": ("a link to itself", False),
-        "ant/gone.jpg": ("a link that leads nowhere", False),
-        "ant/pipe.jpg": ("no file: a pipe, socket or device", False),
+        "ant/gone.jpg": ("a broken link", False),
+        "ant/pipe.jpg": ("not a regular file: a pipe, socket or device", False),
     }
 
 
-def test_hidden_files_and_a_systems_own_are_passed_over_and_counted(tmp_path: Path) -> None:
+def test_hidden_and_system_files_are_passed_over_and_counted(tmp_path: Path) -> None:
     passed: Counter[str] = Counter()
     write(
         tmp_path,
@@ -135,7 +135,7 @@ def test_files_not_named_as_photos_are_skipped_unless_they_are_images(tmp_path: 
         "ant/empty": ("not named as a photo: no extension", True),
         "README": ("not named as a photo: no extension", True),
         "cover": ("not named as a photo: no extension", True),
-        "cover.jpg": ("lies in no class's folder", True),
+        "cover.jpg": ("not in a class folder", True),
     }
 
 
@@ -168,10 +168,10 @@ def test_classes_that_are_named_like_splits_are_classes(tmp_path: Path, files: l
     }
 
 
-def test_test_photos_without_classes_are_no_class_of_that_name(tmp_path: Path) -> None:
+def test_test_photos_without_classes_do_not_become_a_class_named_test(tmp_path: Path) -> None:
     found = listing(write(tmp_path, dict.fromkeys(["train/ant/1.jpg", "train/bee/1.jpg", "test/1.jpg"], PHOTO)))
     assert labels(found) == {"train/ant/1.jpg": "ant", "train/bee/1.jpg": "bee"}
-    assert problems(found) == {"test/1.jpg": ("lies in no class's folder", True)}
+    assert problems(found) == {"test/1.jpg": ("not in a class folder", True)}
 
 
 def test_splits_are_found_where_no_photo_has_an_extension(tmp_path: Path) -> None:
@@ -183,17 +183,17 @@ def test_splits_are_found_where_no_photo_has_an_extension(tmp_path: Path) -> Non
     }
 
 
-def test_a_folder_beside_the_splits_is_no_class(tmp_path: Path) -> None:
+def test_a_folder_next_to_the_splits_is_not_a_class(tmp_path: Path) -> None:
     files = ["train/ant/1.jpg", "test/ant/2.jpg", "docs/logo", "sample/ant/3.jpg"]
     found = listing(write(tmp_path, dict.fromkeys(files, PHOTO)))
     assert labels(found) == {"train/ant/1.jpg": "ant", "test/ant/2.jpg": "ant"}
     assert problems(found) == {
         "docs/logo": ("not named as a photo: no extension", True),
-        "sample/ant/3.jpg": ("lies in no class's folder", True),
+        "sample/ant/3.jpg": ("not in a class folder", True),
     }
 
 
-def test_the_current_folder_and_its_parts_have_whole_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_photos_in_the_current_folder_have_complete_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"ant/1.jpg": PHOTO})
     monkeypatch.chdir(tmp_path)
     assert [(photo.path, photo.label) for photo in listing(Path())] == [("ant/1.jpg", "ant")]
@@ -219,7 +219,7 @@ def test_groups_found_by_a_pattern_stay_together(tmp_path: Path) -> None:
     assert len({(row["group"], row["split"]) for row in rows}) == 8
 
 
-def test_a_photo_changed_moved_or_removed_is_another_key(tmp_path: Path) -> None:
+def test_a_changed_moved_or_removed_photo_changes_the_key(tmp_path: Path) -> None:
     root = write(tmp_path / "in", class_files())
     keys = [key_of(root, tmp_path / "memory")]
     (root / "ant" / "0.jpg").write_bytes(picture(999))

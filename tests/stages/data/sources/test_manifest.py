@@ -1,4 +1,4 @@
-"""Manifests: CSV, JSON Lines and Parquet that name photos, and the photos' share in the key."""
+"""Manifests: CSV, JSON Lines and Parquet files that name photos, whose content is part of the key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def huggingface(names: list[str], column: str = "label") -> dict[bytes, bytes]:
 
 
 def write_manifest(root: Path, kind: str) -> Path:
-    """Write 24 photos in one folder, and a manifest of the kind that states labels, splits and groups."""
+    """Write 24 photos in one folder, and a manifest that states their labels, splits and groups."""
     rows: list[dict[str, Any]] = []
     for label, split, number, encoded in photos():
         name = f"photos/{label[0]}{number}.jpg"
@@ -66,7 +66,7 @@ def test_every_photo_of_a_manifest_is_ingested_with_its_split_and_group(tmp_path
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("change", ["another photo", "one less", "swapped", "the manifest"])
-def test_a_change_in_the_photos_that_a_manifest_names_is_another_key(tmp_path: Path, kind: str, change: str) -> None:
+def test_a_change_in_the_photos_that_a_manifest_names_changes_the_key(tmp_path: Path, kind: str, change: str) -> None:
     path = write_manifest(tmp_path / "in", kind)
     memory = tmp_path / "memory"
     before = key_of(path, memory)
@@ -98,13 +98,13 @@ def test_which_of_two_photos_is_missing_is_part_of_the_key(tmp_path: Path) -> No
     assert key_of(path, tmp_path / "memory") != before
 
 
-def test_the_key_moves_with_the_manifest_and_its_photos(tmp_path: Path) -> None:
+def test_moving_a_manifest_with_its_photos_keeps_the_key(tmp_path: Path) -> None:
     before = key_of(write_manifest(tmp_path / "in", "csv"), tmp_path / "memory")
     (tmp_path / "in").rename(tmp_path / "elsewhere")
     assert key_of(tmp_path / "elsewhere" / "list.csv", tmp_path / "memory") == before
 
 
-def test_such_rows_and_pipes_and_folders_go_through_ingest(tmp_path: Path) -> None:
+def test_pipes_folders_and_invalid_names_in_a_manifest_are_quarantined(tmp_path: Path) -> None:
     path = write_manifest(tmp_path / "in", "jsonl")
     os.mkfifo(tmp_path / "in" / "pipe.jpg")
     names = ["\ud800.jpg", "a\0.jpg", "pipe.jpg", "photos", "gone.jpg", "x" * 5000, "/dev/zero"]
@@ -115,6 +115,6 @@ def test_such_rows_and_pipes_and_folders_go_through_ingest(tmp_path: Path) -> No
     check_rows(rows[:24])
     assert facts["quarantined"] == len(names)
     reasons = {row["path"]: row["reason"] for row in rows[24:]}
-    assert "it is no file, but a folder, a pipe or a device" in reasons["pipe.jpg"]
-    assert "it is no file, but a folder, a pipe or a device" in reasons["photos"]
+    assert "it is not a file, but a folder, a pipe or a device" in reasons["pipe.jpg"]
+    assert "it is not a file, but a folder, a pipe or a device" in reasons["photos"]
     assert "No such file" in reasons["gone.jpg"]

@@ -1,4 +1,4 @@
-"""Rows of manifests: how they are written, and what is refused."""
+"""Rows of manifests: which notations are read, and which are refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_paths_are_relative_to_the_manifest_or_absolute(tmp_path: Path) -> None:
     assert [content(photo) for photo in listed(tmp_path / "in", text)] == [PHOTO] * 3
 
 
-def test_spaces_after_commas_and_round_labels_do_not_count(tmp_path: Path) -> None:
+def test_spaces_after_commas_and_around_labels_are_ignored(tmp_path: Path) -> None:
     assert labels(listed(tmp_path, 'path, label\n"a, b.jpg", ant \n c.jpg, "bee"\n')) == {
         "a, b.jpg": "ant",
         "c.jpg": "bee",
@@ -84,20 +84,20 @@ def test_a_row_without_a_path_or_a_label_is_a_bad_photo(tmp_path: Path) -> None:
     ]
 
 
-def test_a_comma_too_many_is_no_other_label(tmp_path: Path) -> None:
+def test_one_comma_too_many_does_not_change_the_label(tmp_path: Path) -> None:
     found = listed(tmp_path, "path,label\na,1.jpg,ant\nb.jpg,bee\n")
     assert labels(found) == {"b.jpg": "bee"}
     assert problems(found) == {"a": ("row 1 has more cells than there are columns", False)}
 
 
-def test_an_address_and_names_that_no_file_has_are_bad_photos(tmp_path: Path) -> None:
+def test_addresses_and_invalid_file_names_are_bad_photos(tmp_path: Path) -> None:
     text = '{"path": "https://host/1.jpg", "label": "ant"}\n{"path": "a\\u0000.jpg", "label": "ant"}\n'
     text += '{"path": "\\ud800.jpg", "label": "ant"}\n'
     found = listed(tmp_path, text, "list.jsonl")
     assert [photo.problem for photo in found] == [
         "an address, not a file: download the photos first",
-        "no file can have this name",
-        "no file can have this name",
+        "not a valid file name",
+        "not a valid file name",
     ]
     assert list(files_named(tmp_path / "list.jsonl", ColumnsConfig())) == [tmp_path] * 3
 
@@ -111,11 +111,11 @@ def test_an_address_and_names_that_no_file_has_are_bad_photos(tmp_path: Path) ->
 )
 def test_an_unknown_split_is_refused_with_its_row_and_the_splits(tmp_path: Path, text: str, name: str) -> None:
     message = refused(tmp_path, text, name)
-    assert f"{name}, row 2: split='holdout' is no split." in message
+    assert f"{name}, row 2: split='holdout' is not a valid split." in message
     assert "train" in message and "validation" in message and "test" in message
 
 
-def test_a_missing_column_is_refused_with_those_that_are_there(tmp_path: Path) -> None:
+def test_a_missing_column_is_refused_with_the_existing_ones(tmp_path: Path) -> None:
     message = refused(tmp_path, "file,label\na.jpg,ant\n")
     assert "list.csv has no column 'path'; it has: file, label." in message
     assert "ingest.columns.path=" in message
@@ -123,25 +123,25 @@ def test_a_missing_column_is_refused_with_those_that_are_there(tmp_path: Path) -
     assert "it has: none" in refused(tmp_path, "")
 
 
-def test_csv_that_is_damaged_is_refused_with_its_line(tmp_path: Path) -> None:
+def test_damaged_csv_is_refused_with_its_line(tmp_path: Path) -> None:
     message = refused(tmp_path, 'path,label\na.jpg,ant\n"b.jpg,bee\nc.jpg,bee\n')
     assert "list.csv, line 3, can't be read as CSV" in message
 
 
 @pytest.mark.parametrize("line", ["{", "nonsense", '["a.jpg", "ant"]', "3", '{"path": "a"} x'])
-def test_a_line_that_is_no_json_object_is_refused_with_its_number(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_a_json_object_is_refused_with_its_number(tmp_path: Path, line: str) -> None:
     good = '{"path": "a.jpg", "label": "ant"}\n'
     message = refused(tmp_path, f"{good}\n{line}\n{good}", "list.jsonl")
-    assert "list.jsonl, line 3, is no JSON object" in message
+    assert "list.jsonl, line 3, is not a JSON object" in message
     assert '{"path": "a.jpg", "label": "ant"}' in message
 
 
 def test_a_list_of_labels_is_refused(tmp_path: Path) -> None:
     message = refused(tmp_path, '{"path": "a.jpg", "label": ["ant", "bee"]}\n', "list.jsonl")
-    assert "list.jsonl, row 1: label=['ant', 'bee'] is no single value." in message
+    assert "list.jsonl, row 1: label=['ant', 'bee'] is not a single value." in message
 
 
-def test_text_in_another_encoding_is_refused_but_a_path_counts_by_its_bytes(tmp_path: Path) -> None:
+def test_text_in_another_encoding_is_refused_but_a_path_is_read_by_its_bytes(tmp_path: Path) -> None:
     assert "list.csv is UTF-16 text.\nSave it as UTF-8." in refused(tmp_path, "path,label\n".encode("utf-16"))
     message = refused(tmp_path, "path,label\na.jpg,ant\nb.jpg,Käfer\n".encode("latin-1"))
     assert r"list.csv, row 2: label=K\udce4fer isn't UTF-8." in message
@@ -158,7 +158,7 @@ def test_photos_of_any_name_are_found(tmp_path: Path, name: str) -> None:
     assert (photo.path, content(photo)) == (name, PHOTO)
 
 
-def test_parquet_manifests_name_the_classes_by_the_schema(tmp_path: Path) -> None:
+def test_parquet_manifests_get_class_names_from_the_schema(tmp_path: Path) -> None:
     table = pa.table(
         {
             "path": ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"],
@@ -182,7 +182,7 @@ def test_parquet_manifests_name_the_classes_by_the_schema(tmp_path: Path) -> Non
     }
 
 
-def test_fractions_of_a_column_with_gaps_are_whole_numbers_again(tmp_path: Path) -> None:
+def test_floats_of_an_integer_column_with_missing_values_become_integers(tmp_path: Path) -> None:
     table = pa.table({"path": ["a.jpg", "b.jpg", "c.jpg"], "label": [0.0, 1.0, float("nan")]})
     pq.write_table(table, tmp_path / "list.parquet")
     found = listing(tmp_path / "list.parquet")
@@ -192,5 +192,5 @@ def test_fractions_of_a_column_with_gaps_are_whole_numbers_again(tmp_path: Path)
 
 def test_a_damaged_parquet_manifest_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {"list.parquet": b"PAR1" + bytes(50)})
-    with pytest.raises(UserError, match=r"list.parquet can't be read as Parquet: .*\nGive a whole Parquet file"):
+    with pytest.raises(UserError, match=r"list.parquet can't be read as Parquet: .*\nUse a complete Parquet file"):
         listing(tmp_path / "list.parquet")

@@ -1,4 +1,4 @@
-"""Files and folders that are copied from elsewhere through fsspec."""
+"""Remote files and folders that are copied through fsspec."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def there(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_folder_elsewhere_is_ingested(memory: Any, tmp_path: Path) -> None:
+def test_a_remote_folder_is_ingested(memory: Any, tmp_path: Path) -> None:
     fill(memory, class_files(split=True))
     _, rows = run("memory://photos", tmp_path / "out")
     check_rows(rows)
 
 
-def test_only_what_changed_elsewhere_is_copied(memory: Any, copied: list[str]) -> None:
+def test_only_changed_remote_files_are_copied(memory: Any, copied: list[str]) -> None:
     files = {"ant/1.jpg": b"a", "ant/2.jpg": b"b", "bee/1.jpg": b"c"}
     fill(memory, files)
     folder = fetch("memory://photos", None, False)
@@ -48,7 +48,7 @@ def test_only_what_changed_elsewhere_is_copied(memory: Any, copied: list[str]) -
     assert there(folder) == {"ant/2.jpg": b"B", "bee/1.jpg": b"c", "bee/2.jpg": b"d"}
 
 
-def test_a_copy_that_is_lost_here_is_made_again(memory: Any) -> None:
+def test_a_lost_copy_is_copied_again(memory: Any) -> None:
     fill(memory, {"ant/1.jpg": b"a", "bee/1.jpg": b"b"})
     folder = fetch("memory://photos", None, False)
     (folder / "ant" / "1.jpg").unlink()
@@ -58,7 +58,7 @@ def test_a_copy_that_is_lost_here_is_made_again(memory: Any) -> None:
 
 @pytest.mark.parametrize("change", ["changed", "removed", "added"])
 @pytest.mark.parametrize("scheme", ["memory", "file"])
-def test_a_change_elsewhere_is_another_key(memory: Any, tmp_path: Path, scheme: str, change: str) -> None:
+def test_a_remote_change_changes_the_key(memory: Any, tmp_path: Path, scheme: str, change: str) -> None:
     files = class_files()
     root = write(tmp_path / "there", files)
     fill(memory, files)
@@ -77,8 +77,8 @@ def test_a_change_elsewhere_is_another_key(memory: Any, tmp_path: Path, scheme: 
     assert key_of(address, tmp_path / "digests") == key_of(root, tmp_path / "digests")
 
 
-def test_a_state_that_no_list_of_ours_knows_counts(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """hf:// states a `blob_id`, and nothing else that differs between two contents of one size."""
+def test_a_state_of_an_unknown_name_counts(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """hf:// states a `blob_id`, and nothing else that differs between two contents of the same size."""
     from fsspec.implementations.memory import MemoryFileSystem
 
     blob = {"id": "one"}
@@ -95,13 +95,13 @@ def test_a_state_that_no_list_of_ours_knows_counts(memory: Any, monkeypatch: pyt
     folder = fetch("memory://photos", None, False)
     fill(memory, {"ant/1.jpg": b"b"})
     fetch("memory://photos", None, False)
-    assert there(folder) == {"ant/1.jpg": b"a"}, "the time of the last access is no version"
+    assert there(folder) == {"ant/1.jpg": b"a"}, "the time of the last access is not part of the version"
     blob["id"] = "two"
     fetch("memory://photos", None, False)
     assert there(folder) == {"ant/1.jpg": b"b"}
 
 
-def test_a_copy_that_broke_off_goes_on_and_trusts_nothing_half_done(
+def test_an_interrupted_copy_resumes_and_does_not_trust_incomplete_files(
     memory: Any, copied: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(memory, {"a/1.jpg": b"1", "a/2.jpg": b"2", "a/3.jpg": b"3"})
@@ -126,7 +126,7 @@ def test_a_copy_that_broke_off_goes_on_and_trusts_nothing_half_done(
     assert there(folder) == {"a/1.jpg": b"1", "a/2.jpg": b"2", "a/3.jpg": b"3"}
 
 
-def test_a_copy_that_is_killed_leaves_no_old_state_of_a_new_file(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_copy_leaves_no_old_state_of_a_new_file(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from fsspec.implementations.memory import MemoryFileSystem
 
     fill(memory, {"a/1.jpg": b"1", "a/2.jpg": b"2"})
@@ -145,7 +145,7 @@ def test_a_copy_that_is_killed_leaves_no_old_state_of_a_new_file(memory: Any, mo
     assert seen == [["/photos/a/2.jpg"]]
 
 
-def test_a_file_may_take_a_folders_place_and_the_other_way_round(memory: Any) -> None:
+def test_a_file_may_replace_a_folder_and_the_other_way_round(memory: Any) -> None:
     fill(memory, {"a/b": b"1"})
     folder = fetch("memory://photos", None, False)
     memory.store.clear()
@@ -161,16 +161,16 @@ def test_a_file_may_take_a_folders_place_and_the_other_way_round(memory: Any) ->
     assert fetch("memory://photos", None, False).read_bytes() == b"4"
 
 
-def test_a_single_file_elsewhere_is_checked(memory: Any) -> None:
+def test_a_single_remote_file_is_checked(memory: Any) -> None:
     memory.pipe_file("/a.zip", b"the file")
     path = fetch("memory://a.zip", hashlib.sha256(b"the file").hexdigest(), False)
     assert (path.name, path.read_bytes()) == ("a.zip", b"the file")
-    with pytest.raises(UserError, match=r"memory://a.zip doesn't have ingest.sha256=0+.\nCorrect the checksum"):
+    with pytest.raises(UserError, match=r"memory://a.zip doesn't match ingest.sha256=0+.\nCorrect the checksum"):
         fetch("memory://a.zip", "0" * 64, False)
 
 
-def test_names_that_lead_outside_are_refused(memory: Any, cache: Path) -> None:
+def test_names_that_point_outside_are_refused(memory: Any, cache: Path) -> None:
     memory.store["/photos/../../evil.jpg"] = memory.open("/photos/x.jpg", "wb")
-    with pytest.raises(UserError, match=r"evil.jpg lies outside of /photos"):
+    with pytest.raises(UserError, match=r"evil.jpg is outside of /photos"):
         fetch("memory://photos", None, False)
     assert not list(cache.rglob("evil.jpg"))

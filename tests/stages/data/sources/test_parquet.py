@@ -1,4 +1,4 @@
-"""Parquet files with the photos inside, as the Hugging Face hub has them."""
+"""Parquet files that hold the photos, as the Hugging Face hub has them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def save(path: Path, images: list[Any], classes: list[Any], names: Any = CLASSES
 
 
 def save_all(folder: Path) -> Path:
-    """Write the 24 photos as the hub does: a file or more for each split, and what lies beside them."""
+    """Write the 24 photos as the hub does: one or more files per split."""
     for split in ("train", "validation", "test"):
         own = [(label, number, encoded) for label, given, number, encoded in photos() if given == split]
         halves = [own[::2], own[1::2]] if split == "train" else [own]
@@ -114,7 +114,7 @@ def test_listing_alone_finds_the_same_labels(tmp_path: Path) -> None:
     assert labels(listing(path)) == {"#0": "ant", "#1": "bee"}
 
 
-def test_numbers_without_names_are_the_classes(tmp_path: Path) -> None:
+def test_numbers_without_names_become_the_classes(tmp_path: Path) -> None:
     found = listing(save(tmp_path / "in.parquet", [PHOTO] * 3, [0, 7, -1], names=None))
     assert labels(found) == {"#0": "0", "#1": "7"}
     assert problems(found) == {"#2": ("its row has no label", False)}
@@ -125,7 +125,7 @@ def test_group_zero_is_a_group(tmp_path: Path) -> None:
     assert [photo.group for photo in listing(path)] == ["0", "1", ""]
 
 
-@pytest.mark.parametrize("metadata", [b"no json", b"[]", b"{}", b'{"info": null}', b'{"info": {"features": []}}'])
+@pytest.mark.parametrize("metadata", [b"not json", b"[]", b"{}", b'{"info": null}', b'{"info": {"features": []}}'])
 def test_metadata_of_another_shape_names_no_classes(tmp_path: Path, metadata: bytes) -> None:
     table = pa.table({"image": [PHOTO], "label": [1]}).replace_schema_metadata({b"huggingface": metadata})
     pq.write_table(table, tmp_path / "in.parquet")
@@ -134,11 +134,13 @@ def test_metadata_of_another_shape_names_no_classes(tmp_path: Path, metadata: by
 
 def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "in.parquet", [PHOTO] * 2, [0, 1], split=pa.array(["train", "holdout"]))
-    with pytest.raises(UserError, match=r"in.parquet, row 1: split='holdout' is no split.\nThe splits are train"):
+    with pytest.raises(
+        UserError, match=r"in.parquet, row 1: split='holdout' is not a valid split.\nThe splits are train"
+    ):
         listing(path)
 
 
-def test_missing_columns_are_refused_with_what_is_there(tmp_path: Path) -> None:
+def test_missing_columns_are_refused_with_the_existing_ones(tmp_path: Path) -> None:
     table = pa.table({"img": [PHOTO], "fine_label": [1]})
     pq.write_table(table, tmp_path / "in.parquet")
     assert kind_of(tmp_path / "in.parquet") is SourceKind.parquet
@@ -180,7 +182,7 @@ def test_a_large_image_is_left_out(tmp_path: Path) -> None:
     assert content(found[1]) == PHOTO
 
 
-def test_a_file_named_after_a_split_alone_is_all_there_is(tmp_path: Path) -> None:
+def test_a_single_file_named_after_a_split_states_no_split(tmp_path: Path) -> None:
     path = save(tmp_path / "test.parquet", [PHOTO], [0])
     assert [(photo.split, photo.path) for photo in listing(path)] == [("", "#0")]
     save(tmp_path / "validation.parquet", [PHOTO], [0])
@@ -194,7 +196,7 @@ def test_a_file_named_after_a_split_alone_is_all_there_is(tmp_path: Path) -> Non
 
 
 def test_the_name_of_a_single_file_decides_nothing(tmp_path: Path) -> None:
-    """It is no part of the key."""
+    """The name is not part of the key."""
     path = save(tmp_path / "train.parquet", [PHOTO] * 6, [0, 1] * 3)
     first, key = listing(path), key_of(path, tmp_path / "memory")
     path = path.rename(tmp_path / "patient-7-test.parquet")
@@ -202,7 +204,7 @@ def test_the_name_of_a_single_file_decides_nothing(tmp_path: Path) -> None:
     assert key_of(path, tmp_path / "memory") == key
 
 
-def test_a_table_beside_class_folders_is_none_of_the_photos(tmp_path: Path) -> None:
+def test_a_table_next_to_class_folders_does_not_hold_the_photos(tmp_path: Path) -> None:
     write(tmp_path, {"ant/1.jpg": PHOTO, "bee/1.jpg": PHOTO})
     pq.write_table(pa.table({"path": ["ant/1.jpg"], "stars": [5]}), tmp_path / "ratings.parquet")
     assert kind_of(tmp_path) is SourceKind.folder

@@ -1,4 +1,4 @@
-"""Reading a photo's bytes, and the spool that takes them."""
+"""Reading a photo's bytes, and the spool that stores them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_all_or_a_range_of_a_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 7])
-def test_a_read_that_is_cut_short_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+def test_an_incomplete_read_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     real = os.pread
     monkeypatch.setattr(os, "pread", lambda file, size, offset: real(file, min(size, at_once), offset))
     (tmp_path / "a").write_bytes(b"0123456789")
@@ -41,16 +41,16 @@ def test_a_read_that_is_cut_short_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
         read_bytes(str(tmp_path / "a"), 2, 9)
 
 
-def test_what_is_no_file_is_never_waited_for(tmp_path: Path) -> None:
+def test_pipes_folders_and_devices_are_never_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
-        with pytest.raises(ValueError, match="it is no file, but a folder, a pipe or a device"):
+        with pytest.raises(ValueError, match="it is not a file, but a folder, a pipe or a device"):
             read_bytes(str(path))
     with pytest.raises(OSError, match="No such file"):
         read_bytes(str(tmp_path / "gone"))
 
 
-def test_a_spool_gives_back_what_it_took(tmp_path: Path) -> None:
+def test_a_spool_returns_what_it_stored(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     placed = [spool.add(Photo(str(number), "ant"), bytes([number]) * number) for number in range(4)]
     spool.close()
@@ -58,7 +58,7 @@ def test_a_spool_gives_back_what_it_took(tmp_path: Path) -> None:
     assert [photo.offset for photo in placed] == [0, 0, 1, 3]
 
 
-def test_a_disk_that_takes_a_part_is_asked_again(tmp_path: Path) -> None:
+def test_a_partial_write_is_continued(tmp_path: Path) -> None:
     class Slow:
         def __init__(self, file: Any) -> None:
             self.file = file
@@ -75,7 +75,7 @@ def test_a_disk_that_takes_a_part_is_asked_again(tmp_path: Path) -> None:
     assert [content(photo) for photo in placed] == [b"0123456789", b"abcd"]
 
 
-def test_a_full_disk_is_no_fault_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_an_error_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Spool, photo: Photo, encoded: bytes) -> Photo:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -87,7 +87,7 @@ def test_a_full_disk_is_no_fault_of_the_source(tmp_path: Path, monkeypatch: pyte
             spooled(tmp_path / name, tmp_path)
 
 
-def test_a_listing_places_what_is_small_enough(tmp_path: Path) -> None:
+def test_a_listing_stores_photos_that_are_small_enough(tmp_path: Path) -> None:
     photo = Photo("a", "ant")
     assert Listing(tmp_path, ColumnsConfig()).placed(photo, b"12345") == photo
     with closing(Spool(tmp_path / "spool")) as spool:
@@ -97,7 +97,7 @@ def test_a_listing_places_what_is_small_enough(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
-def test_photos_are_known_by_their_first_bytes(kind: str) -> None:
+def test_photos_are_recognized_by_their_first_bytes(kind: str) -> None:
     assert looks_like_a_photo(picture(1, kind)[:12])
 
 

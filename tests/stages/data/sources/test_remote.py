@@ -1,4 +1,4 @@
-"""Sources elsewhere: files over http, what a plan may do, and what can't be opened."""
+"""Remote sources: files over http, plans, and addresses that can't be opened."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_wrong_checksum_is_refused(server: LoopbackServer) -> None:
     assert path.read_bytes() == b"the file"
 
 
-def test_a_plan_asks_nobody(server: LoopbackServer, memory: Any, copied: list[str]) -> None:
+def test_a_plan_uses_no_network(server: LoopbackServer, memory: Any, copied: list[str]) -> None:
     server.content = b"the file"
     with pytest.raises(Undecided, match=r"file.bin would be downloaded"):
         fetch(server.url(), None, True)
@@ -81,7 +81,9 @@ def test_a_plan_asks_nobody(server: LoopbackServer, memory: Any, copied: list[st
 
 def test_a_host_that_cannot_be_reached_is_unavailable(server: LoopbackServer, cache: Path) -> None:
     server.close()
-    with pytest.raises(Unavailable, match=r"ingest.images=http://.* can't be reached: .*\nPut the file at .*by hand"):
+    with pytest.raises(
+        Unavailable, match=r"ingest.images=http://.* can't be reached: .*\nDownload the file by hand to "
+    ):
         fetch(server.url("/a.zip"), None, False)
     assert not list(cache.rglob("a.zip"))
 
@@ -92,8 +94,8 @@ def test_an_http_error_is_refused(server: LoopbackServer) -> None:
         fetch(server.url("/a.zip"), None, False)
 
 
-def test_an_address_that_is_none_is_refused() -> None:
-    with pytest.raises(UserError, match=r"ingest.images=http://\[x/a.zip is no address"):
+def test_an_invalid_address_is_refused() -> None:
+    with pytest.raises(UserError, match=r"ingest.images=http://\[x/a.zip is not a valid address"):
         fetch("http://[x/a.zip", None, False)
 
 
@@ -105,9 +107,9 @@ def test_any_address_has_a_place_in_the_cache(server: LoopbackServer, cache: Pat
     assert found.parent.parent == cache / "data" and not found.name.startswith(".")
 
 
-def test_nothing_elsewhere_is_refused(memory: Any, tmp_path: Path) -> None:
+def test_a_remote_source_without_files_is_refused(memory: Any, tmp_path: Path) -> None:
     for address in ("memory://nowhere", f"file://{tmp_path}/nowhere"):
-        with pytest.raises(UserError, match=rf"ingest.images={address}.*(nothing is there|can't be listed)"):
+        with pytest.raises(UserError, match=rf"ingest.images={address}.*(holds no files|can't be listed)"):
             fetch(address, None, False)
 
 
@@ -128,7 +130,7 @@ def test_a_scheme_whose_package_is_missing_names_it(monkeypatch: pytest.MonkeyPa
         fetch(f"{scheme}://bucket/photos", None, False)
 
 
-def test_any_error_of_a_file_system_is_said(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_of_a_file_system_is_reported(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class NoCredentials(Exception):
         pass
 

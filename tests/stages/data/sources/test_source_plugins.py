@@ -1,4 +1,4 @@
-"""Sources that plug-ins bring: named by `ingest.source`, read as our own are, counted by who chooses them."""
+"""Sources of plug-ins: chosen by `ingest.source`, read as built-in ones are, counted only in the keys that use them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def forget() -> None:
 
 @pytest.fixture
 def flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Install the source, and write photos whose class is in their name, as in ant_3.jpg."""
+    """Install the source, and write photos that have their class in the name, as in ant_3.jpg."""
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     install(tmp_path / "site", "photo-gallery", GROUPS, FILES)
     forget()
@@ -54,7 +54,7 @@ def flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget()
 
 
-def test_a_plugins_source_is_read_as_our_own_are(flat: Path, tmp_path: Path) -> None:
+def test_a_plugins_source_is_read_as_built_in_ones_are(flat: Path, tmp_path: Path) -> None:
     config = settle_source(IngestConfig(images=str(flat), source="flat", seed=0), False)
     assert "gallery.flat" not in sys.modules
     assert chosen_source(config) == {"slimline.stages.data.sources.table": ["gallery.flat:list_flat"]}
@@ -64,20 +64,20 @@ def test_a_plugins_source_is_read_as_our_own_are(flat: Path, tmp_path: Path) -> 
     assert {row["label"] for row in rows} == {"ant", "bee"}
 
 
-def test_a_misspelt_source_is_answered_with_the_nearest_of_all(flat: Path) -> None:
+def test_a_misspelled_source_is_answered_with_the_nearest_of_all(flat: Path) -> None:
     for typo, wanted in (("fltt", "flat"), ("foldr", "folder")):
         with pytest.raises(UserError) as refused:
             IngestConfig(images=str(flat), source=typo)
         assert str(refused.value).splitlines() == [
-            f"ingest.source={typo} isn't allowed.",
+            f"ingest.source={typo} is not allowed.",
             "It must be one of: auto, folder, manifest, parquet, archive, tfrecord, tfds, flat, wall."
             f" Did you mean {wanted}?",
         ]
 
 
-def test_what_is_no_function_is_refused(flat: Path, tmp_path: Path) -> None:
+def test_an_entry_that_is_not_a_function_is_refused(flat: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match=r"'wall' .*photo-gallery 1\.0 is a int, and must be a function"):
+    with pytest.raises(UserError, match=r"'wall' .*photo-gallery 1\.0 is a int, but must be a function"):
         ingest(settle_source(IngestConfig(images=str(flat), source="wall", seed=0), False), tmp_path / "out")
 
 

@@ -1,4 +1,4 @@
-"""Which kind of source lies at a path, and what is refused."""
+"""Detection of the kind of source at a path, and paths that are refused."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def test_each_kind_has_its_source() -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), NAMES.items())
-def test_a_file_is_of_the_kind_that_it_is_named(tmp_path: Path, name: str, kind: SourceKind) -> None:
+def test_a_files_name_states_its_kind(tmp_path: Path, name: str, kind: SourceKind) -> None:
     assert kind_of(write(tmp_path, {name: b"x"}) / name) is kind
 
 
-def test_an_archive_of_another_name_is_one_by_its_content(tmp_path: Path) -> None:
+def test_an_archive_of_another_name_is_recognized_by_its_content(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "photos", "w") as archive:
         archive.writestr("ant/1.jpg", PHOTO)
     with tarfile.open(tmp_path / "photos.gz", "w:gz") as packed:
@@ -55,7 +55,7 @@ def test_an_archive_of_another_name_is_one_by_its_content(tmp_path: Path) -> Non
     assert kind_of(tmp_path / "photos") is kind_of(tmp_path / "photos.gz") is SourceKind.archive
 
 
-def test_parquet_is_a_manifest_where_it_holds_paths_alone(tmp_path: Path) -> None:
+def test_parquet_is_a_manifest_if_it_holds_only_paths(tmp_path: Path) -> None:
     struct = [{"bytes": PHOTO, "path": "a.jpg"}]
     tables = {
         "paths": ({"path": ["a.jpg"], "label": ["ant"]}, SourceKind.manifest),
@@ -83,26 +83,28 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize(("names", "kind"), FOLDERS.values(), ids=FOLDERS)
-def test_a_folder_is_of_the_kind_of_what_lies_in_it(tmp_path: Path, names: list[str], kind: SourceKind) -> None:
+def test_a_folders_content_states_its_kind(tmp_path: Path, names: list[str], kind: SourceKind) -> None:
     assert kind_of(write(tmp_path, dict.fromkeys(names, b"x"))) is kind
 
 
-def test_a_file_of_no_known_kind_is_refused_with_what_is(tmp_path: Path) -> None:
+def test_a_file_of_an_unknown_kind_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     write(tmp_path, {"photo.jpg": PHOTO})
-    with pytest.raises(UserError, match=r"ingest.images=.*photo.jpg is no source .*\nGive a folder .*\.csv.*TFRecords"):
+    with pytest.raises(
+        UserError, match=r"ingest.images=.*photo.jpg is not a known .*\nUse a folder .*\.csv.*TFRecords"
+    ):
         kind_of(tmp_path / "photo.jpg")
 
 
-def test_a_folder_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_read_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(UserError, match=r"can't be read: Permission denied.\nGive what you may read"):
+    with pytest.raises(UserError, match=r"can't be read: Permission denied.\nCheck the folder's permissions"):
         kind_of(tmp_path)
 
 
-def test_what_lists_without_reading_photos(tmp_path: Path) -> None:
+def test_which_sources_are_listed_without_reading_photos(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(b"x")
     (tmp_path / "a.tar.gz").write_bytes(b"\x1f\x8b")
     quick = {kind for kind in SOURCES if lists_quickly(kind, tmp_path / "a.tar")}
@@ -114,7 +116,7 @@ def test_the_kind_can_be_stated_and_the_checksum_checked(tmp_path: Path) -> None
     folder = write(tmp_path / "in", class_files())
     settled = settle_source(IngestConfig(images=str(folder), source=SourceKind.folder, seed=0), False)
     assert settled.source == SourceKind.folder
-    with pytest.raises(UserError, match=r"doesn't have ingest.sha256=0"):
+    with pytest.raises(UserError, match=r"doesn't match ingest.sha256=0"):
         settle_source(IngestConfig(images=str(folder), sha256="0" * 64, seed=0), False)
 
 

@@ -1,4 +1,4 @@
-"""Data sets of tensorflow-datasets: a tiny one, prepared here, without the network."""
+"""Datasets of tensorflow-datasets: tiny ones, prepared here, without the network."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ tfds = pytest.importorskip("tensorflow_datasets")
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep tensorflow-datasets from looking for what others have prepared in Google's storage.
+    """Keep tensorflow-datasets from looking for prepared datasets in Google's storage.
 
-    Its 4.9.10 wants a package that it doesn't ask for: https://github.com/tensorflow/datasets/issues/11212
+    Version 4.9.10 needs a package that it doesn't declare: https://github.com/tensorflow/datasets/issues/11212
     """
     if importlib.util.find_spec("importlib_resources") is None:
         monkeypatch.setitem(sys.modules, "importlib_resources", importlib.resources)
@@ -47,7 +47,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TinyInsects(tfds.core.GeneratorBasedBuilder):
-    """The 24 photos in three splits, beside features that come before them in the alphabet."""
+    """The 24 photos in three splits, with more features that come before them in the alphabet."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -79,8 +79,8 @@ class TinyInsects(tfds.core.GeneratorBasedBuilder):
                 )
 
 
-class TinyUnlabelled(tfds.core.GeneratorBasedBuilder):
-    """Photos of which some have no label, as test sets of contests."""
+class TinyUnlabeled(tfds.core.GeneratorBasedBuilder):
+    """Photos, some of which have no label, as in the test sets of competitions."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -123,7 +123,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_data_set_is_prepared_once_and_ingested(data_dir: Path, tmp_path: Path) -> None:
     config = TfdsConfig(dataset="tiny_insects", data_dir=str(data_dir), seed=0)
-    with pytest.raises(Undecided, match="the data set tiny_insects would be downloaded and prepared"):
+    with pytest.raises(Undecided, match="the dataset tiny_insects would be downloaded and prepared"):
         settle_source(config, True)
     settled = settle_source(config, False)
     assert settled.source == SourceKind.tfds
@@ -134,7 +134,7 @@ def test_a_data_set_is_prepared_once_and_ingested(data_dir: Path, tmp_path: Path
     assert facts["split_by"] == "given"
 
 
-def test_the_image_and_the_label_are_those_that_are_learnt_or_asked_for(data_dir: Path, tmp_path: Path) -> None:
+def test_the_image_and_the_label_are_the_supervised_keys_or_the_named_columns(data_dir: Path, tmp_path: Path) -> None:
     folder = prepare("tiny_insects", str(data_dir), False)
     found = spooled(folder, tmp_path)
     assert {photo.label for photo in found} == set(CLASSES)
@@ -144,25 +144,25 @@ def test_the_image_and_the_label_are_those_that_are_learnt_or_asked_for(data_dir
     assert {content(photo)[:4] for photo in others} == {b"\x89PNG"}
 
 
-def test_photos_without_a_label_are_bad_ones_and_one_split_is_none(data_dir: Path, tmp_path: Path) -> None:
-    found = spooled(prepare("tiny_unlabelled", str(data_dir), False), tmp_path)
+def test_photos_without_a_label_are_bad_and_a_single_split_states_none(data_dir: Path, tmp_path: Path) -> None:
+    found = spooled(prepare("tiny_unlabeled", str(data_dir), False), tmp_path)
     assert sorted(labels(found).values()) == ["ant", "bee", "bee"]
     assert [problem for problem, _ in problems(found).values()] == ["its row has no label"]
     assert {photo.split for photo in found} == {""}
 
 
 def test_a_large_image_is_left_out(data_dir: Path, tmp_path: Path) -> None:
-    found = spooled(prepare("tiny_unlabelled", str(data_dir), False), tmp_path, most_bytes=10)
+    found = spooled(prepare("tiny_unlabeled", str(data_dir), False), tmp_path, most_bytes=10)
     assert sum("more than ingest.max_file_mb allows" in problem for problem, _ in problems(found).values()) == 3
 
 
-def test_a_data_set_that_is_damaged_says_so_in_a_row(data_dir: Path, tmp_path: Path) -> None:
+def test_a_damaged_data_set_has_a_row_that_says_so(data_dir: Path, tmp_path: Path) -> None:
     folder = prepare("tiny_insects", str(tmp_path), False)
     [path] = folder.glob("*-train.tfrecord-*")
     path.write_bytes(path.read_bytes()[:-2000])
     found = spooled(folder, tmp_path)
     [problem] = [problem for problem, _ in problems(found).values()]
-    assert problem == "the split is damaged here; what follows can't be read"
+    assert problem == "the split is damaged here; the rest can't be read"
     assert 8 <= len(labels(found)) < 24
 
 
@@ -172,12 +172,12 @@ def test_a_data_set_without_photos_is_refused(data_dir: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["tiny_nothing", "tiny_insects/large", "tiny_insects:9.9.9", "tiny insects", ""])
-def test_a_name_that_is_none_is_refused(data_dir: Path, name: str) -> None:
-    with pytest.raises(UserError, match=rf"ingest.dataset={name}: .*\nSee tfds.list_builders\(\)"):
+def test_an_invalid_name_is_refused(data_dir: Path, name: str) -> None:
+    with pytest.raises(UserError, match=rf"ingest.dataset={name}: .*\nChoose a name from tfds.list_builders\(\)"):
         prepare(name, str(data_dir), False)
 
 
-def test_a_package_that_a_data_set_wants_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_a_data_set_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'scipy'", name="scipy")
 
@@ -186,7 +186,7 @@ def test_a_package_that_a_data_set_wants_is_named(tmp_path: Path, monkeypatch: p
         prepare("tiny_sounds", str(tmp_path), False)
 
 
-def test_one_that_cannot_be_had_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_that_cannot_be_downloaded_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ConnectionError("no route")
 
@@ -195,7 +195,7 @@ def test_one_that_cannot_be_had_is_unavailable(tmp_path: Path, monkeypatch: pyte
         prepare("tiny_sounds", str(tmp_path), False)
 
 
-def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tensorflow_datasets_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def without(name: str, *others: Any, **more: Any) -> Any:

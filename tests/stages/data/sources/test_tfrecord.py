@@ -1,4 +1,4 @@
-"""TFRecords of the zoo, of ImageNet's conversion, and of Slimline itself."""
+"""TFRecords of the zoo, of ImageNet's conversion, and of Slimline."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_labels_txt_of_another_encoding_is_refused(tmp_path: Path) -> None:
         listing(tmp_path)
 
 
-def test_a_class_is_its_text_else_a_name_else_its_number(tmp_path: Path) -> None:
+def test_a_class_is_its_text_else_its_labels_name_else_its_number(tmp_path: Path) -> None:
     records = [example(label=0, text="ant"), example(label=1), example(label=2), example(), example(text="cat")]
     save(tmp_path / "a.tfrecord", records)
     assert labels(listing(tmp_path)) == {
@@ -136,11 +136,11 @@ def test_a_class_is_its_text_else_a_name_else_its_number(tmp_path: Path) -> None
     (tmp_path / "labels.txt").write_text("other\nbee\n")
     found = listing(tmp_path)
     assert labels(found) == {"a.tfrecord#0": "ant", "a.tfrecord#1": "bee", "a.tfrecord#4": "cat"}
-    without = "it has neither image/class/text nor an image/class/label that has a name"
+    without = "it has neither image/class/text nor an image/class/label with a name"
     assert problems(found) == {"a.tfrecord#2": (without, False), "a.tfrecord#3": (without, False)}
 
 
-def test_two_classes_of_one_name_are_refused_and_can_be_told_apart(tmp_path: Path) -> None:
+def test_two_classes_of_one_name_are_refused_and_can_be_renamed(tmp_path: Path) -> None:
     save(tmp_path / "a.tfrecord", [example(label=135, text="crane"), example(label=518, text="crane")])
     with pytest.raises(UserError, match=r"'crane' is the name of two classes, number 135 and 518.\n.*labels.txt"):
         listing(tmp_path)
@@ -148,7 +148,7 @@ def test_two_classes_of_one_name_are_refused_and_can_be_told_apart(tmp_path: Pat
     assert list(labels(listing(tmp_path)).values()) == ["crane, a bird", "crane, a machine"]
 
 
-def test_bytes_lie_where_they_are_said_to(tmp_path: Path) -> None:
+def test_bytes_are_at_the_stated_places(tmp_path: Path) -> None:
     records = [example(picture(number), number % 2, "x" * number, f"{number}.jpg") for number in range(9)]
     found = listing(save(tmp_path / "a.tfrecord", records))
     assert [content(photo) for photo in found] == [picture(number) for number in range(9)]
@@ -156,7 +156,7 @@ def test_bytes_lie_where_they_are_said_to(tmp_path: Path) -> None:
     assert {photo.file for photo in found} == {str(tmp_path / "a.tfrecord")}
 
 
-def test_a_damaged_file_in_the_middle_loses_its_rest_alone(tmp_path: Path) -> None:
+def test_a_damaged_file_in_the_middle_loses_only_its_rest(tmp_path: Path) -> None:
     for index in range(3):
         records = [example(picture(10 * index + number), 0, "ant") for number in range(4)]
         save(tmp_path / f"a-{index:05d}-of-00003", records)
@@ -167,12 +167,12 @@ def test_a_damaged_file_in_the_middle_loses_its_rest_alone(tmp_path: Path) -> No
     path.write_bytes(data)
     found = listing(tmp_path)
     assert len(labels(found)) == 4 + 1 + 4
-    problem = f"the file is damaged here, at byte {second:,}; what follows can't be read"
+    problem = f"the file is damaged here, at byte {second:,}; the rest can't be read"
     assert problems(found) == {"a-00001-of-00003#1": (problem, False)}
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
-def test_a_file_that_is_cut_short_says_where(tmp_path: Path, compression: str) -> None:
+def test_a_truncated_file_has_a_row_that_says_so(tmp_path: Path, compression: str) -> None:
     path = save(tmp_path / "a.tfrecord", [example(picture(n), 0, "ant") for n in range(6)], compression)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     found = spooled(path, tmp_path)
@@ -181,7 +181,7 @@ def test_a_file_that_is_cut_short_says_where(tmp_path: Path, compression: str) -
     assert "the file is damaged here" in problem
 
 
-def test_compressed_records_give_the_bytes_and_heed_the_limit(tmp_path: Path) -> None:
+def test_compressed_records_give_the_bytes_and_respect_the_limit(tmp_path: Path) -> None:
     records = [example(PHOTO, 0, "ant"), example(bytes(2_000_000), 1, "bee")]
     found = spooled(save(tmp_path / "a.tfrecord.gz", records, "GZIP"), tmp_path, most_bytes=1_000_000)
     assert content(found[0]) == PHOTO
@@ -201,12 +201,12 @@ def test_a_plain_file_that_begins_as_gzip_does_is_plain(tmp_path: Path) -> None:
     assert content(photo) == PHOTO
 
 
-def test_what_is_no_example_of_the_zoo_is_refused(tmp_path: Path) -> None:
+def test_records_of_another_schema_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.tfrecord", [b"\xff\xff nonsense"])
-    with pytest.raises(UserError, match=r"#0 is no tf.train.Example: .*\nGive TFRecords in the zoo's schema"):
+    with pytest.raises(UserError, match=r"#0 is not a tf.train.Example: .*\nUse TFRecords in the TF-Slim zoo's schema"):
         listing(path)
     save(path, [example(None, 0, "ant", image=b"x")])
-    with pytest.raises(UserError, match=r"#0 has no image/encoded; it has: image, image/class/label, .*\nGive"):
+    with pytest.raises(UserError, match=r"#0 has no image/encoded; it has: image, image/class/label, .*\nUse"):
         listing(path)
     pair = tf.train.Feature(bytes_list=tf.train.BytesList(value=[PHOTO, PHOTO]))
     features = tf.train.Features(feature={"image/encoded": pair})
@@ -215,7 +215,7 @@ def test_what_is_no_example_of_the_zoo_is_refused(tmp_path: Path) -> None:
         listing(path)
 
 
-def test_an_empty_photo_is_a_bad_one(tmp_path: Path) -> None:
+def test_an_empty_photo_is_listed(tmp_path: Path) -> None:
     [photo] = listing(save(tmp_path / "a.tfrecord", [example(b"", 0, "ant")]))
     assert content(photo) == b""
 
@@ -236,8 +236,8 @@ def test_slimlines_own_output_is_a_source(tmp_path: Path) -> None:
     assert all(row["path"].endswith(f" {sources[row['sha256']]}") for row in after)
 
 
-def test_nothing_beside_a_single_file_decides(tmp_path: Path) -> None:
-    """It is no part of the key."""
+def test_files_next_to_a_single_file_are_ignored(tmp_path: Path) -> None:
+    """They are not part of the key."""
     path = save(tmp_path / "a" / "train-0.tfrecord", [example(picture(n), n % 2) for n in range(6)])
     first, key = [photo[:2] for photo in listing(path)], key_of(path, tmp_path / "memory")
     (tmp_path / "a" / "labels.txt").write_text("0:cat\n1:dog\n")
@@ -247,7 +247,7 @@ def test_nothing_beside_a_single_file_decides(tmp_path: Path) -> None:
     assert key_of(moved, tmp_path / "memory") == key
 
 
-def test_another_labels_txt_is_another_key(tmp_path: Path) -> None:
+def test_another_labels_txt_changes_the_key(tmp_path: Path) -> None:
     save_all(tmp_path / "in", NAMINGS["imagenet"], texts=False)
     (tmp_path / "in" / "labels.txt").write_text("0:ant\n1:bee\n")
     before = key_of(tmp_path / "in", tmp_path / "memory")

@@ -1,4 +1,4 @@
-"""Class names: what can't be trained on or told apart is refused by name."""
+"""Class names: classes that can't be trained on or told apart are refused by name."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def test_names_that_cannot_be_told_apart_or_written_down_are_refused(names, mess
         check_names(names)
 
 
-def test_names_that_differ_in_case_alone_are_named_but_kept(caplog):
+def test_names_that_differ_only_in_case_give_a_warning(caplog):
     with caplog.at_level(logging.WARNING):
         check_names(["Rose", "daisy", "rose"])
-    assert "'Rose' and 'rose' differ in case alone" in caplog.text
+    assert "'Rose' and 'rose' differ only in case" in caplog.text
 
 
-def test_names_of_any_script_pass_in_silence(caplog):
+def test_names_in_any_script_give_no_warning(caplog):
     check_names(["0", "Ünïcode", "a/b", "daisy", "雏菊", "<b>", "ромашка", " led"])
     assert not caplog.text
 
@@ -54,6 +54,6 @@ def test_too_few_classes_or_photos_are_refused_with_the_numbers():
 
 
 def test_of_many_small_classes_a_few_are_named():
-    with pytest.raises(UserError, match=r"class 09 \(1\) and 490 classes more") as refused:
+    with pytest.raises(UserError, match=r"class 09 \(1\) and 490 more classes") as refused:
         check_classes(Counter({f"class {number:02d}": 1 for number in range(500)}), 3, "here")
     assert len(str(refused.value)) < 500

@@ -1,4 +1,4 @@
-"""Which photos are used: none twice, none that a test photo gives away, and every one of the others with a reason."""
+"""Selection: no photo is used twice, none looks like a test photo, and each unused photo has a reason."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def stating(label: str, *splits: str, **more) -> list[dict]:
 
 
 SIX = ("train", "train", "validation", "validation", "test", "test")
-"""Two of each split."""
+"""Two photos of each split."""
 
 
-def test_of_the_same_bytes_one_photo_is_kept():
+def test_one_of_the_photos_with_the_same_bytes_is_kept():
     rows = [*FOUR, *FOUR[:2], FOUR[0]]
     found = select(survey_of(rows))
     assert outcomes(found) == ["used"] * 8 + ["duplicate"] * 3
@@ -41,16 +41,16 @@ def test_of_the_same_bytes_one_photo_is_kept():
     assert found.counts() == {"used": 8, "quarantined": 0, "duplicate": 3, "near_twin": 0, "skipped": 0}
 
 
-def test_the_same_bytes_under_two_labels_are_all_left_out():
+def test_photos_with_the_same_bytes_and_two_labels_are_all_left_out():
     rows = [*FOUR, {"label": "bee", "content": "x"}, {"label": "ant", "content": "x"}, {"label": "bee", "content": "x"}]
     survey = survey_of(rows)
     found = select(survey)
     assert outcomes(found) == ["used"] * 8 + ["quarantined"] * 3
     assert found.other[8:].tolist() == [9, 8, 9]
-    assert reason(survey, found, 8) == "the same bytes as ant/9.jpg, which is labelled ant: one of the labels is wrong"
+    assert reason(survey, found, 8) == "the same bytes as ant/9.jpg, which is labeled ant: one of the labels is wrong"
 
 
-def test_the_same_bytes_under_three_labels_name_one_that_is_labelled_otherwise():
+def test_the_same_bytes_with_three_labels_name_a_photo_with_another_label():
     rows = [*FOUR, *photos_of("cow", 4), *({"label": label, "content": "x"} for label in ("cow", "ant", "bee", "cow"))]
     found = select(survey_of(rows))
     assert outcomes(found)[12:] == ["quarantined"] * 4
@@ -59,7 +59,7 @@ def test_the_same_bytes_under_three_labels_name_one_that_is_labelled_otherwise()
     assert all(labels[found.other[row]] != labels[row] for row in range(12, 16))
 
 
-def test_of_given_splits_the_test_copy_is_kept():
+def test_with_given_splits_the_test_copy_is_kept():
     copies = [
         {"label": "ant", "content": "x", "stated_split": split} for split in ("train", "test", "validation", None)
     ]
@@ -73,7 +73,7 @@ def test_of_given_splits_the_test_copy_is_kept():
     assert not by_hash.given
 
 
-def test_what_cannot_be_used_is_in_no_split_and_has_its_reason():
+def test_unusable_photos_are_in_no_split_and_have_a_reason():
     rows = [
         *FOUR,
         {"label": "bee", "reason": "the file is empty", "sha256": None},
@@ -95,7 +95,7 @@ def test_what_cannot_be_used_is_in_no_split_and_has_its_reason():
     assert sum(len(found.used(split)) for split in range(3)) == 8
 
 
-def test_a_photo_that_cannot_be_used_repeats_nothing():
+def test_an_unusable_photo_makes_no_other_a_duplicate():
     rows = [{"label": "bee", "content": "x", "reason": "too large"}, {"label": "ant", "content": "x"}, *FOUR]
     assert outcomes(select(survey_of(rows)))[:2] == ["quarantined", "used"]
 
@@ -127,7 +127,7 @@ def test_photos_that_look_like_a_test_photo_do_not_train():
     rows = [*stating("ant", *SIX), *stating("bee", *SIX)]
     for row, phash in zip(rows, base, strict=True):
         row["phash"] = phash
-    rows[0]["phash"] = base[4] ^ 0b11111  # 5 bits from a test photo, 2 from the next
+    rows[0]["phash"] = base[4] ^ 0b11111  # 5 bits from one test photo, 2 from the next
     rows[5]["phash"] = base[4] ^ 0b11100
     rows[8]["phash"] = base[10] ^ 0b1111111  # 7 bits
     survey = survey_of(rows)
@@ -151,11 +151,11 @@ def test_in_a_chain_of_twins_only_those_next_to_a_test_photo_are_left_out():
 
 def test_a_class_that_twins_leave_without_training_photos_is_refused():
     rows = [*stating("ant", *SIX, phash=7 << 40), *stating("bee", *SIX)]
-    with pytest.raises(UserError, match=r"No photo is left for train of: ant\.\n.*ingest.twin_bits=null"):
+    with pytest.raises(UserError, match=r"The train split has no photo left of: ant\.\n.*ingest.twin_bits=null"):
         select(survey_of(rows), GIVEN)
 
 
-def test_many_twins_and_a_class_without_validation_photos_are_said_aloud(caplog):
+def test_many_twins_and_a_class_without_validation_photos_give_warnings(caplog):
     rows = [*stating("ant", *SIX, "train"), *stating("bee", *SIX)]
     for row in (0, 2, 3, 4):
         rows[row]["phash"] = 7 << 40
@@ -165,7 +165,7 @@ def test_many_twins_and_a_class_without_validation_photos_are_said_aloud(caplog)
     assert "the validation split has no photo of: ant" in caplog.text
 
 
-def test_rows_of_later_chunks_are_found_by_their_own_number():
+def test_rows_of_later_chunks_are_found_by_their_number():
     rows = [*photos_of("ant", CHUNK + 200), *photos_of("bee", CHUNK)]
     rows[5] = {"label": "ant", "content": f"bee {CHUNK - 1}"}
     rows[-2] = {"label": "bee", "reason": "too large"}
@@ -187,7 +187,7 @@ def test_rows_of_later_chunks_are_found_by_their_own_number():
 
 
 def any_rows(seed: int) -> list[dict]:
-    """Draw rows of which many are twins, and some copies, labelled otherwise, unusable or skipped."""
+    """Draw rows: many are twins, some are copies, have another label, are unusable or skipped."""
     draw = random.Random(seed)
     groups = [None, None, None, "p1", "p2"] if seed % 3 == 0 else [None]
     stated = [None, "train", "validation", "test"] if seed % 2 else [None]

@@ -1,4 +1,4 @@
-"""Splits: by content, stable, and never without a class."""
+"""Splits: decided by content, stable, and with each class in each split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slimline.stages.data.splitting.splits import FREE, position, split_photos
 
 @st.composite
 def photos_in_groups(draw):
-    """Draw photos by their class and the number of their group: three groups of each class at least."""
+    """Draw photos by their class and the number of their group: at least three groups of each class."""
     labels = draw(st.integers(1, 3))
     more = draw(st.lists(st.tuples(st.sampled_from("abc"[:labels]), st.integers(0, 7)), max_size=40))
     return [(label, number) for label in "abc"[:labels] for number in range(3)] + more
@@ -34,7 +34,7 @@ def photos(count, label="a"):
 
 
 def split(found, config, **more):
-    """Split photos given as (sha256, class): each sha256's (split, provisional)."""
+    """Split photos given as (sha256, class); return (split, provisional) by sha256."""
     classes = sorted({label for _, label in found})
     labels = np.array([classes.index(label) for _, label in found])
     splits = split_photos((sha for sha, _ in found), labels, classes, config, **more)
@@ -56,12 +56,12 @@ def digits(placed):
     return "".join(str(SPLITS.index(name)) for name, _ in placed.values())
 
 
-def test_a_place_is_a_function_of_content_and_salt():
+def test_a_position_is_a_function_of_content_and_salt():
     assert position("ab" * 32, "") == pytest.approx(0.5887171669610118, abs=1e-15)
     assert position("ab" * 32, "other") != position("ab" * 32, "")
 
 
-def test_the_assignment_is_what_it_has_always_been():
+def test_the_assignment_is_that_of_earlier_versions():
     assert {by.name: digits(split(photos(40), SplitConfig(by=by))) for by in SplitBy} == {
         "auto": "0000000000100020000000000000200000000200",
         "hash": "0000000000100020000000000000200000000200",
@@ -73,7 +73,7 @@ def test_the_assignment_is_what_it_has_always_been():
     assert digits(split(photos(40), SplitConfig(salt="2"), groups=groups)) == "0000111100000000000000000000222200000000"
 
 
-def test_shares_come_out_as_asked():
+def test_the_shares_are_met():
     counts = Counter(split for split, _ in split(photos(20_000), SplitConfig()).values())
     assert counts["test"] == pytest.approx(2000, abs=150)
     assert counts["validation"] == pytest.approx(2000, abs=150)
@@ -86,7 +86,7 @@ def test_shares_come_out_as_asked():
 @pytest.mark.parametrize("grouped", [False, True])
 @LIGHT
 @given(members=MEMBERS, fifth=MEMBERS, salt=st.integers(), validation=SHARES, test=SHARES)
-def test_adding_photos_moves_none_but_provisional_ones(by, grouped, members, fifth, salt, validation, test):
+def test_adding_photos_moves_only_provisional_ones(by, grouped, members, fifth, salt, validation, test):
     labels = {label for label, _ in members}
     more = [one for one in fifth if one[0] in labels][: max(1, len(members) // 5)]
     config = SplitConfig(by=by, validation=validation, test=test, salt=str(salt), folds=3)
@@ -100,7 +100,7 @@ def test_adding_photos_moves_none_but_provisional_ones(by, grouped, members, fif
 
 @LIGHT
 @given(members=MEMBERS, salt=st.integers(), by=st.sampled_from(SplitBy), seed=st.integers(0, 99))
-def test_the_order_of_photos_decides_nothing_and_no_group_is_torn(members, salt, by, seed):
+def test_the_order_of_photos_does_not_matter_and_groups_stay_together(members, salt, by, seed):
     found = drawn(members, salt)
     groups = [f"group {number}" if number else "" for _, number in members]
     states = [FREE if seed % 2 else number % 4 - 1 for _, number in members]
@@ -146,7 +146,7 @@ def test_each_class_is_in_each_split_and_only_classes_that_lacked_are_provisiona
 
 @LIGHT
 @given(members=MEMBERS, salt=st.integers(), folds=st.integers(2, 6))
-def test_each_photo_tests_in_one_fold(members, salt, folds):
+def test_each_photo_is_in_the_test_split_of_one_fold(members, salt, folds):
     found = drawn(members, salt)
     rounds = [split(found, SplitConfig(by=SplitBy.folds, fold=fold, folds=folds)) for fold in range(folds)]
     for sha, _ in found:
@@ -165,7 +165,7 @@ def test_exact_gives_each_class_its_share_to_the_photo(counts, validation, test)
         assert own == {**shares, "train": count - sum(shares.values())}
 
 
-def test_splits_that_are_stated_stand_and_the_rest_goes_by_hash():
+def test_stated_splits_are_kept_and_the_rest_is_split_by_hash():
     found = photos(300)
     by_hash = split(found, SplitConfig())
     names = ["train", "validation", "test", ""] * 75
@@ -176,7 +176,7 @@ def test_splits_that_are_stated_stand_and_the_rest_goes_by_hash():
     assert split(found, SplitConfig(by=SplitBy.hash), given=stated(*names)) == by_hash
 
 
-def test_a_split_that_is_never_stated_is_taken_from_training_photos_alone():
+def test_a_split_that_is_never_stated_is_taken_only_from_training_photos():
     found = photos(600)
     names = ["train", "train", "test"] * 200
     placed = split(found, SplitConfig(), given=stated(*names))
@@ -188,7 +188,7 @@ def test_a_split_that_is_never_stated_is_taken_from_training_photos_alone():
     assert min(alone["validation"], alone["test"]) > 30
 
 
-def test_a_stated_test_photo_never_stands_in_elsewhere():
+def test_a_stated_test_photo_never_moves_to_another_split():
     names = ["train"] * 5 + ["test"] * 5 + ["validation"] * 5
     placed = split(photos(15) + photos(4, "b"), SplitConfig(), given=stated(*names, *["train"] * 4))
     lacking = [placed[sha.hex()] for sha, _ in photos(4, "b")]
@@ -198,7 +198,7 @@ def test_a_stated_test_photo_never_stands_in_elsewhere():
         split(photos(15) + photos(4, "b"), SplitConfig(), given=stated(*names, *["test"] * 4))
 
 
-def test_a_group_that_is_given_two_splits_is_refused():
+def test_a_group_with_two_given_splits_is_refused():
     with pytest.raises(UserError, match="one group to different splits: 'p7'"):
         split(photos(4), SplitConfig(), groups=["p7", "p7", "", ""], given=stated("train", "test", "", ""))
 
@@ -207,7 +207,7 @@ def test_too_few_photos_or_groups_are_refused_with_the_numbers():
     with pytest.raises(UserError, match="'b' has 2 photos: too few"):
         split(photos(30) + photos(2, "b"), SplitConfig())
     groups = [f"patient {number % 2}" for number in range(30)]
-    with pytest.raises(UserError, match="'a' has 30 photos in 2 groups that stay whole: too few"):
+    with pytest.raises(UserError, match="'a' has 30 photos in 2 groups that stay together: too few"):
         split(photos(30), SplitConfig(), groups=groups)
 
 

@@ -1,4 +1,4 @@
-"""Features: whole, in order, at the usual spread; tests/stages/test_train.py trains heads on them."""
+"""Features: complete, in order, at the usual spread; tests/stages/test_train.py trains heads on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WANTED = Preprocessing(input_px=4, crop="whole", offset=0.0, scale=1.0)
 
 
 @pytest.mark.parametrize("count", [1, 4, 23])
-def test_outputs_come_in_order_each_once(count):
+def test_outputs_come_in_order_and_once_each(count):
     photos = [tf.io.encode_png(np.full((4, 4, 3), 10 * number, np.uint8)).numpy() for number in range(count)]
     records = tf.data.Dataset.from_tensor_slices({"encoded": photos, "label": list(range(count))})
     batches = list(run_prepared(lambda images: tf.reduce_mean(images, [1, 2, 3]), records, WANTED, 4))
@@ -23,7 +23,7 @@ def test_outputs_come_in_order_each_once(count):
     assert np.concatenate([others["label"].numpy() for _, others in batches]).tolist() == list(range(count))
 
 
-def test_what_fails_in_a_batch_is_raised():
+def test_an_error_in_a_batch_is_raised():
     photos = [tf.io.encode_png(np.zeros((4, 4, 3), np.uint8)).numpy()] * 12
 
     def fail(images):
@@ -37,7 +37,7 @@ def drawn(scale: float) -> np.ndarray:
     return (np.random.default_rng(0).normal(3, scale, [400, 6])).astype(np.float32)
 
 
-def test_features_of_any_spread_are_brought_to_the_usual_one():
+def test_features_of_any_spread_are_scaled_to_the_usual_one():
     for scale in (0.01, 1, 500):
         scaled = drawn(scale) * feature_scale(drawn(scale))
         assert np.sqrt(np.mean(np.sum(np.square(scaled - scaled.mean(axis=0)), axis=1))) == pytest.approx(SPREAD, 1e-3)

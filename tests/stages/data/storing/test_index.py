@@ -1,4 +1,4 @@
-"""The index: a row for every photo, which leads to its record or says why there is none."""
+"""The index: one row per photo, which states the place of its record or why there is none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def photo(number: int, **more) -> dict:
 
 
 ODD = [
-    {"label": "ant", "encoded": b"no photo", "reason": "it is text, which is no photo", "width": 0, "height": 0},
+    {"label": "ant", "encoded": b"no photo", "reason": "it is text, not an image", "width": 0, "height": 0},
     {"label": "notes", "skipped": True, "reason": "not named as a photo: .txt", "sha256": None, "format": None},
     {"label": "ant", "reason": "can't be read: gone", "sha256": None, "path": b"ant/\xff\n.jpg"},
     photo(3, note="named .png, is jpeg", group="p1"),
@@ -35,7 +35,7 @@ ODD = [
 
 @pytest.fixture
 def out(tmp_path, monkeypatch) -> Path:
-    """Write the index of 64 photos and a few odd ones, in chunks of 7."""
+    """Write the index of 64 photos and a few special ones, in chunks of 7."""
     monkeypatch.setattr(survey, "CHUNK", 7)
     monkeypatch.setattr(index, "PAIRS_AT_ONCE", 2)
     rows = [photo(number) for number in range(60)]
@@ -52,7 +52,7 @@ def out(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_each_used_row_leads_to_its_record(out):
+def test_each_used_row_states_the_place_of_its_record(out):
     rows = pq.read_table(out / "index.parquet").to_pylist()
     used = [row for row in rows if row["outcome"] == "used"]
     assert len(used) > 50
@@ -69,7 +69,7 @@ def test_each_used_row_leads_to_its_record(out):
     assert len({(row["shard"], row["offset"]) for row in used}) == len(used)
 
 
-def test_each_other_row_says_why_and_leads_nowhere(out):
+def test_each_other_row_has_a_reason_and_no_place(out):
     rows = pq.read_table(out / "index.parquet").to_pylist()
     assert len(rows) == 69
     for row in rows:
@@ -77,18 +77,18 @@ def test_each_other_row_says_why_and_leads_nowhere(out):
             assert [row[name] for name in ("split", "provisional", "shard", "offset", "length")] == [None] * 5
             assert row["reason"]
     text, notes, gone, _, conflict = rows[64:]
-    assert (text["outcome"], text["reason"]) == ("quarantined", "it is text, which is no photo")
+    assert (text["outcome"], text["reason"]) == ("quarantined", "it is text, not an image")
     assert (notes["outcome"], notes["sha256"], notes["format"]) == ("skipped", None, None)
     assert gone["path"] == "ant/\\xff\n.jpg"
-    assert conflict["reason"] == "the same bytes as ant/5.jpg, which is labelled ant: one of the labels is wrong"
-    assert rows[5]["reason"] == "the same bytes as bee/68.jpg, which is labelled bee: one of the labels is wrong"
+    assert conflict["reason"] == "the same bytes as ant/5.jpg, which is labeled ant: one of the labels is wrong"
+    assert rows[5]["reason"] == "the same bytes as bee/68.jpg, which is labeled bee: one of the labels is wrong"
     [kept] = [row for row in (rows[3], rows[67]) if row["outcome"] == "used"]
     [repeat] = [row for row in (rows[3], rows[67]) if row["outcome"] == "duplicate"]
     assert repeat["reason"] == f"the same bytes as {kept['path']}"
     assert (rows[67]["note"], rows[67]["group"]) == ("named .png, is jpeg", "p1")
 
 
-def test_twins_are_listed_nearest_first_each_with_where_it_went(out):
+def test_twins_are_listed_most_similar_first_with_their_outcomes(out):
     twins = pq.read_table(out / "twins.parquet").to_pylist()
     by_path = {row["path"]: row for row in pq.read_table(out / "index.parquet").to_pylist()}
     assert [row["bits"] for row in twins] == sorted(row["bits"] for row in twins)
@@ -102,7 +102,7 @@ def test_twins_are_listed_nearest_first_each_with_where_it_went(out):
             assert found["split"] in (None, row[f"{one}_split"])
 
 
-def test_no_twins_are_an_empty_table(tmp_path):
+def test_without_twins_the_table_is_empty(tmp_path):
     found = stored([photo(number, phash=None) for number in range(20)], tmp_path)
     write_twins(found, select(found), tmp_path / "twins.parquet")
     table = pq.read_table(tmp_path / "twins.parquet")

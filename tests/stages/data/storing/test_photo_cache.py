@@ -1,4 +1,4 @@
-"""Arrays by photo: what comes back is what went in, whatever happens to files and writers."""
+"""The cache of arrays by photo: arrays are read as they were added, whatever happens to files and writers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def parts(folder) -> list[str]:
 
 
 def to_bfloat16(array: np.ndarray) -> np.ndarray:
-    """Round to the nearest float32 whose lower half is zero, to the even one of two that are as near."""
+    """Round to the nearest float32 whose lower half is zero; ties to even."""
     bits = array.view(np.uint32).astype(np.uint64)
     low = bits & 0xFFFF
     up = (low > 0x8000) | ((low == 0x8000) & ((bits >> 16) & 1 == 1))
@@ -51,7 +51,7 @@ def to_bfloat16(array: np.ndarray) -> np.ndarray:
     ("dtype", "rounded"),
     [("float32", lambda array: array), ("float16", lambda array: array.astype(np.float16)), ("bfloat16", to_bfloat16)],
 )
-def test_what_was_added_is_read_in_any_order(shape, dtype, rounded, tmp_path):
+def test_added_arrays_are_read_in_any_order(shape, dtype, rounded, tmp_path):
     cache = PhotoCache(tmp_path, shape, dtype)
     with cache.writing() as add:
         add(keys(1, 2, 3), values(1, 2, 3, shape=shape))
@@ -66,7 +66,7 @@ def test_what_was_added_is_read_in_any_order(shape, dtype, rounded, tmp_path):
         assert found.size_bytes == 4 * int(np.prod(shape)) * (4 if dtype == "float32" else 2)
 
 
-def test_bfloat16_rounds_to_even_and_keeps_what_is_no_number(tmp_path):
+def test_bfloat16_rounds_to_even_and_keeps_nan_and_infinity(tmp_path):
     bits = np.array([0x3F808000, 0x3F818000, 0x3F808001, 0x7F800000, 0xFF800000, 0x7FC00000], np.uint32)
     cache = PhotoCache(tmp_path, (6,), "bfloat16")
     with cache.writing() as add:
@@ -76,7 +76,7 @@ def test_bfloat16_rounds_to_even_and_keeps_what_is_no_number(tmp_path):
     assert np.isnan(read[5])
 
 
-def test_any_layout_in_memory_is_taken(tmp_path):
+def test_any_memory_layout_is_accepted(tmp_path):
     turned = np.asfortranarray(values(1, 2, 3))
     for dtype in ("float32", "bfloat16"):
         cache = PhotoCache(tmp_path / dtype, SHAPE, dtype)
@@ -87,23 +87,23 @@ def test_any_layout_in_memory_is_taken(tmp_path):
         assert np.allclose(cache.read(keys(1, 2, 3, 4)), values(1, 2, 3, 4), rtol=2**-8)
 
 
-def test_nothing_asked_is_nothing_read(tmp_path):
+def test_reading_no_keys_returns_no_arrays(tmp_path):
     assert PhotoCache(tmp_path, SHAPE, "float32").read([]).shape == (0, *SHAPE)
     assert put(tmp_path, 1).read([]).shape == (0, *SHAPE)
 
 
-def test_nothing_added_makes_no_part(tmp_path):
+def test_adding_nothing_writes_no_part(tmp_path):
     with PhotoCache(tmp_path, SHAPE, "float32").writing() as add:
         add([], np.empty((0, *SHAPE), np.float32))
     assert parts(tmp_path) == []
 
 
-def test_a_key_that_is_not_there_is_named(tmp_path):
+def test_a_missing_key_is_named(tmp_path):
     with pytest.raises(KeyError, match=keys(2)[0]):
         put(tmp_path, 1).read(keys(1, 2))
 
 
-def test_what_another_writer_adds_is_seen_when_the_folder_is_opened_anew(tmp_path):
+def test_arrays_of_another_writer_are_seen_when_the_folder_is_opened_again(tmp_path):
     put(tmp_path, 1, 2)
     put(tmp_path, 3)
     put(tmp_path, 2, 4)
@@ -122,7 +122,7 @@ def test_the_same_key_twice_is_harmless(tmp_path):
 
 
 @pytest.mark.parametrize("limit", ["PART_BYTES", "PART_SECONDS"])
-def test_a_full_part_is_closed_and_can_be_read_at_once(limit, tmp_path, monkeypatch):
+def test_a_full_part_is_closed_and_can_be_read_immediately(limit, tmp_path, monkeypatch):
     monkeypatch.setattr(photo_cache, limit, 0)
     cache = PhotoCache(tmp_path, SHAPE, "float32")
     with cache.writing() as add:
@@ -133,7 +133,7 @@ def test_a_full_part_is_closed_and_can_be_read_at_once(limit, tmp_path, monkeypa
     assert np.array_equal(PhotoCache(tmp_path, SHAPE, "float32").read(keys(3, 1)), values(3, 1))
 
 
-def test_a_part_under_way_is_hidden(tmp_path):
+def test_an_unfinished_part_is_hidden(tmp_path):
     cache = PhotoCache(tmp_path, SHAPE, "float32")
     with cache.writing() as add:
         add(keys(1), values(1))
@@ -166,7 +166,7 @@ def test_a_full_disk_leaves_no_part(tmp_path, monkeypatch):
     assert (keys(1)[0] in cache, keys(2)[0] in cache) == (True, False)
 
 
-def test_a_killed_writer_loses_its_last_part_alone(tmp_path):
+def test_a_killed_writer_loses_only_its_last_part(tmp_path):
     def work() -> None:
         with PhotoCache(tmp_path, SHAPE, "float32").writing() as add:
             photo_cache.PART_BYTES = 0
@@ -187,7 +187,7 @@ def test_a_killed_writer_loses_its_last_part_alone(tmp_path):
     assert np.array_equal(cache.read(keys(1, 2)), values(1, 2))
 
 
-def test_what_a_killed_writer_left_goes_when_it_is_old_and_not_before(tmp_path):
+def test_an_unfinished_part_of_a_killed_writer_is_removed_only_when_it_is_old(tmp_path):
     old, young = tmp_path / ".part-old.arrow.tmp", tmp_path / ".part-young.arrow.tmp"
     for path in (old, young):
         path.write_text("half")
@@ -202,7 +202,7 @@ def test_two_processes_write_at_once(tmp_path, monkeypatch):
 
     def work(first: int) -> None:
         with PhotoCache(tmp_path, SHAPE, "float32").writing() as add:
-            for number in range(first, first + 60):  # thirty of them are the other's too
+            for number in range(first, first + 60):  # both processes write thirty of them
                 if number % 20 == 0:
                     barrier.wait(10)
                 add(keys(number), values(number))
@@ -219,7 +219,7 @@ def test_two_processes_write_at_once(tmp_path, monkeypatch):
     assert np.array_equal(cache.read(keys(*range(90))), values(*range(90)))
 
 
-def test_a_truncated_part_is_left_out_with_a_warning_wherever_it_ends(tmp_path, caplog):
+def test_a_part_truncated_anywhere_is_left_out_with_a_warning(tmp_path, caplog):
     put(tmp_path, 1)
     [good] = parts(tmp_path)
     put(tmp_path, 2, 3)
@@ -239,7 +239,7 @@ def test_a_truncated_part_is_left_out_with_a_warning_wherever_it_ends(tmp_path, 
     assert np.array_equal(PhotoCache(tmp_path, SHAPE, "float32").read(keys(3, 1, 2)), values(3, 1, 2))
 
 
-def test_a_part_that_is_no_arrow_file_is_left_out(tmp_path, caplog):
+def test_a_part_that_is_not_an_arrow_file_is_left_out(tmp_path, caplog):
     put(tmp_path, 1)
     (tmp_path / "part-zeros.arrow").write_bytes(bytes(5000))
     (tmp_path / "part-text.arrow").write_text("ARROW1 and then nothing of the kind" * 40)
@@ -254,7 +254,7 @@ def test_a_part_of_another_shape_or_dtype_is_left_out(shape, dtype, tmp_path, ca
     assert "It holds" in caplog.text
 
 
-def test_bfloat16_is_not_taken_for_what_arrow_keeps_it_as(tmp_path):
+def test_bfloat16_is_stored_as_uint16_and_marked_as_bfloat16(tmp_path):
     put(tmp_path, 1, dtype="bfloat16")
     [path] = tmp_path.iterdir()
     schema = pa.ipc.open_file(str(path)).schema
@@ -274,12 +274,12 @@ def test_bfloat16_is_not_taken_for_what_arrow_keeps_it_as(tmp_path):
 )
 def test_values_of_another_shape_are_refused(names, array, tmp_path):
     cache = PhotoCache(tmp_path, SHAPE, "float32")
-    with pytest.raises(ValueError, match=r"a key for each \(2, 3\) is allowed"), cache.writing() as add:
+    with pytest.raises(ValueError, match=r"one array \(2, 3\) per key is allowed"), cache.writing() as add:
         add(names, array)
     assert parts(tmp_path) == []
 
 
-def test_a_number_that_float16_has_no_room_for_is_refused(tmp_path):
+def test_a_number_too_large_for_float16_is_refused(tmp_path):
     cache = PhotoCache(tmp_path, (1,), "float16")
     with cache.writing() as add:
         add(keys(1), np.array([[65504.0]], np.float32))
@@ -290,7 +290,7 @@ def test_a_number_that_float16_has_no_room_for_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [(SHAPE, "float64"), (SHAPE, "int8"), ((0, 3), "float32")])
-def test_a_cache_of_no_such_arrays_is_refused(shape, dtype, tmp_path):
+def test_an_invalid_shape_or_dtype_is_refused(shape, dtype, tmp_path):
     with pytest.raises(ValueError, match="are allowed"):
         PhotoCache(tmp_path, shape, dtype)
 

@@ -1,4 +1,4 @@
-"""Photos by number: the bytes, labels and keys that the shards hold, in any order."""
+"""Photos by number: the bytes, labels and keys in the shards, in any order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def split(request):
 
 @pytest.fixture(scope="module")
 def ingest(tmp_path_factory):
-    """Sixty photos, in several shards a split."""
+    """Ingest sixty photos, in several shards per split."""
     from slimline.stages.data.config import IngestConfig
     from slimline.stages.data.settle import settle_source
     from slimline.stages.ingest import ingest
@@ -41,7 +41,7 @@ def ingest(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def records(ingest, split):
-    """The split's records as they are read in a stream."""
+    """Return the split's records, as read sequentially."""
     batches = list(read_batches(ingest, split, ("encoded", "label", "sha256")).as_numpy_iterator())
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
@@ -96,9 +96,9 @@ print(pages_mapped())
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's malloc")
-def test_reading_leaves_large_blocks_to_be_used_again(ingest):
-    """TensorFlow's datasets from generators have malloc map each block of 8 MB anew, 2,048 pages, from there on."""
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="specific to glibc's malloc")
+def test_large_blocks_of_memory_are_still_reused_after_reading(ingest):
+    """After one of TensorFlow's datasets from generators, malloc maps each block of 8 MB separately: 2,048 pages."""
     done = subprocess.run(
         [sys.executable, "-c", FAULTS, str(ingest)], capture_output=True, encoding="utf-8", check=True
     )

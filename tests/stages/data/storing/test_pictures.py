@@ -1,4 +1,4 @@
-"""Small pictures as data: written and read back the same, and to the same bytes."""
+"""Small pictures as data: they are read back as written, and written to the same bytes each time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_pictures_are_read_back_in_their_order(tmp_path):
     assert all(isinstance(one.role, Role) for one in found)
 
 
-def test_a_folder_of_none_holds_a_file_with_the_columns(tmp_path):
+def test_without_pictures_the_file_still_has_the_columns(tmp_path):
     write_pictures(tmp_path, [])
     assert read_pictures(tmp_path) == []
     with pa.memory_map(str(tmp_path / FILE)) as file:

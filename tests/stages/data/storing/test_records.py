@@ -1,4 +1,4 @@
-"""Records: what is written by hand is what TensorFlow reads, to the byte."""
+"""Records: TensorFlow reads exactly the bytes that are serialized without it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def record(size: int, name: bytes = b"ant/1.jpg") -> Record:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", [b"ant/1.jpg", b"ant/\xff\n.jpg"])
-def test_a_record_parsed_back_is_what_was_put_in(size, name):
+def test_a_parsed_record_equals_the_written_one(size, name):
     put = record(size, name)
     serialized = serialize(put)
     feature = tf.train.Example.FromString(serialized).features.feature
@@ -41,7 +41,7 @@ def test_a_record_parsed_back_is_what_was_put_in(size, name):
     assert {key: value.numpy() for key, value in parsed.items()} == {**texts, **numbers}
 
 
-def test_a_record_is_one_map_entry_a_feature_whichever_way_it_is_written():
+def test_a_record_has_the_size_that_tensorflow_writes():
     serialized = serialize(record(1000))
     again = tf.train.Example.FromString(serialized).SerializeToString()
     assert len(again) == len(serialized)

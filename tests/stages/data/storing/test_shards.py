@@ -1,4 +1,4 @@
-"""Shards: of like sizes, mixed, the same bytes however they are written, and never half there."""
+"""Shards: of similar sizes, mixed, with the same bytes however they are written, and never incomplete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def of_split(shards: list[Shard], split: str) -> list[Shard]:
     return [shard for shard in shards if shard.split == split]
 
 
-def test_shards_are_of_like_sizes_near_what_is_asked_and_hold_each_photo_once():
+def test_shards_have_similar_sizes_near_the_requested_one_and_hold_each_photo_once():
     sizes = np.random.default_rng(0).integers(1000, 90_000, 3000)
     rows = [*photos_of("ant", 1500), *photos_of("bee", 1500)]
     rows = [{**row, "size": int(size)} for row, size in zip(rows, sizes, strict=True)]
@@ -46,7 +46,7 @@ def test_shards_are_of_like_sizes_near_what_is_asked_and_hold_each_photo_once():
         assert sorted(np.concatenate([shard.rows for shard in own])) == selection.used(number).tolist()
 
 
-def test_there_are_as_many_shards_as_readers_want_but_none_of_a_few_photos():
+def test_there_are_at_least_min_shards_but_none_of_a_few_photos():
     _, shards = planned([*photos_of("ant", 500), *photos_of("bee", 500)], min_shards=8)
     assert Counter(shard.split for shard in shards) == {"train": 8, "validation": 7, "test": 7}
     _, few = planned([*photos_of("ant", 5), *photos_of("bee", 5)], min_shards=8)
@@ -62,7 +62,7 @@ def test_a_photo_larger_than_a_shard_leaves_no_shard_empty():
     assert {shard.name.partition("-of-")[2] for shard in own} == {f"{len(own):05d}.tfrecord"}
 
 
-def test_whoever_reads_in_order_sees_all_classes_mixed():
+def test_reading_in_order_mixes_all_classes():
     rows = [*photos_of("ant", 3000), *photos_of("bee", 1500), *photos_of("cow", 500)]
     selection, shards = planned(rows, min_shards=8)
     order = np.concatenate([shard.rows for shard in of_split(shards, "train")])
@@ -71,7 +71,7 @@ def test_whoever_reads_in_order_sees_all_classes_mixed():
         assert shares == pytest.approx([0.6, 0.3, 0.1], abs=0.09)
 
 
-def test_the_seed_decides_the_order_and_nothing_else():
+def test_the_seed_changes_only_the_order():
     rows = [*photos_of("ant", 100), *photos_of("bee", 100)]
     (_, one), (_, same), (_, other) = (planned(rows, seed) for seed in (0, 0, 1))
     for first, second, third in zip(one, same, other, strict=True):
@@ -118,7 +118,7 @@ def test_finished_shards_are_kept_and_the_others_written(survey, tmp_path):
         assert np.array_equal(one, other)
 
 
-def test_places_are_where_the_records_are(survey, tmp_path):
+def test_places_are_those_of_the_records(survey, tmp_path):
     shards, places = written(survey, tmp_path / "out")
     for number, shard in enumerate(shards):
         assert (places.shards[shard.rows] == number).all()
@@ -129,13 +129,13 @@ def test_places_are_where_the_records_are(survey, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["shorter", "gone"])
-def test_a_photo_that_changed_since_it_was_checked_is_refused_and_its_shard_not_there(survey, tmp_path, change):
+def test_a_photo_that_changed_since_it_was_checked_is_refused_without_writing_its_shard(survey, tmp_path, change):
     photos = tmp_path / "photos.bin"
     if change == "gone":
         photos.unlink()
     else:
         os.truncate(photos, 3000 * 160 - 1)
-    with pytest.raises(UserError, match=r"changed while it was read.*\nLeave the photos as they are"):
+    with pytest.raises(UserError, match=r"changed while it was read.*\nDo not change the photos"):
         written(survey, tmp_path / "out")
     last = next(shard for shard in plan_shards(survey, select(survey, EXACT), 0, 1, 4) if 159 in shard.rows)
     assert not (tmp_path / "out" / last.name).exists()

@@ -103,9 +103,9 @@ def test_freezing_folds_every_batch_norm_and_keeps_the_outputs():
     assert not [node.op for node in frozen.graph.as_graph_def().node if "BatchNorm" in node.op]
 
 
-def test_the_optimised_graph_fuses_convolution_bias_and_activation(lite0):
+def test_the_optimized_graph_fuses_convolution_bias_and_activation(lite0):
     frozen = freeze(partial(efficientnet_lite0), randomised(lite0), (224, 224, 3))
-    found = trace_graphs(lambda: frozen(tf.zeros([1, 224, 224, 3]))).optimised
+    found = trace_graphs(lambda: frozen(tf.zeros([1, 224, 224, 3]))).optimized
     operations = Counter(operation.name for operation in found.elements())
     assert operations["_FusedConv2D"] == 33
     assert operations["_FusedDepthwiseConv2dNative"] == 16
