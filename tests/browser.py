@@ -13,7 +13,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 def needs_browser(test: Any) -> Any:
-    """Mark a test that opens a browser: it is of the release tier, and skipped where there is none."""
+    """Mark a test that opens a browser: it belongs to the release tier, and is skipped if no browser is installed."""
     return pytest.mark.release(pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")(test))
 
 

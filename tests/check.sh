@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 usage="usage: tests/check.sh [--quick | --release]
   --quick    all tests but those marked slow or release; about 2 minutes on two cores
   (no flag)  all tests but those marked release; about 8 minutes
-  --release  every test: also browsers, the wheel, a notebook, long kill tests; each command in its own process"
+  --release  every test: also browsers, the wheel, a notebook, long kill tests; a new interpreter for each command"
 case "$#:${1-}" in
     0:) tests="not release" ;;
     1:--quick) tests="not slow and not release" ;;

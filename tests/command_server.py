@@ -1,8 +1,8 @@
-"""Commands without the seconds that each process spends on imports: a server that has done them forks for each one.
+"""A server that imports packages once and forks for each command, so that tests do not wait for imports.
 
-Importing TensorFlow, scikit-learn, Plotly and the rest takes 2.5 to 4 s of a command's 4 to 17 s. A forked command is
-a process: it has its own arguments, folder, environment, signals and exit code. `SLIMLINE_TEST_PROCESSES=1`, as in the
-release tier, starts an interpreter for each command instead, as does a system where forking is not safe.
+Importing TensorFlow, scikit-learn, Plotly and others takes 2.5 to 4 s of a command's 4 to 17 s. A forked command is a
+process with its own arguments, folder, environment, signals and exit code. With `SLIMLINE_TEST_PROCESSES=1`, which the
+release tier sets, and on systems where forking is not safe, each command starts a new interpreter instead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parents[1]
 FORKS = sys.platform == "linux" and os.environ.get("SLIMLINE_TEST_PROCESSES") != "1"
 COMPOSING = ("slimline.pipeline.cli",)
-"""What a command imports until its stages begin."""
+"""The modules that a command imports before its stages run."""
 STAGES = (
     "slimline.stages.backend.slim",
     "cv2",
@@ -37,11 +37,11 @@ STAGES = (
     "sklearn.linear_model",
     "sklearn.metrics",
 )
-"""What stages import from elsewhere. Their own modules are not among it: which of them a command imports is tested."""
+"""The packages that stages import. Slimline's own modules are not listed: tests check which of them are imported."""
 
 
 class Done(NamedTuple):
-    """A command that has ended: its exit code, what it printed, and the modules that were imported for it."""
+    """The result of a command: its exit code, its output, and the modules that it or its server imported."""
 
     returncode: int
     stdout: str
@@ -50,7 +50,7 @@ class Done(NamedTuple):
 
 
 class Server:
-    """A process that has imported some modules, and forks to run a command."""
+    """A process that imports modules and then forks for each command."""
 
     def __init__(self, modules: Sequence[str], environment: Mapping[str, str]) -> None:
         command = [sys.executable, "-P", "-m", "tests.command_server", *modules]
@@ -64,7 +64,7 @@ class Server:
         """Run `python *arguments` in a folder.
 
         Raises:
-            subprocess.TimeoutExpired: it took longer than so many seconds, and was killed.
+            subprocess.TimeoutExpired: the command took longer than `seconds`, and was killed.
         """
         with tempfile.TemporaryDirectory() as kept:
             asked = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment), "to": kept}
@@ -97,7 +97,7 @@ class Server:
         return json.loads(line)
 
     def close(self) -> None:
-        """End the server, which ends by itself, too, when this process does."""
+        """Stop the server. It also stops by itself when this process ends."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
         self.process.wait()
@@ -106,7 +106,7 @@ class Server:
 
 @lru_cache
 def server(modules: tuple[str, ...]) -> Server:
-    """Return this test process's server for some modules."""
+    """Return the server of this test process that has imported these modules."""
     return Server(modules, os.environ)
 
 
@@ -117,9 +117,9 @@ def run_python(
     modules: tuple[str, ...] = (*COMPOSING, *STAGES),
     seconds: float = 600,
 ) -> Done:
-    """Run `python *arguments` in a folder: forked from a process that has imported some modules, where that is safe.
+    """Run `python *arguments` in a folder, in a process forked from a server that has imported `modules`.
 
-    An option of the interpreter wants an interpreter of its own.
+    A command with an option of the interpreter (`-X`) always starts a new interpreter.
     """
     if FORKS and not arguments[0].startswith("-X"):
         return server(modules).run(arguments, folder, environment, seconds)
@@ -140,7 +140,7 @@ def run_python(
 
 
 def serve(modules: Sequence[str]) -> None:
-    """Import modules, then fork for each command that is asked for, and tell its process and its exit code."""
+    """Import modules, then fork for each command that is read from the input, and print its process and exit code."""
     import importlib
 
     before = dict(os.environ)
@@ -163,7 +163,7 @@ def say(fact: dict[str, Any]) -> None:
 
 
 def fork() -> int:
-    """Fork. Python 3.12 warns of other threads: the only ones are OpenBLAS's, which it ends before each fork."""
+    """Fork without Python 3.12's warning about threads: the only ones are OpenBLAS's, which it stops before a fork."""
     import warnings
 
     with warnings.catch_warnings():
@@ -172,7 +172,7 @@ def fork() -> int:
 
 
 def carry_out(arguments: list[str], folder: str, environment: dict[str, str], to: str) -> int:
-    """Become `python *arguments`, and return its exit code."""
+    """Run `python *arguments` in this process and return its exit code."""
     for number, name in ((0, os.devnull), (1, f"{to}/out"), (2, f"{to}/error")):
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT
         os.dup2(os.open(name, flags), number)

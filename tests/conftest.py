@@ -1,4 +1,4 @@
-"""Paths of real photos, weights and reference outputs, for the tests that need them."""
+"""The order of the tests, the store that is kept between runs, and paths of real photos and weights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SLOWEST_FIRST = (
     "stages/training/test_display.py",
     "stages/test_ingest_resume.py",
 )
-"""Files of tests by the time that they take: two processes take files in this order, and the last ones are short."""
+"""Test files, the slowest first. xdist assigns files in this order, so that no process ends with a long file."""
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
 
@@ -56,13 +56,13 @@ def flower_photos() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slowest files first; the order inside of a file stays."""
+    """Put the slowest files first, without changing the order within a file."""
     places = {Path(__file__).parent / name: place for place, name in enumerate(SLOWEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Keep the store of earlier sessions small, before the first test process begins."""
+    """Limit the size of the kept store before the first test process starts."""
     store = _store(session.config)
     if store and not hasattr(session.config, "workerinput"):
         kept_store.prune(store)
@@ -75,5 +75,5 @@ def _store(config: pytest.Config) -> Path | None:
 
 @pytest.fixture(scope="session")
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store that is kept between runs; without pytest's cache, one of this process."""
+    """Return the store that is kept between runs, or a temporary one without pytest's cache."""
     return _store(request.config) or tmp_path_factory.mktemp(kept_store.NAME)

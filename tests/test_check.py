@@ -1,4 +1,4 @@
-"""The command that checks everything: its tiers, its flags, and that each of its parts fails it."""
+"""check.sh: its tiers, its flags, and its exit code when one of its parts fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARTS = ("python", "ruff", "mypy", "lint-imports")
 
 
 def check(folder: Path, *flags: str, failing: str = "") -> subprocess.CompletedProcess[str]:
-    """Run check.sh in a folder with programs in place of its parts, one of which fails."""
+    """Run check.sh in a folder, with stub programs instead of ruff, mypy and pytest, one of which fails."""
     (folder / "tests").mkdir()
     (folder / "bin").mkdir()
     shutil.copy(TESTS / "check.sh", folder / "tests")
@@ -39,7 +39,7 @@ def check(folder: Path, *flags: str, failing: str = "") -> subprocess.CompletedP
         (("--release",), "-m  (1)"),
     ],
 )
-def test_a_flag_chooses_the_tests_and_all_else_is_checked_too(
+def test_a_flag_selects_the_tests_and_the_other_checks_always_run(
     tmp_path: Path, flags: tuple[str, ...], chosen: str
 ) -> None:
     done = check(tmp_path, *flags)
@@ -51,7 +51,7 @@ def test_a_flag_chooses_the_tests_and_all_else_is_checked_too(
 
 
 @pytest.mark.parametrize("failing", ["python -m pytest", "ruff check", "ruff format", "mypy", "lint-imports"])
-def test_each_part_fails_the_check_and_the_others_still_run(tmp_path: Path, failing: str) -> None:
+def test_check_fails_when_one_part_fails_and_the_others_still_run(tmp_path: Path, failing: str) -> None:
     done = check(tmp_path, failing=failing)
     assert done.returncode == 1
     assert ("the tests failed" in done.stderr) == (failing == "python -m pytest")
@@ -60,11 +60,11 @@ def test_each_part_fails_the_check_and_the_others_still_run(tmp_path: Path, fail
 
 
 @pytest.mark.parametrize("flags", [("--fast",), ("--quick", "--release"), ("tests",)])
-def test_other_flags_are_answered_with_the_usage(tmp_path: Path, flags: tuple[str, ...]) -> None:
+def test_unknown_flags_print_the_usage(tmp_path: Path, flags: tuple[str, ...]) -> None:
     done = check(tmp_path, *flags)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("usage: tests/check.sh [--quick | --release]\n")
 
 
-def test_the_files_that_come_first_exist() -> None:
+def test_the_listed_slowest_files_exist() -> None:
     assert [name for name in SLOWEST_FIRST if not (TESTS / name).is_file()] == []

@@ -1,4 +1,4 @@
-"""The server that forks for commands: a forked command is what a process of its own would be."""
+"""The server that forks for commands: a forked command behaves like a new interpreter."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ def test_a_command_has_its_own_arguments_folder_and_environment(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("code", [0, 3])
-def test_an_exit_code_is_told(tmp_path: Path, program: str, code: int) -> None:
+def test_the_exit_code_is_returned(tmp_path: Path, program: str, code: int) -> None:
     assert run(tmp_path, program, "exit", str(code))[:3] == (code, "", "")
 
 
-def test_what_is_not_caught_is_a_traceback_and_code_1(tmp_path: Path, program: str) -> None:
+def test_an_uncaught_exception_is_a_traceback_and_exit_code_1(tmp_path: Path, program: str) -> None:
     done = run(tmp_path, program, "raise", "in the middle")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):\n")
     assert done.stderr.endswith("ValueError: in the middle\n")
 
 
-def test_a_command_leaves_nothing_to_the_next_one(tmp_path: Path) -> None:
+def test_a_command_does_not_affect_the_next_one(tmp_path: Path) -> None:
     change = "import os, sys; sys.modules['json'] = os.environ['LEFT'] = 'x'; os.chdir('/')"
     assert run(tmp_path, "-c", change).returncode == 0
     done = run(tmp_path, "-c", "import json, os; print(json.dumps(['LEFT' in os.environ, os.getcwd()]))")
@@ -73,7 +73,7 @@ def test_a_command_that_takes_too_long_is_killed(tmp_path: Path) -> None:
     assert server(COMPOSING).run(["-c", "print(1)"], tmp_path, {}, seconds=60)[:2] == (0, "1\n")
 
 
-def test_an_option_of_the_interpreter_starts_one(tmp_path: Path) -> None:
+def test_an_option_of_the_interpreter_starts_a_new_one(tmp_path: Path) -> None:
     done = run(tmp_path, "-X", "utf8", "-c", "import sys, colorsys; print(sys.flags.utf8_mode)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
     assert "colorsys" in done.imported
@@ -88,7 +88,7 @@ def make_store(folder: Path) -> list[Path]:
     return artifacts
 
 
-def test_a_kept_store_loses_what_is_old_where_it_is_too_large(tmp_path: Path) -> None:
+def test_old_artifacts_are_removed_from_a_store_that_is_too_large(tmp_path: Path) -> None:
     old, new = make_store(tmp_path)
     kept_store.prune(tmp_path, limit_bytes=10**6)
     assert old.exists()
@@ -97,7 +97,7 @@ def test_a_kept_store_loses_what_is_old_where_it_is_too_large(tmp_path: Path) ->
     assert (new / "1/weights").exists()
 
 
-def test_runs_take_their_artifacts_from_a_kept_store(tmp_path: Path) -> None:
+def test_runs_use_the_kept_store(tmp_path: Path) -> None:
     make_store(tmp_path / "kept")
     folder = kept_store.use(tmp_path / "kept", tmp_path / "garden")
     assert (folder / "runs/store/train/new/1/weights").stat().st_size == 600

@@ -35,7 +35,7 @@ def manifest(run: Path) -> dict:
 @pytest.fixture(scope="module")
 def garden(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("garden")
-    command = [sys.executable, "-m", "pipeline", "+experiment=flowers", *SMALL]  # an interpreter of its own
+    command = [sys.executable, "-m", "pipeline", "+experiment=flowers", *SMALL]
     done = subprocess.run(command, cwd=folder, env=around(), capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     return folder, done

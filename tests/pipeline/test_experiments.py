@@ -32,7 +32,7 @@ def hydra() -> Iterator[None]:
 
 @cache
 def composed(*overrides: str) -> DictConfig:
-    """Compose a config, each one once, that nothing may change."""
+    """Return a read-only config, composed once for all tests."""
     config = compose("config", overrides=list(overrides))
     OmegaConf.set_readonly(config, True)
     return config

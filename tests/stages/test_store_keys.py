@@ -32,7 +32,7 @@ Edit = tuple[str, str, str]
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy the stages into a folder, which also remembers what was parsed: of 250 files, an edit changes one."""
+    """Copy the stages into a folder, which also caches the parsed modules: an edit changes one of 250 files."""
     folder = tmp_path_factory.mktemp("tree")
     shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
