@@ -10,7 +10,7 @@ usage="usage: tests/check.sh [--quick | --release]
 case "$#:${1-}" in
     0:) tests="not release" ;;
     1:--quick) tests="not slow and not release" ;;
-    1:--release) tests="" && export SLIMLINE_TEST_PROCESSES=1 ;;
+    1:--release) tests="" && export SLIMLINE_RELEASE_TESTS=1 ;;
     1:-h | 1:--help) echo "$usage" && exit 0 ;;
     *) echo "$usage" >&2 && exit 2 ;;
 esac

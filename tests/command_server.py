@@ -1,7 +1,7 @@
 """A server that imports packages once and forks for each command, so that tests do not wait for imports.
 
 Importing TensorFlow, scikit-learn, Plotly and others takes 2.5 to 4 s of a command's 4 to 17 s. A forked command is a
-process with its own arguments, folder, environment, signals and exit code. With `SLIMLINE_TEST_PROCESSES=1`, which the
+process with its own arguments, folder, environment, signals and exit code. With `SLIMLINE_RELEASE_TESTS=1`, which the
 release tier sets, and on systems where forking is not safe, each command starts a new interpreter instead.
 """
 
@@ -21,8 +21,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.tiers import RELEASE
+
 ROOT = Path(__file__).parents[1]
-FORKS = sys.platform == "linux" and os.environ.get("SLIMLINE_TEST_PROCESSES") != "1"
+FORKS = sys.platform == "linux" and not RELEASE
 COMPOSING = ("slimline.pipeline.cli",)
 """The modules that a command imports before its stages run."""
 STAGES = (

@@ -23,10 +23,10 @@ def check(folder: Path, *flags: str, failing: str = "") -> subprocess.CompletedP
     for name in PARTS:
         fails = f'[[ "{name} $*" != "{failing}"* ]]' if failing else "true"
         program = folder / "bin" / name
-        program.write_text(f'#!/usr/bin/env bash\necho "{name} $* (${{SLIMLINE_TEST_PROCESSES-}})"\n{fails}\n')
+        program.write_text(f'#!/usr/bin/env bash\necho "{name} $* (${{SLIMLINE_RELEASE_TESTS-}})"\n{fails}\n')
         program.chmod(0o755)
     environment = {**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    environment.pop("SLIMLINE_TEST_PROCESSES", None)
+    environment.pop("SLIMLINE_RELEASE_TESTS", None)
     command = ["bash", str(folder / "tests/check.sh"), *flags]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
