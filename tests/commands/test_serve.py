@@ -49,7 +49,7 @@ def server(garden) -> Iterator[tuple[subprocess.Popen[str], str]]:
     yield process, found.group(1)
     if process.poll() is None:
         process.kill()
-        process.wait()
+    process.communicate()
 
 
 def flower(name: str, number: int = 3) -> bytes:

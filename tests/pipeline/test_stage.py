@@ -161,7 +161,7 @@ def test_marked_fields_carry_their_mark_and_their_default() -> None:
     assert marks == {
         "images": {"external": True, "more": None},
         "folders": {"external": True, "more": None},
-        "threads": {"untracked": True, "former": ()},
+        "threads": {"untracked": True},
         "plain": {},
     }
     assert Marked() == Marked(None, ["a"], 4, 1)

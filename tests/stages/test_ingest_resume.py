@@ -61,7 +61,9 @@ def photos(tmp_path: Path) -> Path:
 def start(photos: Path, out: Path) -> subprocess.Popen[bytes]:
     root = Path(__file__).parents[2]
     process = subprocess.Popen([sys.executable, "-c", RUN, str(photos), str(out)], cwd=root, stdout=subprocess.PIPE)
-    assert process.stdout and process.stdout.readline() == b"ready\n"
+    assert process.stdout
+    with process.stdout:
+        assert process.stdout.readline() == b"ready\n"  # the only line
     return process
 
 

@@ -96,7 +96,7 @@ def changed(before: dict[str, Code], after: dict[str, Code]) -> set[str]:
         ("networks/weights/cache.py", "REACH_SECONDS = 5.0", "REACH_SECONDS = 6.0"),
         ("table.py", "DISPLAY_ONLY = (", 'DISPLAY_ONLY = (\n    "slimline.stages.pages",'),
         ("networks/architectures/efficientnet_lite.py", '"""EfficientNet-Lite in', '"""EfficientNet-Lite by'),
-        ("training/loop.py", '"""How a training runs', '"""How training runs'),
+        ("training/loop.py", '"""The training loop', '"""A training loop'),
     ],
     ids=lambda edit: edit[0],
 )
