@@ -232,7 +232,7 @@ def _is_in_a_folder(path: str) -> bool:
 def _places(path: str) -> list[Path]:
     try:
         return [Path(form).expanduser() for form in {path, path.replace("\\", "/")} if path]
-    except RuntimeError:  # there is no such user
+    except RuntimeError:  # the user after ~ does not exist
         return []
 
 

@@ -26,7 +26,7 @@ def settle_images(config: ClassifyConfig, plan: bool) -> ClassifyConfig:
     """Find the photos and the model, before anything runs.
 
     Raises:
-        UserError: a path or pattern leads to no file, nothing that it leads to can be read, or there is no such model.
+        UserError: a path or pattern leads to no file, nothing that it leads to can be read, or the model was not found.
     """
     if config.model is not None:
         find_model(config.model, "classify.model")

@@ -84,7 +84,7 @@ def _list_tar(asked: Listing, path: Path) -> Iterator[Photo]:
 
 
 def fault_of_kind(member: tarfile.TarInfo) -> str:
-    """Return why a member of a tar is not read: it is no regular file; an empty text if it is one."""
+    """Return why a member of a tar is not read, because it is not a regular file; an empty text if it is one."""
     if member.issym() or member.islnk():
         return A_LINK
     if member.issparse():
