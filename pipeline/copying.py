@@ -54,6 +54,8 @@ def _find(name: str, folders: ConfigFolders) -> Path:
         return files[name]
     group = name.rpartition("/")[0]
     called = {one if group else one.rpartition("/")[2]: one for one in files}  # the group may have been left out
+    if members := [one for one in files if one.rpartition("/")[0] == name]:
+        raise UserError(f"{name} is a group of options.", f"Name one of them: {', '.join(members)}.")
     near = [called[one] for one in get_close_matches(name, called, n=1)]
     of_group = [one for one in files if one.rpartition("/")[0] == group]
     groups = sorted({one.rpartition("/")[0] for one in files})

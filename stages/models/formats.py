@@ -1,4 +1,4 @@
-"""Model formats: their names, their files, and how to find an exported model."""
+"""Model formats: their names, their files, and the search for an exported model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slimline.pipeline.errors import UserError
 
 
 class Format(Enum):
-    """What a trained model can be written as."""
+    """A file format that a trained model can be exported to."""
 
     saved_model = "saved_model"
     frozen_graph = "frozen_graph"
@@ -35,16 +35,16 @@ FILES = {
     Format.litert_int8: "model_int8.tflite",
     Format.onnx: "model.onnx",
 }
-"""What each format is called inside the export's folder; the first is a folder."""
+"""The name of each format inside the export's folder; the first is a folder."""
 
 DESCRIPTION = "model.json"
-"""What describes a model that is a file, next to it: see `slimline.stages.models.description`."""
+"""The description next to a model that is a file: see `slimline.stages.models.description`."""
 
 EVALUATED_MODEL, EVALUATED_GRAPH = f"{LOGS}/saved_model", "frozen.pb"
-"""In the artifact of evaluation: the SavedModel that was measured, and its frozen network. Exports start from these.
+"""In evaluate's artifact: the SavedModel that was measured, and its frozen network. Exports start from these.
 
 No two SavedModels have the same bytes (functions are numbered, a fingerprint is random), so it is in the folder that
-no digest covers.
+isn't part of the content digest.
 """
 
 SUFFIXES = {".pb": Format.frozen_graph, ".tflite": Format.litert, ".onnx": Format.onnx}
@@ -53,10 +53,10 @@ SUFFIXES = {".pb": Format.frozen_graph, ".tflite": Format.litert, ".onnx": Forma
 def find_model(model: str, key: str) -> Path:
     """Return the file or folder of an exported model: of a run (`runs/flowers/latest`), of an export, or itself.
 
-    `key` is the config's, for the error's sake.
+    `key` is the setting's name, for the error.
 
     Raises:
-        UserError: there is none.
+        UserError: no exported model was found.
     """
     root = Path(model).expanduser()
     for folder in (root / "artifacts/export", root):
@@ -66,23 +66,23 @@ def find_model(model: str, key: str) -> Path:
     if (root / "saved_model.pb").is_file() or (root.is_file() and root.suffix in SUFFIXES):
         return root
     raise UserError(
-        f"{key}={model} holds no exported model.",
-        "Give a run that exported one, such as runs/flowers/latest, a SavedModel's folder, or a file beside its"
-        f" {DESCRIPTION} that ends in {', '.join(SUFFIXES)}.",
+        f"{key}={model} contains no exported model.",
+        "Choose a run with an exported model, such as runs/flowers/latest, a SavedModel's folder, or a file that ends"
+        f" in {', '.join(SUFFIXES)} and has its {DESCRIPTION} next to it.",
     )
 
 
 def format_of(path: Path) -> Format:
-    """Say which format a file or folder is of, by its name.
+    """Return the format of a file or folder, by its name.
 
     Raises:
-        UserError: none that is known.
+        UserError: it is not a known format.
     """
     if (path / "saved_model.pb").is_file():
         return Format.saved_model
     if path.suffix not in SUFFIXES or not path.is_file():
         raise UserError(
-            f"{path} is no exported model.",
-            f"Give a SavedModel's folder or a file that ends in {', '.join(SUFFIXES)}.",
+            f"{path} is not an exported model.",
+            f"Choose a SavedModel's folder or a file that ends in {', '.join(SUFFIXES)}.",
         )
     return SUFFIXES[path.suffix]

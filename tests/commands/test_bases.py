@@ -30,9 +30,9 @@ def test_missing_weights_of_a_base_are_an_error_with_advice(tmp_path):
     assert done.returncode == 2
     said = done.stderr
     file = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
-    assert f"put https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/{file} at " in said
+    assert f"hand https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/{file} to " in said
     assert f"slimline/{file}, md5:9a0d58056eeedaa3f26cb7ebd46da564" in said
-    assert "No network is needed for base=efficientnet_lite0" in said
+    assert "Use a base that needs no download: base=efficientnet_lite0" in said
     assert "base.weights=random" in said
     assert not (tmp_path / "runs/flowers").exists()
 
@@ -58,7 +58,7 @@ def test_classify_warns_of_an_untrained_base(untrained):
     assert "UNTRAINED" in done.stdout
     done = pipeline(folder, "+experiment=classify", *UNTRAINED)
     assert done.returncode == 2
-    assert "has no ImageNet layer to classify by" in done.stderr
+    assert "has no ImageNet layer to classify with" in done.stderr
 
 
 def test_an_earlier_run_serves_as_a_base(untrained):
@@ -81,7 +81,7 @@ def test_all_available_bases_are_compared(tmp_path):
             [
                 line
                 for line in lines
-                if re.match(r"skipped: The weights (mobilenet|inception)_\S+\.h5 can't be had: ", line)
+                if re.match(r"skipped: The weights (mobilenet|inception)_\S+\.h5 are not available: ", line)
             ]
         )
         == 2

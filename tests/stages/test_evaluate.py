@@ -180,7 +180,7 @@ def test_slices_are_columns_that_ingest_kept_from_a_manifest(toys, trained, tmp_
     assert cameras["old"]["interval"][0] <= cameras["old"]["top1"] <= cameras["old"]["interval"][1]
     assert set(metrics["slices"]["format"]) == {"png"}
     with pytest.raises(
-        UserError, match=r"evaluate\.slices names 'site', and the index has camera, format, group, note"
+        UserError, match=r"evaluate\.slices names the column 'site', but the index has only camera, format, group, note"
     ):
         evaluate(replace(ASKED, slices=["site"]), toys.out(), ingest=photos, train=trained)
     with pytest.raises(UserError, match=r"list\.csv has no column 'site'"):

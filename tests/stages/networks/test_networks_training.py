@@ -1,4 +1,4 @@
-"""In training, a gradient reaches every variable, batch norm's averages move, and nothing is left behind."""
+"""In training, every variable has a gradient, batch norm's averages change, and no global state remains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CASES = {
 
 
 def loss_of(logits, end_points):
-    """Sum the cross-entropy of each layer that names classes."""
+    """Sum the cross-entropy of each classification layer."""
     outputs = [logits, *([end_points["AuxLogits"]] if "AuxLogits" in end_points else [])]
     return tf.add_n([tf.nn.sparse_softmax_cross_entropy_with_logits([0, 1, 2, 3], output) for output in outputs])
 
