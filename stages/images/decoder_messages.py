@@ -59,22 +59,23 @@ def shows_damage(message: str) -> bool:
 
 
 def decode_attentively(
-    decode: Callable[[Sequence[bytes]], Sequence[T]], photos: Sequence[bytes]
+    decode: Callable[[Sequence[bytes]], Sequence[T] | None], photos: Sequence[bytes]
 ) -> list[tuple[T, list[str]]]:
     """Decode photos together; return for each what `decode` returns for it, and the messages that libjpeg printed.
 
     libjpeg prints its first warning about a photo only, and its error. `decode` gets all photos, and each photo by
-    itself if there was a message: it must return one result per photo, and the same results both times.
+    itself if there was a message, or if it returned None for several: it must return one result per photo.
     """
     with ERRORS.reading() as printed:
         results = decode(photos)
-    if not printed:
+    if results is not None and not printed:
         return [(result, []) for result in results]
     found = []
     for photo in photos:
         with ERRORS.reading(alone=True) as printed:
-            [result] = decode([photo])
-        found.append((result, printed))
+            results = decode([photo])
+        assert results is not None
+        found.append((results[0], printed))
     return found
 
 

@@ -26,7 +26,7 @@ class Fault(StrEnum):
 
 
 ONE = {Fault.duplicate: "duplicate", Fault.near_twin: "near twin of a test photo"}
-ADVICE = {Fault.heif: "pip install pillow-heif", Fault.avif: "pip install --upgrade pillow"}
+ADVICE = {Fault.heif: "pip install pillow-heif", Fault.avif: "pip install 'pillow>=11.3'"}
 
 
 def left_out_line(counts: Mapping[Fault, int], total: int) -> str:
