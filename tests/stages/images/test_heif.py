@@ -9,6 +9,7 @@ from PIL import Image
 from slimline.stages.images import files
 from slimline.stages.images.faults import Fault
 from slimline.stages.images.files import NotUsable, decode, read_header
+from slimline.stages.images.heif import can_read_heif
 from tests.stages.data.checking.handmade import save
 from tests.stages.data.checking.usable import picture, usable
 
@@ -17,6 +18,7 @@ LIMITS = 1_000_000, 10
 
 def heic(orientation: int) -> bytes:
     """Write a HEIC photo that its container turns, with EXIF's copy of the orientation, as phones write it."""
+    assert can_read_heif()
     exif = Image.Exif()
     exif[0x112] = orientation
     return save(picture(9, 80, 60), "HEIF", exif=exif.tobytes())
@@ -66,6 +68,6 @@ def test_an_avif_needs_a_pillow_that_can_read_it(monkeypatch):
     avif = save(picture(), "AVIF")
     assert read_header(avif, *LIMITS).format == "avif"
     monkeypatch.setattr(files, "_can_read_avif", lambda: False)
-    with pytest.raises(NotUsable, match="pillow>=11.3") as refused:
+    with pytest.raises(NotUsable, match=r"pillow>=11\.3") as refused:
         read_header(avif, *LIMITS)
     assert refused.value.fault is Fault.avif
