@@ -12,7 +12,8 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from slimline.stages.serving.classified import Classified, printable
+from slimline.stages.data.checking.input_files import printable
+from slimline.stages.serving.classified import Classified
 from slimline.stages.serving.classify_config import Kind
 from slimline.stages.serving.left_out import kind_of
 

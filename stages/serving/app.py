@@ -19,6 +19,7 @@ from slimline.pipeline.errors import UserError
 from slimline.stages.data.checking.checks import Limits, usable_bytes
 from slimline.stages.data.checking.usable_photos import with_settings_of
 from slimline.stages.evaluation.occlusion import covered, overlay, score_drops
+from slimline.stages.images.faults import ADVICE, Fault
 from slimline.stages.images.files import NotUsable
 from slimline.stages.models.opened import OpenedModel
 from slimline.stages.pages.serve import serve_page
@@ -150,8 +151,12 @@ class Service:
         try:
             return await asyncio.to_thread(usable_bytes, upload.encoded, self._limits)
         except NotUsable as error:
-            status = 413 if "too large" in str(error) else 400
-            raise HTTPException(status, with_settings_of("serve", str(error))) from error
+            status = 413 if error.fault is Fault.too_large else 400
+            detail = with_settings_of("serve", str(error))
+            if error.fault in ADVICE:
+                kind, to_install = error.fault.value, ADVICE[error.fault]
+                detail = f"this server cannot read {kind}: send a JPEG, or install what is missing there: {to_install}"
+            raise HTTPException(status, detail) from error
 
     async def _scores(self, encoded: bytes) -> Any:
         try:

@@ -11,6 +11,7 @@ from slimline.stages.backend.captions import CLASSIFYING, PHOTOS
 from slimline.stages.data.checking.checks import Limits
 from slimline.stages.data.checking.input_files import input_files
 from slimline.stages.data.checking.usable_photos import LIMITS, count_photos, usable_photos
+from slimline.stages.images.faults import Fault
 from slimline.stages.models.opened import OpenedModel
 from slimline.stages.serving.scored_photos import scored_photos
 
@@ -19,8 +20,9 @@ class Classified(NamedTuple):
     """The most likely classes of a photo, each with its score, best first.
 
     `unknown` is true if no score reaches `threshold`: then no class should be trusted, and the first guess is only the
-    best of them. `threshold` is None if the model has none. A photo that cannot be used has no guesses, and `reason`
-    says why. `skipped` is true for files that are not meant as photos, such as a text file among them.
+    best of them. `threshold` is None if the model has none. A photo that cannot be used has no guesses; `reason` says
+    why, and `fault` is the kind of reason. `skipped` is true for files that are not meant as photos, such as a text
+    file among them.
     """
 
     path: str
@@ -28,6 +30,7 @@ class Classified(NamedTuple):
     unknown: bool = False
     reason: str = ""
     threshold: float | None = None
+    fault: Fault | None = None
     skipped: bool = False
 
 
@@ -51,14 +54,9 @@ def classified_photos(
             if not photo.skipped:
                 advance()
             if scores is None:
-                yield Classified(photo.name, [], reason=photo.reason, threshold=threshold, skipped=photo.skipped)
+                yield Classified(photo.name, [], False, photo.reason, threshold, photo.fault, photo.skipped)
                 continue
             best = (-scores).argsort(kind="stable")[:top]
             guesses = [(names[number], float(scores[number])) for number in best]
             unknown = threshold is not None and guesses[0][1] < threshold
             yield Classified(photo.name, guesses, unknown, threshold=threshold)
-
-
-def printable(path: str) -> str:
-    """Return a path as text that can be encoded; bytes that are not valid UTF-8 become escapes."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -9,12 +9,13 @@ from pathlib import Path
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.checking.checks import Limits
+from slimline.stages.data.checking.input_files import printable
 from slimline.stages.imagenet.class_names import full_names
 from slimline.stages.models.formats import find_model
 from slimline.stages.models.opened import OpenedModel, open_base
 from slimline.stages.models.opened_export import open_model
 from slimline.stages.serving.answers import FAILURES, Answers
-from slimline.stages.serving.classified import Classified, classified_photos, printable
+from slimline.stages.serving.classified import Classified, classified_photos
 from slimline.stages.serving.classify_config import ClassifyConfig
 from slimline.stages.serving.left_out import LeftOut
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import glob
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from slimline.pipeline.errors import UserError, nearest
-from slimline.stages.data.checking.input_files import InputFile, input_files
+from slimline.stages.data.checking.input_files import InputFile, at_first_sight, input_files, printable
 from slimline.stages.data.sources.detection import ARCHIVES
 from slimline.stages.data.sources.photo import EXTENSIONS
 from slimline.stages.imagenet.photo import photo_path
+from slimline.stages.images.faults import Fault, left_out_line
 from slimline.stages.models.formats import find_model
 from slimline.stages.serving.classify_config import ClassifyConfig
 
 KEY = "classify.images"
 LOCAL_HOSTS = ("", "localhost")
 WILD = "*?["
+MOST_NAMED = 5
 
 
 def settle_images(config: ClassifyConfig, plan: bool) -> ClassifyConfig:
@@ -123,13 +126,20 @@ def _require_photos(inputs: Sequence[Path]) -> None:
     Raises:
         UserError: nothing can be read.
     """
-    faults: list[InputFile] = []
+    faults: Counter[Fault] = Counter()
+    first: list[InputFile] = []
     others: list[InputFile] = []
-    for file in input_files(inputs):
+    for file in map(at_first_sight, input_files(inputs)):
         if not file.problem and not file.skipped:
             return
-        (others if file.skipped else faults).append(file)
-    told = [f"{file.path}: {file.problem}" for file in faults]
+        if file.skipped:
+            others.append(file)
+        else:
+            faults[file.fault] += 1
+            first += [file] if len(first) < MOST_NAMED else []
+    told = [f"  {printable(str(file.path))}: {file.problem}" for file in first]
     if others:
-        told.append(f"Files that are not photos: {len(others):,}, such as {others[0].path}")
-    raise UserError(f"{KEY} leads to no photo.", *told, _accepted())
+        told.append(f"  Files that are not images: {len(others):,}, such as {printable(str(others[0].path))}")
+    raise UserError(
+        f"{KEY} leads to no photo that can be read:", *told, left_out_line(faults, faults.total()), _accepted()
+    )

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.errors import UserError
@@ -165,6 +166,60 @@ def test_unusable_photos_are_reported_and_the_others_are_kept(exported, photos, 
     assert "notes.txt" not in said
 
 
+def phone_photos(folder: Path, photos: list[Path]) -> None:
+    """Write HEIC photos, as iPhones take them."""
+    heif = pytest.importorskip("pillow_heif")
+    folder.mkdir()
+    for photo in photos:
+        heif.from_pillow(Image.open(photo).convert("RGB")).save(folder / f"{photo.stem}.HEIC", quality=100, chroma=444)
+
+
+def test_heic_photos_are_named_as_their_pngs_are(exported, photos, tmp_path):
+    phone_photos(tmp_path / "phone", sorted(photos.rglob("*.png")))
+    facts = run(ClassifyConfig([str(tmp_path / "phone")], str(exported), top=1), tmp_path / "out")
+    assert (facts["images"], facts["left_out"]) == (20, 0)
+    named = {Path(row["path"]).stem: row["name"] for row in rows(tmp_path / "out")}
+    wanted = {Path(row["path"]).stem: row["name"] for row in _named(exported, photos, tmp_path / "files")}
+    assert sum(named[stem] == wanted[stem] for stem in wanted) >= 18
+
+
+def test_heic_photos_that_can_not_be_read_are_counted_with_what_to_install(
+    exported, photos, tmp_path, capsys, monkeypatch
+):
+    paths = sorted(photos.rglob("*.png"))
+    phone_photos(tmp_path / "mixed", paths[:3])
+    for path in paths[3:]:
+        shutil.copy(path, tmp_path / "mixed")
+    (tmp_path / "mixed/broken.png").write_bytes(paths[0].read_bytes()[:60])
+    monkeypatch.setattr("slimline.stages.images.files.can_read_heif", lambda: False)
+    facts = run(ClassifyConfig([str(tmp_path / "mixed")], str(exported), top=1), tmp_path / "out")
+    line = "left out 4 of 21: 3 HEIC (pip install pillow-heif), 1 damaged"
+    assert facts["headline"].splitlines()[0] == line
+    assert (facts["images"], facts["left_out"]) == (17, 4)
+    told = "not classified: it is HEIC, which needs another package: pip install pillow-heif"
+    assert capsys.readouterr().out.count(told) == 3
+    lines = (tmp_path / "out/failures.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sorted(json.loads(line)["kind"] for line in lines) == ["HEIC", "HEIC", "HEIC", "damaged"]
+
+
+def test_a_photo_that_is_damaged_inside_is_named_and_the_decoder_prints_nothing(exported, tmp_path, capfd):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "good.jpg")
+    whole = (folder / "good.jpg").read_bytes()
+    middle = len(whole) // 2
+    (folder / "cut.jpg").write_bytes(whole[:middle] + b"\xff\xd9")
+    (folder / "overwritten.jpg").write_bytes(whole[:middle] + b"\xff\xd3" * 300 + whole[middle + 600 :])
+    facts = run(ClassifyConfig([str(folder)], str(exported), top=1), tmp_path / "out")
+    assert [Path(row["path"]).name for row in rows(tmp_path / "out")] == ["good.jpg"]
+    assert facts["headline"].splitlines()[0] == "left out 2 of 3: 2 damaged"
+    said = capfd.readouterr()
+    assert "cut.jpg\nnot classified: damaged inside: libjpeg reports '" in said.out
+    assert "overwritten.jpg\nnot classified: damaged inside: libjpeg reports '" in said.out
+    assert "JPEG" not in said.err
+
+
 @pytest.mark.parametrize("form", ["zip", "tar", "tar.gz", "parquet"])
 @pytest.mark.parametrize("damage", ["cut", "other content"])
 def test_a_damaged_table_or_archive_ends_only_itself(exported, photos, tmp_path, form, damage):
@@ -301,8 +356,6 @@ def test_nothing_usable_needs_no_network():
 
 
 def test_too_many_pixels_are_refused_by_the_header(tmp_path):
-    from PIL import Image
-
     from slimline.stages.data.checking.usable_photos import LIMITS
 
     Image.new("L", (300, 300)).save(tmp_path / "large.png")
@@ -341,8 +394,6 @@ def test_file_names_that_are_not_text_are_written_as_escapes(exported, photos, t
 
 
 def test_a_limit_is_named_as_a_setting_of_classify(exported, tmp_path):
-    from PIL import Image
-
     Image.new("L", (300, 300)).save(tmp_path / "large.png")
     with pytest.raises(UserError, match=r"300 x 300 pixels are more than classify\.max_pixels=80,000 allows"):
         run(ClassifyConfig([str(tmp_path)], str(exported), max_pixels=80_000), tmp_path / "out")

@@ -9,20 +9,22 @@ from typing import NamedTuple
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.checking.checks import Limits, usable_bytes
-from slimline.stages.data.checking.input_files import InputFile, is_archive, is_table
+from slimline.stages.data.checking.input_files import NO_PHOTOS, InputFile, is_archive, is_table
 from slimline.stages.data.sources.layout import not_named_as_a_photo
 from slimline.stages.data.sources.members import count_members, read_members
 from slimline.stages.data.sources.parquet import count_images, read_images
-from slimline.stages.data.sources.photo import read_bytes
+from slimline.stages.data.sources.photo import TooLarge, read_bytes
+from slimline.stages.images.faults import Fault
 from slimline.stages.images.files import NotUsable
 from slimline.stages.images.parallel import in_parallel
 
+NO_COLUMN = "has no column of images"
 LIMITS = Limits(pixels=100_000_000, frames=100, file_bytes=256_000_000)
 """Limits of one photo: ingest's defaults."""
 
 
 class Looked(NamedTuple):
-    """A photo that was checked: its name, and its bytes or the reason why it can't be used.
+    """A photo that was checked: its name, and its bytes or the reason why it can't be used, with its kind.
 
     `skipped` is true for files among the photos that are not meant as such, by their names and first bytes.
     """
@@ -30,6 +32,7 @@ class Looked(NamedTuple):
     name: str
     encoded: bytes = b""
     reason: str = ""
+    fault: Fault | None = None
     skipped: bool = False
 
 
@@ -68,7 +71,8 @@ def _count(file: InputFile) -> int | None:
 def _photos(files: Iterable[InputFile], limits: Limits) -> Iterator[_Given]:
     for file in files:
         if file.problem or file.skipped:
-            yield _refused(str(file.path), file.problem or not_named_as_a_photo(file.path.name), file.skipped)
+            problem = file.problem or not_named_as_a_photo(file.path.name)
+            yield _refused(str(file.path), problem, file.fault, file.skipped)
         elif is_table(file.path):
             yield from _inside(file.path, _in_table(file.path))
         elif is_archive(file.path):
@@ -85,29 +89,34 @@ def _inside(path: Path, photos: Iterable[_Given]) -> Iterator[_Given]:
             empty = empty and one.skipped
             yield one
     except UserError as error:
-        yield _refused(str(path), str(error).splitlines()[0].removeprefix(f"{path} "))
+        fault = Fault.not_an_image if NO_COLUMN in str(error) else Fault.damaged
+        yield _refused(str(path), str(error).splitlines()[0].removeprefix(f"{path} "), fault)
     else:
         if empty:
-            yield _refused(str(path), "it contains no photos")
+            yield _refused(str(path), NO_PHOTOS, Fault.empty)
 
 
 def _in_table(path: Path) -> Iterator[_Given]:
     for number, encoded in enumerate(read_images(path)):
         name = f"{path}#{number}"
-        yield _refused(name, "its row holds no bytes") if encoded is None else _Given(name, partial(bytes, encoded))
+        if encoded is None:
+            yield _refused(name, "its row holds no bytes", Fault.empty)
+        else:
+            yield _Given(name, partial(bytes, encoded))
 
 
 def _in_archive(path: Path, limits: Limits) -> Iterator[_Given]:
     for member in read_members(path, limits.file_bytes):
         name = f"{path}#{member.name}"
-        refused = bool(member.problem or member.skipped)
-        problem = member.problem or not_named_as_a_photo(member.name)
-        yield _refused(name, problem, member.skipped) if refused else _Given(name, partial(bytes, member.encoded))
+        if member.problem or member.skipped:
+            yield _refused(name, member.problem or not_named_as_a_photo(member.name), member.fault, member.skipped)
+        else:
+            yield _Given(name, partial(bytes, member.encoded))
 
 
-def _refused(name: str, reason: str, skipped: bool = False) -> _Given:
+def _refused(name: str, reason: str, fault: Fault, skipped: bool = False) -> _Given:
     def refuse() -> bytes:
-        raise NotUsable(reason)
+        raise NotUsable(reason, fault)
 
     return _Given(name, refuse, skipped)
 
@@ -116,10 +125,16 @@ def look(given: _Given, limits: Limits = LIMITS) -> Looked:
     """Read and check one photo; re-encode it if TensorFlow can't decode it."""
     try:
         return Looked(given.name, usable_bytes(given.read(), limits))
+    except FileNotFoundError as error:
+        return Looked(given.name, reason=f"can't be read: {error.strerror}", fault=Fault.missing)
     except OSError as error:
-        return Looked(given.name, reason=f"it can't be read: {error.strerror}")
-    except (ValueError, NotUsable) as error:
-        return Looked(given.name, reason=with_settings_of("classify", str(error)), skipped=given.skipped)
+        return Looked(given.name, reason=f"can't be read: {error.strerror}", fault=Fault.unreadable)
+    except ValueError as error:
+        fault = Fault.too_large if isinstance(error, TooLarge) else Fault.unreadable
+        return Looked(given.name, reason=f"can't be read: {with_settings_of('classify', str(error))}", fault=fault)
+    except NotUsable as error:
+        reason = with_settings_of("classify", str(error))
+        return Looked(given.name, reason=reason, fault=error.fault, skipped=given.skipped)
 
 
 def with_settings_of(stage: str, reason: str) -> str:

@@ -23,6 +23,7 @@ from slimline.stages.data.sources.archive import (
 )
 from slimline.stages.data.sources.layout import is_photo_name, is_wanted
 from slimline.stages.data.sources.photo import MAGIC_BYTES, looks_like_a_photo, too_large
+from slimline.stages.images.faults import Fault
 
 
 class Member(NamedTuple):
@@ -31,6 +32,7 @@ class Member(NamedTuple):
     name: str
     encoded: bytes = b""
     problem: str = ""
+    fault: Fault = Fault.unreadable
     skipped: bool = False
 
 
@@ -69,7 +71,7 @@ def _zip_members(path: Path, most_bytes: int) -> Iterator[Member]:
             if problem := OUTSIDE if leads_outside(name) else A_LINK if is_link else "":
                 yield Member(name, problem=problem)
             elif entry.file_size > most_bytes:
-                yield Member(name, problem=too_large(entry.file_size), skipped=not is_photo_name(name))
+                yield _too_large(name, entry.file_size)
             else:
                 yield _unzipped(archive, entry, name)
 
@@ -84,7 +86,7 @@ def _unzipped(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Me
     except CANNOT as error:
         return Member(name, problem=f"can't be unpacked: {error}")
     except DAMAGE as error:
-        return Member(name, problem=f"damaged inside the archive: {error}")
+        return Member(name, problem=f"damaged inside the archive: {error}", fault=Fault.damaged)
 
 
 def _tar_members(path: Path, most_bytes: int) -> Iterator[Member]:
@@ -123,7 +125,7 @@ def _member(archive: tarfile.TarFile, member: tarfile.TarInfo, most_bytes: int) 
     if problem := fault_of_kind(member):
         return Member(member.name, problem=problem)
     if member.size > most_bytes:
-        return Member(member.name, problem=too_large(member.size), skipped=not is_photo_name(member.name))
+        return _too_large(member.name, member.size)
     return _untarred(archive, member)
 
 
@@ -134,6 +136,11 @@ def _untarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Member:
     if _is_skipped(member.name, start):
         return Member(member.name, skipped=True)
     return Member(member.name, start + file.read())
+
+
+def _too_large(name: str, size_bytes: int) -> Member:
+    skipped = not is_photo_name(name)
+    return Member(name, problem=too_large(size_bytes), fault=Fault.too_large, skipped=skipped)
 
 
 def _is_skipped(name: str, start: bytes) -> bool:

@@ -116,13 +116,14 @@ def test_a_folder_without_photos_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(UserError) as caught:
         settled(str(empty), str(texts))
     lines = str(caught.value).splitlines()
-    assert lines[:4] == [
-        "classify.images leads to no photo.",
-        f"{empty}: it contains no photos",
-        f"{texts}: it contains no photos",
-        f"Files that are not photos: 1, such as {texts}/notes.txt",
+    assert lines[:5] == [
+        "classify.images leads to no photo that can be read:",
+        f"  {empty}: it contains no photos",
+        f"  {texts}: it contains no photos",
+        f"  Files that are not images: 1, such as {texts}/notes.txt",
+        "left out 2 of 2: 2 empty",
     ]
-    assert lines[4].startswith("List photos (")
+    assert lines[5].startswith("List photos (")
     assert settled(str(empty), str(photos)) == [str(empty), str(photos)]
 
 
@@ -137,3 +138,28 @@ def test_a_list_of_photos_is_told_what_to_give_instead(tmp_path):
     with pytest.raises(UserError, match=r"photos\.csv: a list; give the photos themselves, their folder or a pattern"):
         settled(str(tmp_path / "photos.csv"))
     assert settled(str(tmp_path / "photos.csv"), str(tmp_path / "a.jpg"))
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+
+
+def test_photos_that_need_another_package_are_refused_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("slimline.stages.images.files.can_read_heif", lambda: False)
+    for number in range(7):
+        (tmp_path / f"IMG_{number}.HEIC").write_bytes(HEIC)
+    with pytest.raises(UserError) as caught:
+        settled(str(tmp_path))
+    lines = str(caught.value).splitlines()
+    assert lines[1] == f"  {tmp_path}/IMG_0.HEIC: it is HEIC, which needs another package: pip install pillow-heif"
+    assert lines[6] == "left out 7 of 7: 7 HEIC (pip install pillow-heif)"
+    (tmp_path / "a.jpg").write_bytes(picture(9))
+    assert settled(str(tmp_path)) == [str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "the file is empty"), (b"hello, I am text", "it is text, not an image")]
+)
+def test_a_file_that_is_not_an_image_is_refused_before_anything_runs(tmp_path, content, reason):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(UserError, match=f"a.jpg: {reason}\n"):
+        settled(str(tmp_path / "a.jpg"))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import shlex
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.serving.serve_config import ServeConfig
@@ -143,3 +146,34 @@ def test_a_limit_is_named_as_a_setting_of_serve(client):
     answer = client.post("/", content=picture(9, "PNG", 1001))
     assert answer.status_code == 413
     assert "more than serve.max_pixels=1,000,000 allows" in answer.json()["detail"]
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+
+
+def test_a_phones_photo_is_answered(client):
+    heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    heif.from_pillow(Image.new("RGB", (64, 64), (240, 240, 240))).save(file)
+    answer = client.post("/", files={"file": ("IMG_1.HEIC", file.getvalue(), "image/heic")})
+    assert answer.json()["label"] == "bright <b>"
+
+
+def test_a_phones_photo_is_refused_with_what_to_install_on_the_server(client, monkeypatch):
+    monkeypatch.setattr("slimline.stages.images.files.can_read_heif", lambda: False)
+    answer = client.post("/", content=HEIC)
+    assert answer.status_code == 400
+    told = "this server cannot read HEIC: send a JPEG, or install what is missing there: pip install pillow-heif"
+    assert answer.json()["detail"] == told
+
+
+def test_a_photo_that_is_damaged_inside_is_refused_and_the_decoder_prints_nothing(client, capfd):
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG")
+    whole = file.getvalue()
+    answer = client.post("/", content=whole[: len(whole) // 2] + b"\xff\xd9")
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("damaged inside: libjpeg reports '")
+    assert client.post("/", content=whole).status_code == 200
+    assert capfd.readouterr().err == ""
