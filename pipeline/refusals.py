@@ -16,7 +16,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from slimline.pipeline.config import SCHEMA, ConfigKeys
-from slimline.pipeline.config_files import chosen, explain_yaml, searched, shown, used
+from slimline.pipeline.config_files import EXPERIMENT, chosen, explain_yaml, searched, shown, used
 from slimline.pipeline.config_folders import list_options
 from slimline.pipeline.errors import UserError, nearest
 
@@ -140,6 +140,8 @@ def _not_there(key: str, refused: OmegaConfBaseException | None, keys: ConfigKey
 
 
 def _unknown_key(key: str, keys: ConfigKeys) -> UserError:
+    if key == EXPERIMENT:
+        return UserError("experiment=... needs a plus in front.", "Write, for example: +experiment=flowers")
     if key in keys.former:
         return UserError(f"{key} was renamed to {keys.former[key]}.", f"Write {keys.former[key]}=... instead.")
     parent = key.rpartition(".")[0]
