@@ -28,6 +28,8 @@ from slimline.stages.serving.classify_settle import settle_images
 from slimline.stages.serving.scored_photos import scored_photos
 from tests.stages.toy_training import CLASSES, config, draw_photos, phase
 
+pytestmark = pytest.mark.slow
+
 FORMATS = [Format.saved_model, Format.frozen_graph, Format.litert, Format.onnx]
 
 

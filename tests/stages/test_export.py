@@ -32,6 +32,9 @@ from slimline.stages.models.runtimes import onnx_description, open_runtime
 from slimline.stages.models.saved_model import SavedModel, open_saved_model
 from slimline.stages.pages.model_card import model_card
 from tests.stages.toy_training import CLASSES, SIDE, config, phase
+from tests.tiers import release
+
+pytestmark = pytest.mark.slow
 
 FLOAT = (Format.saved_model, Format.frozen_graph, Format.litert, Format.onnx)
 
@@ -132,7 +135,7 @@ def spoil(material: Material, values: dict, folder: Path) -> Material:
     return made
 
 
-@pytest.mark.parametrize("one", list(Format))
+@pytest.mark.parametrize("one", release(Format, (Format.frozen_graph, Format.litert_dynamic, Format.litert_float16)))
 def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
     from slimline.stages.models.assemble import read_weights
 

@@ -22,7 +22,10 @@ from slimline.stages.networks.graphs.module import SlimModule, freeze
 from slimline.stages.networks.weights import keras_child as keras_layers
 from slimline.stages.networks.weights.keras_file import Layer, class_count, map_keras_weights, read_keras_file
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on NumPy 2
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras on NumPy 2
+]
 
 
 class Case(NamedTuple):
