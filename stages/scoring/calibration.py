@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: a temperature for the logits, and a score below which nothing is named."""
+"""Calibration: a temperature for the logits, and a score below which photos are rejected."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ TEMPERATURES = 0.05, 20.0
 
 
 class Calibration(NamedTuple):
-    """What a model's logits are divided by, and the least score that counts; without a threshold all do."""
+    """The divisor of a model's logits, and the lowest score that is accepted; None accepts all scores."""
 
     temperature: float = 1.0
     threshold: float | None = None
 
     def measured(self, targets: NDArray[Any], scores: NDArray[Any]) -> dict[str, Any]:
-        """Say what the threshold comes to on photos of calibrated probabilities [count, classes].
+        """Measure the threshold on calibrated probabilities [count, classes].
 
-        `accepted` is the share of photos that are named, `accepted_precision` the share of these that are named right;
-        None where none is.
+        `accepted` is the share of photos that aren't rejected; `accepted_precision` is the share of these that are
+        classified correctly, None if all are rejected.
         """
         kept = scores.max(axis=1) >= (self.threshold or 0.0)
         right = scores.argmax(axis=1) == targets
@@ -43,7 +43,7 @@ class Calibration(NamedTuple):
 
 
 def calibrate(logits: NDArray[Any], labels: NDArray[Any], precision: float | None) -> Calibration:
-    """Fit to validation's logits [count, classes]: the likeliest temperature, and the threshold of a precision."""
+    """Fit the temperature, and the threshold for a precision, to the validation logits [count, classes]."""
     temperature = fit_temperature(logits, labels)
     if precision is None:
         return Calibration(temperature)
@@ -51,7 +51,7 @@ def calibrate(logits: NDArray[Any], labels: NDArray[Any], precision: float | Non
     threshold = reject_threshold(scores.max(axis=1), scores.argmax(axis=1) == labels, precision)
     if threshold is None:
         log.warning(
-            "evaluate  no score separates %.1f%% of right names on validation: nothing is rejected", 100 * precision
+            "evaluate  no threshold reaches a precision of %.1f%% on validation: nothing is rejected", 100 * precision
         )
     return Calibration(temperature, threshold)
 
@@ -67,24 +67,24 @@ def read_calibration(folder: Path) -> Calibration:
 
 
 def fit_temperature(logits: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Return what logits [count, classes] must be divided by for the likeliest probabilities, in [0.05, 20].
+    """Return the temperature in [0.05, 20] that gives logits [count, classes] the highest likelihood.
 
-    It changes no name. Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, section 4.2.
+    It doesn't change the most likely class. Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, section 4.2.
     """
-    from scipy.optimize import minimize_scalar  # 0.3 s: who reads a calibration does without
+    from scipy.optimize import minimize_scalar  # takes 0.3 s, and reading a calibration doesn't need it
 
     def loss(logarithm: float) -> float:
         return proper_scores(labels, probabilities(logits / np.exp(logarithm)))["log_loss"]
 
-    # In the logarithm, as a half and a double are as far from 1; the loss has one minimum in the temperature's inverse.
+    # In the logarithm, where 1/2 and 2 are equally far from 1; the loss has one minimum in the temperature's inverse.
     found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
 
 
 def reject_threshold(scores: NDArray[Any], right: NDArray[np.bool_], precision: float) -> float | None:
-    """Return the least score [count] such that of the names at or above it that share is right; None if none is.
+    """Return the lowest of `scores` [count] for which the scores at or above it have this precision; None if none has.
 
-    All photos of equal scores are on the same side.
+    `right` [count] says which photos are classified correctly. Photos with equal scores are on the same side.
     """
     order = np.argsort(-scores, kind="stable")
     sorted_scores = scores[order]

@@ -1,4 +1,4 @@
-"""Curves over all thresholds: ROC, and precision by recall, of each class against the others."""
+"""ROC and precision-recall curves of each class against the others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 POINTS = 201
-"""At most so many of a curve; the corners of a smaller one are all kept."""
+"""The maximum number of points of a curve; a smaller curve keeps all of its corners."""
 
 
 def write_curves(targets: NDArray[Any], scores: NDArray[Any], labels: list[str], path: Path) -> None:
-    """Write a row a point: `class`, `curve` (`roc` or `precision_recall`), `x`, `y` and `threshold`.
+    """Write one row per point: `class`, `curve` (`roc` or `precision_recall`), `x`, `y` and `threshold`.
 
     x and y are the false and the true positive rate, or recall and precision. A class without photos has no curve.
     """
@@ -32,8 +32,8 @@ def write_curves(targets: NDArray[Any], scores: NDArray[Any], labels: list[str],
 
 
 def class_curves(positive: NDArray[np.bool_], score: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Return the curves of one class, [points, 3] each: x, y, threshold; none where it has no photos, or all."""
-    from sklearn import metrics  # here for the same reason as in metrics
+    """Return the curves of one class, [points, 3] each: x, y, threshold; empty if it has no photos, or all."""
+    from sklearn import metrics  # imported here for the same reason as in `metrics`
 
     if positive.all() or not positive.any():
         return {}
@@ -46,7 +46,7 @@ def class_curves(positive: NDArray[np.bool_], score: NDArray[Any]) -> dict[str, 
 
 
 def _thinned(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keep both ends and points between them at even distances along the curve's row."""
+    """Keep both ends, and points between them at even distances in the array."""
     if len(points) <= POINTS:
         return points
     kept: NDArray[np.float64] = points[np.unique(np.linspace(0, len(points) - 1, POINTS).round().astype(int))]

@@ -1,4 +1,4 @@
-"""What a model makes of some photos, in a file: a row a photo, its label and its logits."""
+"""Logits files: one row per photo, with its label and its logits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 def write_logits(path: Path, logits: NDArray[Any], numbers: NDArray[Any], labels: list[str]) -> None:
-    """Write logits [count, classes] as float32, and the names of the classes that `numbers` [count] says."""
+    """Write logits [count, classes] as float32, and the names of the classes `numbers` [count]."""
     width = logits.shape[1]
     column = pa.FixedSizeListArray.from_arrays(pa.array(logits.astype(np.float32).reshape(-1)), width)
     pq.write_table(pa.table({"label": [labels[number] for number in numbers], "logits": column}), path)

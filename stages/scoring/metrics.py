@@ -1,6 +1,6 @@
-"""What a classifier's probabilities are worth, measured with scikit-learn.
+"""Classification metrics, computed with scikit-learn.
 
-It takes 0.6 s to import, so that happens inside functions: an evaluation has it imported in a thread meanwhile.
+scikit-learn takes 0.6 s to import, so it is imported inside functions: an evaluation imports it in a thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CALIBRATION_BINS = 15
 AVERAGES = ("macro", "weighted")
 CONFIDENCE = 0.95
 RESAMPLES_AT_ONCE = 1 << 24
-"""How many drawn photos are held at once while resampling: 128 MB."""
+"""The number of drawn photos that are in memory at once while resampling: 128 MB."""
 
 
 def classification_metrics(
@@ -26,8 +26,8 @@ def classification_metrics(
     `top1` and `top<k>` of each k in `top` (1.0 by definition with k classes or fewer), `balanced_accuracy` (mean
     recall), `macro` and `weighted` means of precision, recall and F1, `log_loss` (nats), `brier` (0 to 2), `roc_auc`
     and `average_precision` (one class against the others, their mean), `calibration_error` (expected, 15 equal bins)
-    and the `calibration` bins, `per_class` and `confusion_matrix` (rows true, columns predicted). What isn't defined,
-    such as the area under the curve of a class without photos, is None.
+    and the `calibration` bins, `per_class` and `confusion_matrix` (rows true, columns predicted). Undefined values,
+    such as the area under the curve of a class without photos, are None.
     """
     from sklearn import metrics
 
@@ -86,16 +86,16 @@ def proper_scores(targets: NDArray[Any], scores: NDArray[Any]) -> dict[str, floa
 
 
 def _averages(targets: NDArray[Any], guessed: NDArray[Any], numbers: list[int], kind: str) -> dict[str, float]:
-    """Average precision, recall and F1 over the classes that have photos, each class alike or by its photos."""
+    """Average precision, recall and F1 over the classes that have photos, weighted equally or by their photos."""
     from sklearn import metrics
 
-    there = [number for number in numbers if np.any(targets == number)]
-    found = metrics.precision_recall_fscore_support(targets, guessed, labels=there, average=kind, zero_division=0.0)
+    present = [number for number in numbers if np.any(targets == number)]
+    found = metrics.precision_recall_fscore_support(targets, guessed, labels=present, average=kind, zero_division=0.0)
     return dict(zip(("precision", "recall", "f1"), map(float, found[:3]), strict=True))
 
 
 def _areas(positive: NDArray[np.bool_], score: NDArray[Any]) -> tuple[float | None, float | None]:
-    """Return the area under a class's ROC curve and its average precision; None where it has no photos, or all."""
+    """Return the area under a class's ROC curve and its average precision; None if it has no photos, or all."""
     from sklearn import metrics
 
     if positive.all() or not positive.any():
@@ -128,7 +128,7 @@ def calibration_bins(targets: NDArray[Any], scores: NDArray[Any]) -> list[dict[s
 def confidence_intervals(
     targets: NDArray[Any], scores: NDArray[Any], seed: int, resamples: int
 ) -> dict[str, tuple[float, float]]:
-    """Return the 95% intervals of `top1`, `balanced_accuracy` and `log_loss`, by the bootstrap's percentiles.
+    """Return the 95% intervals of `top1`, `balanced_accuracy` and `log_loss`, by the percentile bootstrap.
 
     Photos are drawn with replacement, as many as there are. Source: Efron and Tibshirani 1993, chapter 13.
     """
@@ -142,7 +142,7 @@ def confidence_intervals(
         sums = counts @ columns
         support, right = np.split(sums[:, 2:], 2, axis=1)
         recall = np.divide(right, support, out=np.full_like(right, np.nan), where=support > 0)
-        balanced = np.nanmean(recall, axis=1)  # a class that isn't drawn doesn't count, as one that isn't there
+        balanced = np.nanmean(recall, axis=1)  # classes without drawn photos don't count
         found.append(np.column_stack([sums[:, 0] / len(targets), balanced, sums[:, 1] / len(targets)]))
     drawn = np.concatenate(found)
     tail = 50 * (1 - CONFIDENCE)
@@ -152,7 +152,7 @@ def confidence_intervals(
 
 
 def _resampled(count: int, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
-    """Yield how often each photo was drawn [some, count], until there are so many resamples."""
+    """Yield how often each photo was drawn, [some, count] at a time, for `resamples` resamples in total."""
     draw = np.random.default_rng(seed)
     some = max(1, RESAMPLES_AT_ONCE // count)
     for start in range(0, resamples, some):

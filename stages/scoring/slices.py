@@ -1,4 +1,4 @@
-"""Slices: how well a model does on the photos of one camera, one site, one format."""
+"""Slices: metrics on the photos of one camera, one site or one format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slimline.pipeline.errors import UserError
 from slimline.stages.scoring.metrics import confidence_intervals
 
 OF_INDEX = ("group", "format", "note")
-"""Columns that every index has; others are those that ingest kept of a manifest."""
+"""Columns that every index has; the others are columns of a manifest that ingest kept."""
 
 NONE = "(none)"
 
@@ -32,19 +32,19 @@ def sliced_metrics(
     """Measure probabilities [count, classes] by each value of each column: count, top1 and its 95% interval.
 
     Raises:
-        UserError: the index has no such column.
+        UserError: the index doesn't have one of the columns.
     """
     if not columns:
         return {}
     rows = pq.read_table(index, columns=["sha256", "outcome", "details", *OF_INDEX]).to_pylist()
     of_photo = {row["sha256"]: _values(row) for row in rows if row["outcome"] == "used"}
-    there = sorted({name for values in of_photo.values() for name in values})
+    known = sorted({name for values in of_photo.values() for name in values})
     measured: dict[str, dict[str, dict[str, Any]]] = {}
     for column in columns:
-        if column not in there:
+        if column not in known:
             raise UserError(
-                f"evaluate.slices names {column!r}, and the index has {', '.join(there)}.",
-                f"Keep a manifest's columns as it is ingested: ingest.columns.keep=[{column}]",
+                f"evaluate.slices names the column {column!r}, but the index has only {', '.join(known)}.",
+                f"Keep a manifest's column when it is ingested: ingest.columns.keep=[{column}]",
             )
         values = np.array([of_photo[sha256].get(column, "") or NONE for sha256 in sha256s])
         measured[column] = {

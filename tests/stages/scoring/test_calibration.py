@@ -1,4 +1,4 @@
-"""Temperature and reject threshold, against what they must be by construction."""
+"""Temperature and reject threshold, compared with their values by construction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slimline.stages.scoring.probabilities import probabilities
 
 @pytest.fixture(scope="module")
 def calibrated():
-    """Logits of 20,000 photos, and labels that are drawn from the very probabilities that they state."""
+    """Logits of 20,000 photos, and labels that are drawn from the logits' probabilities."""
     draw = np.random.default_rng(0)
     logits = draw.normal(0, 2, (20_000, 4))
     chances = probabilities(logits).cumsum(axis=1)
@@ -28,12 +28,12 @@ def calibrated():
 
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
-def test_the_temperature_undoes_what_logits_were_multiplied_by(calibrated, factor):
+def test_the_temperature_is_the_factor_of_the_logits(calibrated, factor):
     logits, labels = calibrated
     assert fit_temperature(factor * logits, labels) == pytest.approx(factor, rel=0.03)
 
 
-def test_logits_that_are_never_wrong_have_the_least_temperature():
+def test_logits_that_are_never_wrong_have_the_lowest_temperature():
     assert fit_temperature(np.eye(3), np.arange(3)) == pytest.approx(0.05, rel=0.01)
 
 
@@ -41,25 +41,25 @@ def test_logits_that_are_never_wrong_have_the_least_temperature():
     ("precision", "threshold"),
     [(1.0, 0.9), (0.8, 0.5), (0.79, 0.5), (0.6, 0.3), (0.0, 0.2)],
 )
-def test_the_threshold_is_the_least_that_reaches_the_precision(precision, threshold):
-    # By falling score the shares are 1, 1, then 4/5 after the three of 0.5 together, 4/6 and 4/7.
+def test_the_threshold_is_the_lowest_that_reaches_the_precision(precision, threshold):
+    # In order of decreasing score, the shares are 1, 1, then 4/5 after the three scores of 0.5, 4/6 and 4/7.
     scores = np.array([0.5, 0.9, 0.5, 0.95, 0.5, 0.3, 0.2])
     right = np.array([True, True, False, True, True, False, False])
     assert reject_threshold(scores, right, precision) == threshold
 
 
-def test_no_threshold_reaches_what_no_name_is_worth():
+def test_no_threshold_reaches_an_impossible_precision():
     assert reject_threshold(np.array([0.9, 0.8]), np.array([False, True]), 0.9) is None
 
 
-def test_what_can_not_be_reached_is_told_and_nothing_is_rejected(caplog):
+def test_an_unreachable_precision_is_logged_and_nothing_is_rejected(caplog):
     logits = np.array([[2.0, 0.0], [1.0, 0.0]])
     with caplog.at_level(logging.WARNING):
         assert calibrate(logits, np.array([1, 1]), 0.9).threshold is None
-    assert "no score separates 90.0% of right names" in caplog.text
+    assert "no threshold reaches a precision of 90.0% on validation" in caplog.text
 
 
-def test_names_that_are_accepted_are_right_as_often_as_was_asked(calibrated):
+def test_accepted_names_have_the_requested_precision(calibrated):
     logits, labels = calibrated
     found = calibrate(3 * logits[:10_000], labels[:10_000], 0.9)
     measured = found.measured(labels[10_000:], probabilities(3 * logits[10_000:] / found.temperature))
@@ -73,6 +73,6 @@ def test_names_that_are_accepted_are_right_as_often_as_was_asked(calibrated):
 
 
 @pytest.mark.parametrize("calibration", [Calibration(), Calibration(1.7, 0.6)])
-def test_a_calibration_is_read_as_it_was_written(tmp_path, calibration):
+def test_a_calibration_is_written_and_read(tmp_path, calibration):
     write_calibration(tmp_path, calibration)
     assert read_calibration(tmp_path) == calibration

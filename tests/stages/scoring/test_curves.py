@@ -1,4 +1,4 @@
-"""Curves: by hand, and of many photos thinned."""
+"""Curves: compared with curves by hand, and thinned for many photos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_curves_of_five_photos():
 
 
 @pytest.mark.parametrize("positive", [True, False])
-def test_one_kind_alone_has_no_curve(positive):
+def test_photos_of_one_kind_only_have_no_curve(positive):
     assert class_curves(np.full(3, positive), np.array([0.1, 0.2, 0.3])) == {}
 
 
@@ -36,11 +36,11 @@ def test_a_long_curve_keeps_its_ends_and_its_area():
     assert np.trapezoid(curve[:, 1], curve[:, 0]) == pytest.approx(5 / 6, abs=0.01)
 
 
-def test_a_row_a_point(tmp_path):
+def test_one_row_per_point(tmp_path):
     scores = np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]])
     write_curves(np.array([0, 1, 0]), scores, ["ant", "bee", "cow"], tmp_path / "curves.parquet")
     rows = pq.read_table(tmp_path / "curves.parquet").to_pylist()
-    assert {row["class"] for row in rows} == {"ant", "bee"}  # of cows there is no photo
+    assert {row["class"] for row in rows} == {"ant", "bee"}  # there are no photos of cows
     assert {row["curve"] for row in rows} == {"roc", "precision_recall"}
     assert set(rows[0]) == {"class", "curve", "x", "y", "threshold"}
     write_curves(np.array([0]), scores[:1], ["ant", "bee", "cow"], tmp_path / "none.parquet")

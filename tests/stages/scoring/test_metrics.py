@@ -1,4 +1,4 @@
-"""Metrics on a case small enough to count by hand, and intervals against what is known of them."""
+"""Metrics of a small case, compared with counts by hand, and intervals with their known properties."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_classification_metrics():
 def test_the_area_under_the_curve_counts_the_pairs_in_order():
     targets, scores = np.array([0, 0, 1, 1, 1]), np.array([0.9, 0.4, 0.8, 0.3, 0.2])
     metrics = classification_metrics(targets, np.column_stack([scores, 1 - scores]), ["a", "b"])
-    assert metrics["per_class"]["a"]["roc_auc"] == pytest.approx(5 / 6)  # of six pairs 0.4 before 0.8 alone is wrong
+    assert metrics["per_class"]["a"]["roc_auc"] == pytest.approx(5 / 6)  # one of six pairs is wrong: 0.4 before 0.8
     assert metrics["per_class"]["a"]["average_precision"] == pytest.approx((1 / 1 + 2 / 3) / 2)
     assert metrics["roc_auc"] == pytest.approx(5 / 6)
 
@@ -54,14 +54,14 @@ def test_proper_scores():
 
 def test_calibration_error_weighs_each_bins_gap():
     metrics = classification_metrics(TARGETS, SCORES, LABELS)
-    # Confidences 0.8, 0.6, 0.7, 0.7 of which all but the second are right; 0.7 twice shares a bin.
+    # Confidences 0.8, 0.6, 0.7, 0.7; all but the second are right. Both 0.7 are in the same bin.
     assert metrics["calibration_error"] == pytest.approx((0.2 + 0.6 + 0.6) / 4)
     assert [row["count"] for row in metrics["calibration"]] == [1, 2, 1]
     assert [row["confidence"] for row in metrics["calibration"]] == pytest.approx([0.6, 0.7, 0.8])
     assert [row["accuracy"] for row in metrics["calibration"]] == [0.0, 1.0, 1.0]
 
 
-def test_a_class_without_test_photos_is_no_error():
+def test_a_class_without_test_photos_is_not_an_error():
     metrics = classification_metrics(np.array([0, 1]), SCORES[[0, 2]], LABELS)
     nothing = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "roc_auc": None, "average_precision": None, "support": 0}
     assert metrics["per_class"]["c"] == nothing
@@ -70,28 +70,28 @@ def test_a_class_without_test_photos_is_no_error():
     assert alone["roc_auc"] is alone["average_precision"] is None
 
 
-def test_the_interval_of_an_accuracy_is_the_binomials():
+def test_the_interval_of_an_accuracy_is_binomial():
     right = np.arange(1000) < 900
     targets = np.zeros(1000, np.int64)
     scores = np.where(right[:, None], [0.9, 0.1], [0.2, 0.8])
     found = confidence_intervals(targets, scores, 0, 4000)
     spread = 1.96 * math.sqrt(0.9 * 0.1 / 1000)
     assert found["top1"] == pytest.approx((0.9 - spread, 0.9 + spread), abs=0.002)
-    assert found["balanced_accuracy"] == pytest.approx(found["top1"])  # of one class
+    assert found["balanced_accuracy"] == pytest.approx(found["top1"])  # there is only one class
     losses = -np.log(np.where(right, 0.9, 0.2))
     error = 1.96 * losses.std() / math.sqrt(1000)
     assert found["log_loss"] == pytest.approx((losses.mean() - error, losses.mean() + error), abs=0.01)
 
 
-def test_intervals_follow_from_the_seed_whatever_is_held_at_once(monkeypatch):
+def test_intervals_depend_on_the_seed_and_not_on_the_chunk_size(monkeypatch):
     once = confidence_intervals(TARGETS, SCORES, 1, 200)
     monkeypatch.setattr("slimline.stages.scoring.metrics.RESAMPLES_AT_ONCE", 28)  # seven resamples
     assert confidence_intervals(TARGETS, SCORES, 1, 200) == once
     assert confidence_intervals(TARGETS, SCORES, 2, 200) != once
 
 
-def test_a_balanced_interval_weighs_classes_alike():
-    # Class a: 99 of 99 right. Class b: one photo, wrong; where it isn't drawn, a alone counts.
+def test_a_balanced_interval_weights_classes_equally():
+    # Class a: 99 of 99 right. Class b: one photo, wrong; if it isn't drawn, only a counts.
     targets = np.array([0] * 99 + [1])
     scores = np.tile([0.9, 0.1], (100, 1))
     found = confidence_intervals(targets, scores, 0, 500)
