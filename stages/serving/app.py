@@ -48,9 +48,10 @@ class Guess(BaseModel):
 
 
 class Answer(BaseModel):
-    """The classes of a photo: `label` is the most likely one, or null if its score is below the model's threshold."""
+    """The classes of a photo: `label` is the most likely one, or null if its score is below the model's `threshold`."""
 
     label: str | None
+    threshold: float
     guesses: list[Guess]
 
 
@@ -93,7 +94,9 @@ class Service:
         row = await self._scores(await self._photo(request))
         best = (-row).argsort(kind="stable")[: self._top]
         guesses = [Guess(name=self._model.labels[number], score=float(row[number])) for number in best]
-        return Answer(label=guesses[0].name if guesses[0].score >= self._model.threshold else None, guesses=guesses)
+        threshold = self._model.threshold
+        known = guesses[0].score >= threshold
+        return Answer(label=guesses[0].name if known else None, threshold=threshold, guesses=guesses)
 
     async def explain(self, request: Request) -> Response:
         """Return the occlusion map of a photo as JPEG: bright where covering lowers the most likely class's score."""

@@ -72,5 +72,6 @@ def _lines(photo: Classified, threshold: float) -> Iterator[str]:
     if photo.reason:
         yield f"not classified: {photo.reason}"
     if photo.unknown:
-        yield f"{UNKNOWN}: no score reaches {threshold:.5f}"
+        name, score = photo.guesses[0]
+        yield f"{UNKNOWN}: the best guess, {name}, has the score {score:.5f}, below the threshold {threshold:.5f}"
     yield from (f"{name} (score = {score:.5f})" for name, score in photo.guesses)

@@ -21,12 +21,14 @@ async function show(file) {
   answers.prepend(box);
   try {
     const answer = await (await ask("classify", file)).json();
-    said.firstChild.textContent = answer.label ?? "unknown";
+    const percent = score => (100 * score).toFixed(1) + "%", [best] = answer.guesses;
+    const below = `${percent(best.score)}, below the threshold ${percent(answer.threshold)}`;
+    said.firstChild.textContent = answer.label ?? `unknown (best guess: ${best.name}, ${below})`;
     for (const guess of answer.guesses) {
       const row = element("div", "", "bar"), meter = element("meter");
       meter.value = guess.score;
       meter.setAttribute("aria-label", guess.name);
-      row.append(element("span", guess.name), meter, element("span", (100 * guess.score).toFixed(1) + "%"));
+      row.append(element("span", guess.name), meter, element("span", percent(guess.score)));
       said.append(row);
     }
     const look = element("button", "Show occlusion map");

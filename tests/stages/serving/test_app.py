@@ -48,6 +48,7 @@ def test_a_photo_in_any_format_is_classified(client, kind):
     assert answer.status_code == 200
     found = answer.json()
     assert found["label"] == "bright <b>"
+    assert found["threshold"] == 0.6
     assert [one["name"] for one in found["guesses"]] == ["bright <b>", "dark"]
     assert found["guesses"][0]["score"] == pytest.approx(240 / 255, abs=0.02)
 
@@ -56,6 +57,7 @@ def test_below_the_threshold_the_label_is_null(client):
     found = client.post("/classify", content=picture(128)).json()
     assert found["label"] is None
     assert len(found["guesses"]) == 2
+    assert found["guesses"][0]["score"] < found["threshold"] == 0.6
 
 
 def png_bomb(side: int) -> bytes:
