@@ -121,7 +121,7 @@ class Run:
 
         Returns:
             For each photo, in order: its `path`; `guesses`, a list of (name, score); `unknown`, true if no score
-            reaches the model's threshold; and `reason`, which says why a photo could not be used, or is empty.
+            reaches the model's `threshold`; and `reason`, which says why a photo could not be used, or is empty.
 
         Raises:
             UserError: a path does not exist, or the run has no model.

@@ -24,7 +24,7 @@ def check_minimum(config: EvaluateConfig, artifact: Artifact) -> None:
     resolve=settle_model,
     choices=chosen_network,
     gate=check_minimum,
-    shown=("top1", "balanced_accuracy", "count", "trained_on", "log_loss"),
+    shown=("top1", "count", "trained_on", "balanced_accuracy", "log_loss"),
     optional={
         "ingest": lambda config: config.model is None or config.images is not None,
         "train": lambda config: config.model is None,

@@ -64,7 +64,7 @@ class AtLeast:
         if short:
             raise GateFailed(
                 f"The model does not reach evaluate.at_least on {metrics['count']:,} photos: {', '.join(short)}.",
-                "The metrics and the report are kept, and nothing is exported. Improve the training, or lower "
+                "Nothing was exported; the metrics and the report are kept. Improve the training, or lower "
                 "evaluate.at_least.",
             )
 

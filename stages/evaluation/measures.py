@@ -96,7 +96,7 @@ def _headline(metrics: dict[str, Any], drawn: bool, trained: bool) -> str:
     known = metrics["trained_on"]
     unseen = " that training never saw" if known and not any(known.values()) else ""
     lines = [
-        f"{metrics['split']:<10}top-1 {metrics['top1']:.1%}{of_drawn} ({low:.1%} to {high:.1%}),"
+        f"{metrics['split']:<9} top-1 {metrics['top1']:.1%}{of_drawn} ({low:.1%} to {high:.1%}),"
         f" {metrics['count']:,} images{unseen}{'' if trained else ', by an UNTRAINED base'}"
     ]
     for one in cautions(metrics):

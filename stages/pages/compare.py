@@ -10,7 +10,7 @@ from typing import Any
 from slimline.pipeline.artifact import Facts, write_text
 from slimline.stages.pages.charts import COLORS, line
 from slimline.stages.pages.finished_run import FinishedRun, read_run
-from slimline.stages.pages.render import decimals, interval, percent, render
+from slimline.stages.pages.render import decimals, interval, percent, render, sentence
 from slimline.stages.pages.tables import Table
 from slimline.stages.scoring.cautions import cautions, trained_on
 from slimline.stages.scoring.intervals import wilson_interval
@@ -43,7 +43,7 @@ def compare_page(runs: Sequence[FinishedRun]) -> str:
         PAGE,
         title=f"{len(runs)} runs compared",
         first=runs[0].name,
-        cautions=[f"{run.name}: {one}." for run in runs for one in cautions(run.metrics)],
+        cautions=caution_table(runs),
         measures=measure_table(runs),
         against_first=against_first(runs),
         settings=setting_table(runs),
@@ -61,12 +61,18 @@ def measure_table(runs: Sequence[FinishedRun]) -> Table:
         ends = _interval(run.metrics["top1"], run.metrics["count"])
         lines.append([run.name, *figures, ends, trained_on(run.metrics), f"{run.seconds:.1f} s"])
     names = [name.replace("_", " ") for name in SHOWN]
-    return Table(["run", *names, "top1, 95% interval", "photos that trained the model", "time"], lines)
+    return Table(["run", *names, "top1, 95% interval", "trained on", "time"], lines)
 
 
 def _interval(share: float, count: int) -> str:
     """Return the interval of an accuracy, computed here: runs of earlier versions have it by the bootstrap."""
     return interval(wilson_interval(round(share * count), count)) if count else ""
+
+
+def caution_table(runs: Sequence[FinishedRun]) -> Table:
+    """Return why the metrics of runs are uncertain or too good."""
+    lines = [[run.name, sentence(one)] for run in runs for one in cautions(run.metrics)]
+    return Table(["run", "caution"], lines, texts=(0, 1))
 
 
 def against_first(runs: Sequence[FinishedRun]) -> Table:

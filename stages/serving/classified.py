@@ -16,14 +16,15 @@ from slimline.stages.serving.scored_photos import scored_photos
 class Classified(NamedTuple):
     """The most likely classes of a photo, each with its score, best first.
 
-    `unknown` is true if no score reaches the model's threshold: then no class should be trusted. A photo that cannot
-    be used has no guesses, and `reason` says why.
+    `unknown` is true if no score reaches `threshold`: then the best guess should not be trusted. A photo that cannot be
+    used has no guesses, and `reason` says why.
     """
 
     path: str
     guesses: list[tuple[str, float]]
     unknown: bool = False
     reason: str = ""
+    threshold: float = 0.0
 
 
 def classified_photos(
@@ -34,8 +35,8 @@ def classified_photos(
         for photo, scores in scored_photos(model, usable_photos(paths), batch_size):
             advance()
             if scores is None:
-                yield Classified(photo.name, [], reason=photo.reason)
+                yield Classified(photo.name, [], reason=photo.reason, threshold=threshold)
                 continue
             best = (-scores).argsort(kind="stable")[:top]
             guesses = [(names[number], float(scores[number])) for number in best]
-            yield Classified(photo.name, guesses, unknown=guesses[0][1] < threshold)
+            yield Classified(photo.name, guesses, unknown=guesses[0][1] < threshold, threshold=threshold)

@@ -43,7 +43,7 @@ def classify_photos(config: ClassifyConfig, out: Path, base: Artifact | None) ->
             model, paths, names, threshold=threshold, top=config.top, batch_size=config.batch_size
         ):
             if done < config.shown:
-                print("\n".join(_lines(photo, threshold)))
+                print("\n".join(_lines(photo)))
             done += 1
             unknown += photo.unknown
             if photo.reason:
@@ -66,12 +66,12 @@ def classify_photos(config: ClassifyConfig, out: Path, base: Artifact | None) ->
     }
 
 
-def _lines(photo: Classified, threshold: float) -> Iterator[str]:
+def _lines(photo: Classified) -> Iterator[str]:
     """Yield the lines that the terminal shows for a photo."""
     yield f"\n{photo.path}"
     if photo.reason:
         yield f"not classified: {photo.reason}"
     if photo.unknown:
         name, score = photo.guesses[0]
-        yield f"{UNKNOWN}: the best guess, {name}, has the score {score:.5f}, below the threshold {threshold:.5f}"
+        yield f"{UNKNOWN}: the best guess, {name}, has the score {score:.5f}, below the threshold {photo.threshold:.5f}"
     yield from (f"{name} (score = {score:.5f})" for name, score in photo.guesses)

@@ -74,7 +74,7 @@ def test_metrics_are_those_of_the_calibrated_model(toys, trained, split):
     assert metrics["uncalibrated"] == pytest.approx(proper_scores(photos.labels, probabilities(logits)), rel=1e-3)
     low, high = metrics["intervals"]["top1"]
     assert low <= metrics["top1"] <= high
-    assert facts["headline"].startswith(f"{split.value:<10}top-1 {metrics['top1']:.1%} ({low:.1%} to {high:.1%}), ")
+    assert facts["headline"].startswith(f"{split.value:<9} top-1 {metrics['top1']:.1%} ({low:.1%} to {high:.1%}), ")
     known = {"train": len(photos) * (split is Split.train), "validation": len(photos) * (split is Split.validation)}
     assert metrics["trained_on"] == known
     assert facts["trained_on"] == known["train"]

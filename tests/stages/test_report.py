@@ -163,11 +163,13 @@ def test_the_report_fits_a_phone_and_can_be_printed(written, tmp_path):
 
 def test_a_report_without_an_export_says_why(made, tmp_path):
     record = record_of(made, tmp_path)
-    record.manifest["stages"]["evaluate"]["gate"] = "The model does not reach evaluate.at_least: <b>."
+    record.manifest["stages"]["evaluate"]["gate"] = (
+        "The model does not reach evaluate.at_least: <b>. Nothing was exported."
+    )
     given = {name: made[name] for name in GIVEN if name != "export"}
     report(ReportConfig(), tmp_path, **given, export=None, run=record)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "Nothing was exported. The model does not reach evaluate.at_least: &lt;b&gt;." in text
+    assert '<p class="notice">The model does not reach evaluate.at_least: &lt;b&gt;. Nothing was exported.</p>' in text
     [section] = re.findall(r"<h2>Exported formats</h2>(.*?)</section>", text, re.S)
     assert "<p>None.</p>" in section
     assert "The model does not reach evaluate.at_least" in section
