@@ -23,6 +23,7 @@ from slimline.pipeline.settings import Setting
 ARGUMENT = re.compile(r"(?P<plus>\+{0,2})(?P<key>[^=+~][^=]*)=(?P<value>.*)", re.DOTALL)
 READABLE = re.compile(r"[A-Za-z]([\w .()\[\]-]*[\w.()\[\]-])?", re.ASCII)
 """Names that Hydra's grammar reads as texts, once spaces and brackets are escaped."""
+WHOLE = re.compile(r"[-+]?\d+(\.0+|(\.\d+)?[eE]\+?\d{1,2})")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
@@ -52,6 +53,8 @@ def _rewrite(argument: str, settings: Mapping[str, Setting], sweep: bool) -> str
             f"{key}={value}: a comma separates the values of a sweep; a decimal number takes a point.",
             f"Write {key}={value.replace(',', '.')}, or add -m to run each of {value}.",
         )
+    if setting.kind is int and WHOLE.fullmatch(value) and float(value).is_integer():
+        return f"{plus}{key}={int(float(value))}"
     if setting.is_text or setting.kind is Any:
         written = _list(key, value, str, sweep) if value[0] == "[" and setting.kind is Any else _text(value, sweep)
     elif setting.is_flat_list:

@@ -24,6 +24,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from slimline import __version__
 from slimline.pipeline.arguments import rewrite_arguments
@@ -66,6 +67,8 @@ def compose_and_execute(config: DictConfig) -> None:
             mistakes.append(error)
     except UserError as error:
         mistakes.append(error)
+    except OmegaConfBaseException as error:
+        mistakes.append(explain(error, config_keys(STAGES.values())))
 
 
 def _execute(config: DictConfig) -> None:
@@ -223,7 +226,12 @@ def _parse(typed: Sequence[str]) -> Namespace:
 
 def _folders(arguments: Namespace) -> ConfigFolders:
     main = Path(arguments.config_path or CONF)
-    return find_config_folders(arguments.config_dir, plugin_config_folders(), main if main.is_dir() else CONF)
+    if not main.is_dir():
+        raise UserError(
+            f"--config-path {main} is not a folder (looked for {main.absolute()}).",
+            "Name the folder of a root config; for options of your own, use --config-dir DIR.",
+        )
+    return find_config_folders(arguments.config_dir, plugin_config_folders(), main)
 
 
 def _log_to(stream: TextIO) -> None:

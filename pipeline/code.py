@@ -93,7 +93,7 @@ def code_reader(memory: Path, display_only: frozenset[str]) -> CodeReader:
 def _without_resolve(stage: Stage, start: Parsed) -> list[str]:
     """Return the imports of a stage's module without the module of its `resolve`, whose result is in the config.
 
-    The module of `resolve` counts all the same if it declares the stage's config, if the stage's file imports other
+    The module of `resolve` still counts if it declares the stage's config, if the stage's file imports other
     names from it, or if a function in that file calls `resolve`.
     """
     resolve, found = stage.resolve, list(start.imports)

@@ -13,6 +13,8 @@ from slimline.pipeline.copying import copy_option
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.listing import list_runs
 
+LEADING = ("--config-dir", "-cd")
+"""Options with a value that may be written before the command, too."""
 RUN = "run"
 """The default command: Hydra composes a config, and its stages run."""
 
@@ -45,6 +47,8 @@ def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
     first, *rest = arguments or [""]
     if first in COMMANDS:
         return first, rest
+    if first in LEADING and len(rest) > 1 and rest[1] in COMMANDS:
+        return rest[1], [first, rest[0], *rest[2:]]
     if first.isidentifier() and (near := get_close_matches(first, COMMANDS, n=1)):
         raise UserError(
             f"{first} is not a command. Did you mean {near[0]}?", f"The commands are: {', '.join(COMMANDS)}."

@@ -28,6 +28,9 @@ used: dict[str, Path] = {}
 chosen: dict[tuple[str, str], Path] = {}
 """The choices that these files make: the file, by the group and the option that it chooses."""
 
+included: dict[str, list[str]] = {}
+"""The files of its own group that each of these files includes by its list of defaults."""
+
 searched: list[Path] = []
 """All config folders in search order; the shipped one is last."""
 
@@ -85,16 +88,18 @@ def read_text(file: Path) -> str:
     """Return the text of a config file.
 
     Raises:
-        UserError: it is not UTF-8, or begins with a byte order mark.
+        UserError: it is not UTF-8, or it cannot be read.
     """
     try:
         text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{shown(file)} cannot be read: {error.strerror}.", "Check the file's permissions, or remove it."
+        ) from error
     except UnicodeDecodeError as error:
         line = file.read_bytes()[: error.start].count(b"\n") + 1
         raise UserError(f"{shown(file)}, line {line}: not UTF-8 text.", "Save the file as UTF-8.") from error
-    if text.startswith(BYTE_ORDER_MARK):
-        raise UserError(f"{shown(file)}, line 1: begins with a byte order mark.", "Save the file as UTF-8 without BOM.")
-    return text
+    return text.removeprefix(BYTE_ORDER_MARK)
 
 
 def parse(file: Path, text: str) -> DictConfig:
@@ -160,8 +165,26 @@ def _note(name: str, file: Path, config: DictConfig, folder: Path) -> None:
         log.info("using %s instead of %s", shown(file), whose)
     used[name] = file
     here = name.rpartition("/")[0]
+    included[name] = [f"{here}/{item}" for item in config.get("defaults", ()) if isinstance(item, str)]
+    if (circle := _circle(name)) is not None:
+        raise UserError(
+            f"{shown(file)} includes itself: {' -> '.join(circle)}.", "Remove one of these from the list of defaults."
+        )
     for group, option in _choices(config):
         chosen[(group.removeprefix("/") if group.startswith("/") else f"{here}/{group}", option)] = file
+
+
+def _circle(name: str) -> list[str] | None:
+    """Return the names on the way from a file through its defaults back to it, if there is one."""
+    paths = [[name]]
+    while paths:
+        path = paths.pop()
+        for following in included.get(path[-1], ()):
+            if following == name:
+                return [*path, name]
+            if following not in path:
+                paths.append([*path, following])
+    return None
 
 
 def _choices(config: DictConfig) -> Iterator[tuple[str, str]]:

@@ -107,4 +107,5 @@ def know_added_configs(folders: ConfigFolders) -> None:
     Plugins.instance().register(AddedConfigs)
     config_files.used.clear()
     config_files.chosen.clear()
+    config_files.included.clear()
     config_files.searched[:] = folders.all

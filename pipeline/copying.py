@@ -32,10 +32,10 @@ def copy_option(arguments: Sequence[str], folders: ConfigFolders, program: str) 
             file.write(source.read_text(encoding="utf-8"))
     except OSError as error:
         if target.is_file():
-            raise UserError(
-                f"{shown(target)} already exists, so nothing was copied.",
-                "Edit it, or remove it first. To copy into another folder, add --config-dir DIR.",
-            ) from error
+            advice = "Edit it, or remove it first. To copy into another folder, add --config-dir DIR."
+            if target.samefile(source):  # in a checkout, whose ./conf is the shipped folder
+                advice = "It is the shipped file. Create a folder for your own files, and add --config-dir DIR."
+            raise UserError(f"{shown(target)} already exists, so nothing was copied.", advice) from error
         raise UserError(
             f"{shown(target)} cannot be written: {error.strerror}.",
             "Check the folder and its permissions, or name another one with --config-dir DIR.",
@@ -54,6 +54,8 @@ def _find(name: str, folders: ConfigFolders) -> Path:
         return files[name]
     group = name.rpartition("/")[0]
     called = {one if group else one.rpartition("/")[2]: one for one in files}  # the group may have been left out
+    if members := [one for one in files if one.rpartition("/")[0] == name]:
+        raise UserError(f"{name} is a group of options.", f"Name one of them: {', '.join(members)}.")
     near = [called[one] for one in get_close_matches(name, called, n=1)]
     of_group = [one for one in files if one.rpartition("/")[0] == group]
     groups = sorted({one.rpartition("/")[0] for one in files})

@@ -5,6 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 from slimline.pipeline.config_folders import ConfigFolders
 from slimline.pipeline.errors import UserError, nearest
@@ -25,15 +28,16 @@ ALL = "`+experiment=flowers --cfg job` shows all settings."
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What a command line may name: groups and their options, settings, and the flags of other programs.
+    """What a command line may name: groups with their options, settings, flags of other programs.
 
-    `flags` gives for a flag of another program, without its dashes, the setting that does the same, or advice that
-    begins with a capital letter.
+    `listed` holds the groups that take no plus. `flags` gives, for a flag of another program without its dashes, the
+    setting or the group that does the same, or advice, which begins with a capital letter.
     """
 
     groups: Mapping[str, Sequence[str]]
     settings: Mapping[str, Setting]
     flags: Mapping[str, str]
+    listed: frozenset[str] = frozenset()
 
 
 def read_vocabulary(folders: ConfigFolders, settings: Mapping[str, Setting], flags: Mapping[str, str]) -> Vocabulary:
@@ -41,7 +45,15 @@ def read_vocabulary(folders: ConfigFolders, settings: Mapping[str, Setting], fla
     groups: dict[str, list[str]] = {}
     for group, name, _ in folders.options():
         groups.setdefault(group, []).append(name)
-    return Vocabulary(groups, settings, flags)
+    return Vocabulary(groups, settings, flags, _listed(folders.shipped / "config.yaml"))
+
+
+def _listed(root: Path) -> frozenset[str]:
+    """Return the groups that the root config lists, and that a plus would therefore choose twice."""
+    if not root.is_file():
+        return frozenset()
+    defaults = (yaml.safe_load(root.read_text(encoding="utf-8")) or {}).get("defaults", ())
+    return frozenset(group for item in defaults if isinstance(item, dict) for group in item)
 
 
 def check_typed(typed: Sequence[str], words: Vocabulary) -> None:
@@ -144,6 +156,8 @@ def _check_word(word: str, following: Sequence[str], words: Vocabulary) -> None:
         raise UserError(
             f"{word} lacks a plus: an experiment is added to the config.", f"Write {_written('+experiment', value)}."
         )
+    if key.startswith("+") and equals and bare in words.listed:
+        raise UserError(f"{word} takes no plus: {bare} is part of each config.", f"Write {_written(bare, value)}.")
     if key.startswith("+") and not known:
         _check_added(bare, value, words)
 

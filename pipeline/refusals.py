@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import re
-import typing
+import shlex
 from collections.abc import Sequence
 from dataclasses import is_dataclass
-from enum import EnumMeta
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from slimline.pipeline.config import SCHEMA, ConfigKeys
-from slimline.pipeline.config_files import chosen, explain_yaml, searched, shown, used
+from slimline.pipeline.config_files import EXPERIMENT, chosen, explain_yaml, searched, shown, used
 from slimline.pipeline.config_folders import list_options
 from slimline.pipeline.config_nodes import not_a_setting
 from slimline.pipeline.errors import UserError, nearest
+from slimline.pipeline.wrong_values import NOT_MERGED, NOT_SETTINGS, not_settings, wrong_value
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError)
 """The errors to explain. Hydra raises a bare ValueError for a choice that is null."""
 
-AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^']+)'")
 NULL_CHOICE = "Config group override must be a string or a list"
 
 # Hydra names the key of an override only in the message: these exceptions have no other data.
 NOT_THERE = re.compile(r"Could not override '([^']+)'")
 THERE_ALREADY = re.compile(r"Could not append to config\. An item is already at '([^']+)'")
-NOT_MERGED = re.compile(r"Error merging override '?([^'\s=]+)")
+CHOSEN_TWICE = re.compile(r"Multiple values for ([^.\s]+)\.")
 IN_FILE = re.compile(r"\s*In '?([^':]+)'?: ")
-
-KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 def expand_home(argument: str, home: str) -> str:
@@ -64,6 +61,8 @@ def explain(error: BaseException, keys: ConfigKeys) -> UserError:
         return UserError(f"{shown(named_in)}: {answer}") if named_in else answer
     if isinstance(error, OverrideParseException):
         return _ungrammatical(error.override)
+    if found := CHOSEN_TWICE.match(str(error)):
+        return _chosen_twice(found.group(1))
     refused = _refused(error)
     if inside := _unknown_inside(error, refused):
         return inside
@@ -74,7 +73,7 @@ def explain(error: BaseException, keys: ConfigKeys) -> UserError:
         return UserError(
             f"{key} already exists, so it cannot be added with a plus.", f"Write {key}=... without the plus."
         )
-    return _wrong_value(error, refused)
+    return wrong_value(error, refused)
 
 
 def _in_file(file: Path, error: BaseException, keys: ConfigKeys) -> UserError:
@@ -87,11 +86,22 @@ def _in_file(file: Path, error: BaseException, keys: ConfigKeys) -> UserError:
     elif isinstance(error, MissingConfigException) and error.missing_cfg_file:
         answer = _unknown_option(error.missing_cfg_file, error.options or (), keys)
     elif refused is not None:
-        answer = _wrong_value(error, refused)
+        answer = wrong_value(error, refused)
+    elif found := NOT_SETTINGS.search(str(error)):
+        answer = not_settings(found)
     else:
         said = IN_FILE.sub("", str(error), count=1)
         answer = UserError(said.partition("\n")[0], "Correct the file's list of defaults.")
     return UserError(f"{shown(file)}: {answer}")
+
+
+def _chosen_twice(group: str) -> UserError:
+    """Explain a list of defaults that adds an option of a group which has one already."""
+    file = next((shown(file) for (one, _), file in chosen.items() if one == group), None)
+    problem = f"{group} is chosen already, so its option must be overridden."
+    if file is None:
+        return UserError(problem, f"Write {group}=OPTION without the plus.")
+    return UserError(f"{file}: {problem}", f"Write '- override /{group}: OPTION' in its defaults.")
 
 
 def _unknown_group(group: str, keys: ConfigKeys) -> UserError:
@@ -157,6 +167,8 @@ def _unknown_inside(error: BaseException, refused: OmegaConfBaseException | None
 
 
 def _unknown_key(key: str, keys: ConfigKeys) -> UserError:
+    if key == EXPERIMENT:
+        return UserError("experiment=... needs a plus in front.", "Write, for example: +experiment=flowers")
     if key in keys.former:
         return UserError(f"{key} was renamed to {keys.former[key]}.", f"Write {keys.former[key]}=... instead.")
     parent = key.rpartition(".")[0]
@@ -176,6 +188,11 @@ def _unknown_key(key: str, keys: ConfigKeys) -> UserError:
     return UserError(f"{key} is not a setting of this config.{nearest(key, siblings)}", f"{parent} has: {names}.")
 
 
+def _quoted(text: str) -> str:
+    """Quote a text for Hydra's grammar, with double quotes, as the shell needs single ones around them."""
+    return QuotedString(text, Quote.double).with_quotes()
+
+
 def _ungrammatical(argument: str) -> UserError:
     if "=" not in argument:
         return UserError(
@@ -183,43 +200,11 @@ def _ungrammatical(argument: str) -> UserError:
             f"Write a setting as key=value. To run an experiment, write +experiment={argument}.",
         )
     key, _, value = argument.partition("=")
-    items = [item.strip().strip("'\"") for item in value.strip("[]").split(",")]
-    quoted = ",".join(f'"{item}"' for item in items)
-    return UserError(
-        f"{argument} cannot be read: the value contains a special character of Hydra's grammar.",
-        f"Quote it for the shell and for Hydra: '{key}={f'[{quoted}]' if value.startswith('[') else quoted}'",
-    )
-
-
-def _wrong_value(error: BaseException, refused: OmegaConfBaseException | None) -> UserError:
-    if ambiguous := AMBIGUOUS.search(str(error)):
-        return UserError(
-            f"{ambiguous.group(1)} has several values, which only a sweep can use.",
-            "Add -m to run a sweep over the values, or choose one of them.",
-        )
-    if refused is not None and isinstance(refused, ValidationError) and refused.value is not None:
-        wanted = _declared_type(refused)
-        if wanted in KINDS:
-            return UserError(f"{refused.full_key}={refused.value} has the wrong type.", f"It must be {KINDS[wanted]}.")
-        if isinstance(wanted, EnumMeta):
-            allowed = [name.lower() if name.isupper() else name for name in wanted.__members__]
-            return UserError(
-                f"{refused.full_key}={refused.value} is not allowed.",
-                f"It must be one of: {', '.join(allowed)}.{nearest(str(refused.value), allowed)}",
-            )
-    merged = NOT_MERGED.match(str(error))
-    saying = refused or (error.__cause__ if merged else None) or error
-    said, _, _ = str(saying).partition("\n")
-    key = refused.full_key if refused else merged.group(1) if merged else "The config"
-    return UserError(f"{key}: {said}", "Add --cfg job to the command to show the composed config.")
-
-
-def _declared_type(refused: OmegaConfBaseException) -> Any:
-    """Return the declared type of the refused key: that of its field, or the item type of its container."""
-    if is_dataclass(refused.object_type):
-        declared = typing.get_type_hints(refused.object_type).get(refused.key)
-    else:
-        declared = (None, *typing.get_args(refused.ref_type))[-1]
-    if typing.get_origin(declared) in (typing.Union, UnionType):  # OmegaConf supports no unions but `X | None`
-        [declared] = [kind for kind in typing.get_args(declared) if kind is not NoneType]
-    return declared
+    items = [_quoted(item.strip().strip("'\"")) for item in value.strip("[]").split(",")]
+    written = f"{key}=[{','.join(items)}]" if value.startswith("[") else f"{key}={_quoted(value)}"
+    problem = f"{argument} cannot be read: the value contains a special character of Hydra's grammar."
+    try:
+        OverridesParser.create().parse_override(written)
+    except HydraException:  # it is the key that cannot be read
+        return UserError(problem, "Write a setting as key=value; --help lists the choices.")
+    return UserError(problem, f"Quote it for the shell and for Hydra: {shlex.quote(written)}")

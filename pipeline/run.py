@@ -81,7 +81,7 @@ class Run:
     @property
     def failures(self) -> list[str]:
         """What the stages could not do while they kept the rest."""
-        return [text for entry in self.manifest["stages"].values() for text in entry["facts"].get("failures") or ()]
+        return failures_of(self.manifest)
 
     def finish(self, error: str | None = None) -> None:
         """Close the manifest; a run without an error becomes its folder's `latest`."""
@@ -107,6 +107,11 @@ class Run:
     def _write(self) -> None:
         write_json(self.path / "manifest.json", self.manifest)
         write_json(self.path / METRICS, self._metrics)
+
+
+def failures_of(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the texts of the fact `failures` of all stages of a run."""
+    return [text for entry in manifest["stages"].values() for text in entry["facts"].get("failures") or ()]
 
 
 def read_manifest(path: Path) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.listing import DAMAGED
-from slimline.pipeline.run import METRICS, VERSION, read_manifest
+from slimline.pipeline.run import METRICS, VERSION, failures_of, read_manifest
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -47,6 +47,11 @@ class Run:
         `status` is `running`, `completed` or `failed`. A failed run also has its `error`.
         """
         return read_manifest(self.path)
+
+    @property
+    def failures(self) -> list[str]:
+        """What the run could not do while it kept the rest, such as one of several export formats; normally empty."""
+        return failures_of(self.manifest)
 
     @property
     def facts(self) -> dict[str, dict[str, Any]]:

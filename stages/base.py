@@ -23,10 +23,10 @@ from slimline.stages.models.base_settle import settle_weights
 def base(config: BaseConfig, out: Path) -> Facts:
     """Write `card.json`, and `model.ckpt` with `restore.json` or a frozen base's `graph.pb`.
 
-    A base with an ImageNet layer is tried on a known photo first.
+    A base with an ImageNet layer must recognize a known photo.
 
     Raises:
-        UserError: the weights don't fit the network, or it doesn't recognise the photo.
+        UserError: the weights don't fit the network, or it doesn't recognize the photo.
     """
     from slimline.stages.models.base import write_base
 

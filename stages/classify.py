@@ -1,4 +1,4 @@
-"""Classify: photos in, the likeliest names out; by a base's ImageNet names, or by a trained model's."""
+"""Classify: the most likely classes of photos, by a trained model or by a base with its ImageNet classes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from slimline.stages.serving.classify_settle import settle_images
 
 @stage(cache=False, resolve=settle_images, optional={"base": lambda config: config.model is None})
 def classify(config: ClassifyConfig, out: Path, *, base: Artifact | None) -> Facts:
-    """Print photos' `top` names and scores; write `predictions.*`, and `failures.jsonl`: what can't be used, and why.
+    """Print the `top` names and scores of each photo; write `predictions.*` and `failures.jsonl`.
+
+    `failures.jsonl` lists the photos that can't be used, and why.
 
     Raises:
-        UserError: at the end, when all others are classified: photos couldn't be used.
+        UserError: some photos couldn't be used. It is raised at the end, after all others are classified.
     """
     from slimline.stages.serving.classify import classify_photos
 

@@ -1,4 +1,4 @@
-"""Captions: the texts of progress bars. They are display only: they count in no store key."""
+"""Captions: the texts of progress bars. They are only displayed, and are not part of any store key."""
 
 CHECKING_PHOTOS = "checking photos"
 CLASSIFYING = "classifying"

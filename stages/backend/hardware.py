@@ -1,4 +1,4 @@
-"""What this machine computes fast."""
+"""Hardware detection, and options of TensorFlow's graph optimizer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ FAST_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def has_fast_bfloat16() -> bool:
-    """Say whether the processor multiplies bfloat16 faster than float32 (avx512_bf16 or AMX)."""
+    """Return whether the processor multiplies bfloat16 faster than float32 (avx512_bf16 or AMX)."""
     return bool(FAST_BFLOAT16_FLAGS & _processor_flags())
 
 
 def has_avx512() -> bool:
-    """Say whether the processor computes with vectors of 512 bits, as far as is known (Linux)."""
+    """Return whether the processor has 512-bit vector instructions (AVX-512); detected on Linux only."""
     return "avx512f" in _processor_flags()
 
 
@@ -26,13 +26,13 @@ def _processor_flags() -> set[str]:
 
 
 def has_gpu() -> bool:
-    """Say whether there is a GPU of the kind that TensorFlow runs on, by its driver (Linux)."""
+    """Return whether the driver of an NVIDIA GPU is loaded (Linux only)."""
     folder = Path("/proc/driver/nvidia/gpus")
     return folder.is_dir() and any(folder.iterdir())
 
 
 def bfloat16_rewriting(enabled: bool) -> AbstractContextManager[None]:
-    """Have graphs that run inside the block rewritten to bfloat16 where it is safe; sums stay float32.
+    """Rewrite graphs that run inside the block to bfloat16 where that is safe; sums stay float32.
 
     Source: grappler's auto_mixed_precision_onednn_bfloat16.
     """
@@ -43,9 +43,10 @@ def bfloat16_rewriting(enabled: bool) -> AbstractContextManager[None]:
 def graph_option(name: str, value: bool, *, usual: bool) -> Iterator[None]:
     """Set an option of TensorFlow's graph optimizer for the calls inside the block; `usual` is its own default.
 
-    The options are global and count at each call, so the block has to hold the calls; it is set back at the end.
+    The options are global and are read at each call, so the calls must be inside the block. The option's old value
+    is restored at the end.
     """
-    from slimline.stages.backend.tensorflow import tf  # here: what chooses by the hardware does without
+    from slimline.stages.backend.tensorflow import tf  # imported here: hardware detection doesn't need it
 
     before = tf.config.optimizer.get_experimental_options().get(name, usual)
     tf.config.optimizer.set_experimental_options({name: value})

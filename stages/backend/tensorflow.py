@@ -1,10 +1,10 @@
-"""TensorFlow, imported quietly and without what this project never calls.
+"""TensorFlow, imported quietly and without packages that this project never calls.
 
 `import tensorflow` also imports Keras, and Keras imports scikit-learn, scipy and matplotlib: 2.6 of
-6.7 s on two cores (TensorFlow 2.21, `python -X importtime`). TensorFlow goes on without Keras when it
-isn't there, so it is hidden for the length of the import. With the garbage collector paused too, 3.3 s
-are left. Everything imports TensorFlow through this module, which no module that a config is composed from
-imports: composing never pays for it.
+6.7 s on two cores (TensorFlow 2.21, `python -X importtime`). TensorFlow works without Keras, so Keras is
+hidden during the import. With the garbage collector paused too, the import takes 3.3 s. All modules import
+TensorFlow through this one. The modules that configs are composed from don't import it, so that composing a
+config stays fast.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def hidden(*packages: str) -> Iterator[None]:
-    """Make an optional package look as if it weren't installed, and pause the garbage collector.
+    """Hide optional packages from imports, as if they weren't installed, and pause the garbage collector.
 
-    A package that is already imported is left alone.
+    Packages that are already imported are not hidden.
     """
     absent = [name for name in packages if name not in sys.modules]
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: "no such module"
@@ -39,7 +39,7 @@ def hidden(*packages: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Send what C++ code writes beside its own logging (the CUDA and oneDNN notes) nowhere."""
+    """Discard what C++ code writes to stderr directly, without its logging (the CUDA and oneDNN notes)."""
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -52,22 +52,22 @@ def quiet_stderr() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow turns oneDNN on only where a CPU multiplies bytes or bfloat16, and it is worth as much where there is but
-# AVX2: features and fine-tuning of EfficientNet-Lite0 took half and two thirds of the time on an AMD EPYC (Zen 3).
+# TensorFlow turns oneDNN on only for CPUs with int8 or bfloat16 instructions. It helps as much on CPUs with AVX2 only:
+# features and fine-tuning of EfficientNet-Lite0 took half and two thirds of the time on an AMD EPYC (Zen 3).
 if platform.machine() in ("x86_64", "AMD64"):
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# scikit-learn sets these when it is imported, and it is imported while TensorFlow's threads compute and read the
-# environment: a change beneath them is a crash (getenv isn't safe beside setenv; seen once, after 30 min of training).
+# scikit-learn sets these when it is imported, and that happens while TensorFlow's threads read the environment.
+# setenv during getenv in another thread can crash the process (seen once, after 30 min of training).
 for variable, value in {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}.items():
     os.environ.setdefault(variable, value)
 with hidden("keras", "tf_keras"), quiet_stderr():
     import tensorflow as tf
     from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
-gc.freeze()  # a million objects that stay: the collector need not look at them again and again
-# By default at each 700 new ones, of which tracing makes millions: that takes 0.3 of a run's 10 s of Python.
+gc.freeze()  # a million permanent objects, which the collector doesn't have to scan again and again
+# The default is 700 new objects, and tracing makes millions: that takes 0.3 of a run's 10 s of Python.
 gc.set_threshold(10_000)
-tf.get_logger().setLevel("ERROR")  # what goes wrong raises; the rest is chatter
+tf.get_logger().setLevel("ERROR")  # problems raise exceptions; the other messages aren't useful
 logging.getLogger("absl").setLevel("ERROR")
 
 __all__ = ["TrackableObjectGraph", "hidden", "quiet_stderr", "tf"]

@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def cache_directory() -> Path:
-    """Return the folder that downloads go to: SLIMLINE_CACHE, or ~/.cache/slimline."""
+    """Return the folder for downloads: SLIMLINE_CACHE, or ~/.cache/slimline."""
     return Path(os.environ.get("SLIMLINE_CACHE") or "~/.cache/slimline").expanduser().absolute()

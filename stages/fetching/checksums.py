@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ALGORITHMS = ("md5", "sha256", "sha384")
-"""What publishers use: Keras MD5, PyPI SHA-256, OpenVINO's model zoo SHA-384. None but SHA-2 holds against malice."""
+"""What publishers use: Keras MD5, PyPI SHA-256, OpenVINO's model zoo SHA-384. Only SHA-2 resists deliberate changes."""
 
 
 def digest_like(path: Path, digest: str) -> str:
@@ -20,18 +20,18 @@ def digest_like(path: Path, digest: str) -> str:
     """
     algorithm = digest.partition(":")[0]
     if algorithm not in ALGORITHMS:
-        raise ValueError(f"{digest!r} starts with none of {', '.join(ALGORITHMS)}")
+        raise ValueError(f"{digest!r} doesn't start with one of {', '.join(ALGORITHMS)}")
     with path.open("rb") as source:
         return f"{algorithm}:{hashlib.file_digest(source, algorithm).hexdigest()}"
 
 
 def stated_digest(headers: Mapping[str, str]) -> str | None:
-    """Return the checksum that Google's storage states of a whole file, in any part of it that it sends, or None.
+    """Return the checksum of the whole file from Google Cloud Storage's headers, also of a partial response, or None.
 
     Source: https://cloud.google.com/storage/docs/xml-api/reference-headers#xgooghash
     """
     if headers.get("x-goog-stored-content-encoding", "identity") != "identity":
-        return None  # it is that of the compressed bytes, and we ask for the others
+        return None  # the checksum is of the compressed bytes, and the uncompressed ones are requested
     for entry in headers.get("x-goog-hash", "").split(","):
         algorithm, _, value = entry.strip().partition("=")
         if algorithm == "md5":

@@ -8,7 +8,7 @@ from pathlib import Path
 from slimline.pipeline.errors import UserError
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
-"""What pip calls a package, where that is not the package's own name with hyphens."""
+"""Names for pip, where they differ from the package's own name with hyphens."""
 
 
 def package_file(package: str, inside: str) -> Path:

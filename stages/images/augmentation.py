@@ -1,4 +1,4 @@
-"""Photos varied for training, each draw decided by (seed, image, epoch) alone."""
+"""Augmentation of training photos. Random draws depend only on (seed, image, epoch)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from slimline.stages.images.preprocessing_config import Preprocessing
 
 
 def augment(encoded: Any, wanted: Preprocessing, config: AugmentationConfig, seed: Any) -> Any:
-    """Decode one image, vary it as `config` says and make it ready: [input_px, input_px, 3] float32.
+    """Decode one image, augment it as `config` says, and preprocess it: [input_px, input_px, 3] float32.
 
-    `encoded` is a scalar string, as `preprocess` takes; `seed`, [2] int32, decides every draw. What a view keeps is
-    resized as the network's own preprocessing resizes; its own crop gives way.
+    `encoded` is a scalar string, as in `preprocess`; `seed`, [2] int32, decides every draw. The part of the photo that
+    is kept is resized by the network's own method. The network's own crop isn't used.
 
     Raises:
-        TypeError: the config is none of those that `AUGMENTATIONS` lists.
+        TypeError: `AUGMENTATIONS` has no row for the config's type.
     """
     if type(config) is AugmentationConfig:
         return preprocess(encoded, wanted)
     seeds = tf.unstack(tf.random.split(seed, 3))
     image = AUGMENTATIONS[augmentation_name(config)].load()(encoded, wanted, config, seeds)
-    # Subtracted row by row, three numbers take a quarter of the time that they take pixel by pixel.
+    # Subtracting three numbers row by row takes a quarter of the time of pixel by pixel.
     offset = np.broadcast_to(np.asarray(wanted.offset, np.float32), (wanted.input_px, 3))
     return (image - offset) * (1 / wanted.scale)
 
@@ -35,7 +35,7 @@ def augment(encoded: Any, wanted: Preprocessing, config: AugmentationConfig, see
 def image_seed(seed: int, image: Any, epoch: Any) -> Any:
     """Return the seed of an image's draws in an epoch, [2] int32: `image` is a scalar int64, `epoch` any integer.
 
-    All 64 bits are mixed at each step: from 32, two of 80,000 images would be likely to share their draws.
+    All 64 bits are mixed at each step: with 32 bits, two of 80,000 images would probably share their draws.
     """
     words = tf.bitcast(tf.constant((seed + 2**63) % 2**64 - 2**63, tf.int64), tf.int32)
     for number in (image, epoch):

@@ -1,4 +1,4 @@
-"""Which augmentation a config means: the one whose row has the config's type."""
+"""The augmentation that a config chooses: the one whose row has the config's type."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ def augmentation_name(config: AugmentationConfig) -> str:
 
     Raises:
         TypeError: no row has the config's type.
-        UserError: a plug-in's row has the type of another.
+        UserError: a plug-in's row has the same type as another row.
     """
     table = augmentation_table.AUGMENTATIONS
     names = [name for name in table if table[name].config is type(config)]
     if not names:
-        raise TypeError(f"{type(config).__name__} is no augmentation")
+        raise TypeError(f"{type(config).__name__} is not an augmentation's config")
     if len(names) > 1:
-        raise table.plugins[names[-1]].refused(f"has the config {type(config).__name__}, which is that of {names[0]!r}")
+        fault = f"has the config {type(config).__name__}, which {names[0]!r} has already"
+        raise table.plugins[names[-1]].refused(fault)
     return names[0]
 
 

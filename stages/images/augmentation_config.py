@@ -1,4 +1,4 @@
-"""How training photos are varied: the options of `train/augmentation`."""
+"""Augmentation configs: the options of `train/augmentation`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from slimline.pipeline.errors import UserError
 
 @dataclass
 class AugmentationConfig:
-    """No variation: each photo as evaluation sees it."""
+    """No augmentation: each photo is preprocessed as in evaluation."""
 
 
 @dataclass
 class ViewConfig(AugmentationConfig):
-    """A random box of the photo, of this share of its area and this ratio of width to height; perhaps mirrored."""
+    """A random crop: its share of the photo's area, its ratio of width to height, and whether half are mirrored."""
 
     min_area: float = 0.3
     max_area: float = 1.0
@@ -34,10 +34,10 @@ class ViewConfig(AugmentationConfig):
 
 @dataclass
 class CropConfig(ViewConfig):
-    """A random view, then colours changed by up to these amounts; 0 leaves a change out.
+    """A random crop, then color changes of up to these amounts; 0 turns a change off.
 
-    `brightness` is added, as a share of the whole range; `contrast` (about each channel's mean) and `saturation`
-    (about the grey of each pixel) are factors 1 - amount to 1 + amount; `hue` is an angle, in turns.
+    `brightness` is added, as a share of the whole range. `contrast` (about each channel's mean) and `saturation`
+    (about the gray value of each pixel) are factors from 1 - amount to 1 + amount. `hue` is an angle, in turns.
     """
 
     brightness: float = 0.125
@@ -55,7 +55,7 @@ class CropConfig(ViewConfig):
 
 @dataclass
 class InceptionConfig(AugmentationConfig):
-    """The zoo's distortions for Inception; `fast` resizes one way, and leaves hue and contrast as they are.
+    """The model zoo's distortions for Inception; `fast` uses one resize method and doesn't change hue and contrast.
 
     Source: https://github.com/tensorflow/models/blob/master/research/slim/preprocessing/inception_preprocessing.py
     """
@@ -65,7 +65,7 @@ class InceptionConfig(AugmentationConfig):
 
 @dataclass
 class RetrainConfig(AugmentationConfig):
-    """What TensorFlow Hub's retrain.py does, by its own flags; amounts are percents, and 0 leaves a change out.
+    """The distortions of TensorFlow Hub's retrain.py, named as its flags; amounts are percentages, 0 turns one off.
 
     Source: https://github.com/tensorflow/hub/blob/master/examples/image_retraining/retrain.py
     """
@@ -83,7 +83,7 @@ class RetrainConfig(AugmentationConfig):
 
 @dataclass
 class RandAugmentConfig(ViewConfig):
-    """A random view, then `layers` operations drawn from RandAugment's, https://arxiv.org/abs/1909.13719."""
+    """A random crop, then `layers` random operations of RandAugment, https://arxiv.org/abs/1909.13719."""
 
     layers: int = 2
     magnitude: float = 9.0
@@ -98,5 +98,5 @@ def _require_order(low_key: str, low: float, high_key: str, high: float) -> None
     if low > high:
         raise UserError(
             f"train.augmentation.{low_key}={low:g} is above train.augmentation.{high_key}={high:g}.",
-            f"Give a {low_key} of at most {high:g}, or a larger {high_key}.",
+            f"Set {low_key} to at most {high:g}, or choose a larger {high_key}.",
         )

@@ -10,12 +10,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class AugmentationRow:
-    """What is known of an augmentation.
+    """An augmentation: its config class and its function.
 
     `config` is a subclass of `AugmentationConfig` that no other row has. `function` is `module:name` of a function
-    `(encoded, wanted, config, seeds)` that decodes one image, a scalar string, varies it, and returns it
-    [input_px, input_px, 3] float32, about 0 to 255. `wanted` is the network's preprocessing, and `seeds` are three,
-    each [2] int32 and decided by (seed, image, epoch), which must decide every draw.
+    `(encoded, wanted, config, seeds)` that decodes one image, a scalar string, augments it, and returns it as
+    [input_px, input_px, 3] float32, about 0 to 255. `wanted` is the network's preprocessing. `seeds` are three seeds,
+    each [2] int32, that depend on (seed, image, epoch) only; every random draw must use one of them.
     """
 
     config: type

@@ -1,4 +1,4 @@
-"""Our own augmentations."""
+"""The built-in augmentations."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The augmentations of training photos, in one table.
+"""The table of augmentations.
 
-A store key holds the row and the function that were chosen, not this list: keep everything else out of this file.
+A store key contains the chosen row and function, not this table: don't add anything else to this file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Batches of encoded photos, made ready for a network on every core, in order."""
+"""Batches of encoded photos, preprocessed for a network on all cores, in order."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from slimline.stages.images.preprocessing import preprocess
 from slimline.stages.images.preprocessing_config import Preprocessing
 
 AT_ONCE, BATCH_SIZE = 2, 16
-"""Batches under way, and photos in each, where a network isn't trained and no config says otherwise."""
+"""Batches in progress at once, and photos per batch, for inference where no config sets them."""
 
 Prepare = Callable[[dict[str, Any]], Any]
-"""Makes a record's image ready: [side, side, 3] float32."""
+"""A function that prepares a record's image: [side, side, 3] float32."""
 
 
 def prepared_batches(
@@ -26,10 +26,10 @@ def prepared_batches(
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Yield (images [batch, side, side, 3] float32, the records' other columns) over a dataset with `encoded`.
 
-    `wanted` is how a network wants its images when it isn't trained, or a function that prepares a record's.
+    `wanted` is a network's preprocessing for inference, or a function that prepares a record's image.
     """
 
-    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]  # TensorFlow carries no types
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]  # TensorFlow has no type annotations
     def prepare(record: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         others = {name: value for name, value in record.items() if name != "encoded"}
         image = preprocess(record["encoded"], wanted) if isinstance(wanted, Preprocessing) else wanted(record)
@@ -40,9 +40,9 @@ def prepared_batches(
 
 
 def without_autotune() -> Any:
-    """Return dataset options that leave tf.data's tuning thread out.
+    """Return dataset options that turn off tf.data's tuning thread.
 
-    Taking it down at a dataset's end stalls for 2.5 s in every third run or so (TensorFlow 2.21, two
+    Stopping that thread at a dataset's end stalls for 2.5 s in about every third run (TensorFlow 2.21, two
     cores), and there is nothing to tune: one call for each core, two batches ahead.
     """
     options = tf.data.Options()
@@ -55,8 +55,8 @@ def run_prepared(
 ) -> Iterator[tuple[NDArray[Any], dict[str, Any]]]:
     """Yield (the function's outputs [batch, ...], the records' other columns) over a dataset with `encoded`, in order.
 
-    Two batches are under way at once: while one waits for a layer's last core, the other works. That is worth
-    a fifth on two cores (MobileNet-v1, 230 to 280 images a second).
+    Two batches run at once: while one waits for a layer's last core, the other uses the free cores. That is a
+    fifth faster on two cores (MobileNet-v1, from 230 to 280 images per second).
     """
     waiting: deque[tuple[Future[NDArray[Any]], dict[str, Any]]] = deque()
     with ThreadPoolExecutor(AT_ONCE) as executor:
@@ -76,9 +76,9 @@ def _finished(waiting: deque[tuple[Future[NDArray[Any]], dict[str, Any]]]) -> tu
 
 
 def run_padded(function: Callable[[Any], Any], batch: Any, batch_size: int) -> Any:
-    """Call a function of a batch on exactly `batch_size` items, the last one repeated, and drop what is too many.
+    """Call a function on a batch padded to `batch_size` items with its last item, and drop the extra outputs.
 
-    A new batch size costs half a second of preparing every layer for it (oneDNN, EfficientNet-Lite0).
+    Each new batch size costs half a second, to prepare every layer for it (oneDNN, EfficientNet-Lite0).
     """
     count = len(batch)
     if count == batch_size:
@@ -87,5 +87,5 @@ def run_padded(function: Callable[[Any], Any], batch: Any, batch_size: int) -> A
 
 
 def padded(run: Callable[[Any], NDArray[Any]], batch_size: int) -> Callable[[Any], NDArray[Any]]:
-    """Return a function that is called with one photo or with `batch_size` alone: TensorFlow prepares for each size."""
+    """Return a function that calls `run` with 1 or `batch_size` photos only: TensorFlow prepares for each size."""
     return lambda given: run(given) if len(given) == 1 else run_padded(run, given, batch_size)

@@ -1,4 +1,4 @@
-"""What files say of themselves: JPEG segments, GIF blocks, WebP chunks, others' first bytes; nothing is decoded."""
+"""File headers: JPEG segments, GIF blocks, WebP chunks, and other formats' first bytes. Nothing is decoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 MOST_SEGMENTS = 10_000
 MOST_SCANS = 100
-"""A progressive JPEG has about ten scans. Each goes over the whole picture: a small file can ask for hours of work."""
+"""A progressive JPEG has about ten scans. Each covers the whole image: a small file can require hours of work."""
 
 MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -21,7 +21,7 @@ END, SCAN, EXIF = 0xD9, 0xDA, 0xE1
 END_OF_IMAGE = bytes((0xFF, END))
 ORIENTATION_TAG, SHORT = 0x0112, 3
 
-STRANGERS = (
+OTHER_FORMATS = (
     (0, b"%PDF", "a PDF"),
     (4, b"ftyphe", "HEIC"),
     (4, b"ftypmif1", "HEIF"),
@@ -43,19 +43,19 @@ STRANGERS = (
 
 
 def describe(start: bytes) -> str:
-    """Say in words what a file is that is no image that can be read here."""
+    """Describe a file that isn't an image in a supported format."""
     begin = start[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
-    for at, magic, name in STRANGERS:
+    for at, magic, name in OTHER_FORMATS:
         if (start if at else begin)[at : at + len(magic)].lower() == magic.lower():
-            return f"it is {name}, which is no photo"
+            return f"it is {name}, which is not a supported image format"
     if not start[:64].strip(b"\0"):
-        return "it is zeros, which is no photo"
+        return "it is zeros, not an image"
     is_text = start[:64].isascii() and not re.search(rb"[^\t\r\n -~]", start[:64])
-    return "it is text, which is no photo" if is_text else "it is no image of a kind that is known here"
+    return "it is text, not an image" if is_text else "it is not an image in a known format"
 
 
 class Jpeg(NamedTuple):
-    """A JPEG's size as it is stored, its EXIF orientation (1 to 8), and whether every decoder reads its kind alike."""
+    """A JPEG's stored size, its EXIF orientation (1 to 8), and whether all decoders read its kind the same way."""
 
     width: int
     height: int
@@ -64,10 +64,10 @@ class Jpeg(NamedTuple):
 
 
 def read_jpeg(encoded: bytes) -> Jpeg:
-    """Go through a JPEG's segments up to its picture, as libjpeg does.
+    """Read a JPEG's segments up to its image data, as libjpeg does.
 
     Raises:
-        ValueError: it is damaged, of a kind that nobody reads, or made to keep a reader busy.
+        ValueError: it is damaged, of an unsupported kind, or built to take very long to decode.
     """
     frame: tuple[int, bytes] | None = None
     orientation = None
@@ -76,59 +76,59 @@ def read_jpeg(encoded: bytes) -> Jpeg:
             orientation = _orientation(segment[6:])
         elif marker in FRAMES:
             if frame is not None:
-                raise ValueError("its header is damaged: two pictures in one")
+                raise ValueError("its header is damaged: it describes two images")
             frame = marker, segment
         elif marker == SCAN:
             break
     if frame is None:
-        raise ValueError("its header is damaged: no picture follows")
+        raise ValueError("its header is damaged: no image follows")
     kind, segment = frame
     if len(segment) < 6 or len(segment) != 6 + 3 * segment[5]:
         raise ValueError("its header is damaged")
     bits, height, width, channels = struct.unpack_from(">BHHB", segment)
     if bits != 8:
-        raise ValueError(f"a JPEG of {bits} bits a channel; 8 are read here")
+        raise ValueError(f"a JPEG with {bits} bits per channel; only 8 are supported")
     if not width or not height:
-        raise ValueError("its header is damaged: it states no size")
+        raise ValueError("its header is damaged: the size is missing")
     if kind in PROGRESSIVE:
         _refuse_many_scans(encoded)
     factors = [(sampling >> 4, sampling & 15) for sampling in segment[7::3]]
     across, down = max(one for one, _ in factors), max(one for _, one in factors)
-    # Others have channels that don't fit: brightness alone can be decoded, the colours can't.
+    # Otherwise the channels' sizes don't fit: only the brightness can be decoded, not the colors.
     fits = all(one and other and not across % one and not down % other for one, other in factors)
     return Jpeg(width, height, orientation or 1, kind in HUFFMAN and channels in (1, 3) and fits)
 
 
 def _segments(encoded: bytes) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield a JPEG's segments up to its first scan: marker, content, and whether nothing but fill came before."""
+    """Yield a JPEG's segments up to its first scan: marker, content, and whether only fill bytes came before."""
     position, is_tidy = 2, True
     for _ in range(MOST_SEGMENTS):
         found = MARKER.search(encoded, position)
         if found is None:
-            raise ValueError("truncated: it ends before its picture")
+            raise ValueError("truncated: it ends before its image data")
         marker = encoded[found.start() + 1]
         is_tidy = is_tidy and marker not in STANDALONE and not encoded[position : found.start()].strip(b"\xff")
         position = found.end()
         if marker in STANDALONE:
             continue
         if marker == END:
-            raise ValueError("truncated: it ends before its picture")
+            raise ValueError("truncated: it ends before its image data")
         length = int.from_bytes(encoded[position : position + 2], "big")
         if position + max(length, 2) > len(encoded):
-            raise ValueError("truncated: it ends before its picture")
+            raise ValueError("truncated: it ends before its image data")
         if length < 2:
             raise ValueError("its header is damaged")
-        if marker == SCAN and encoded.rfind(END_OF_IMAGE, position) < 0:  # libjpeg would print a line to say so
+        if marker == SCAN and encoded.rfind(END_OF_IMAGE, position) < 0:  # libjpeg would only print a warning
             raise ValueError("can't be decoded: truncated or damaged, its end is missing")
         yield marker, encoded[position + 2 : position + length], is_tidy
         if marker == SCAN:
             return
         position += length
-    raise ValueError(f"its header has more than {MOST_SEGMENTS:,} parts, made to keep a reader busy")
+    raise ValueError(f"its header has more than {MOST_SEGMENTS:,} parts; it may be built to take very long to read")
 
 
 def _refuse_many_scans(encoded: bytes) -> None:
-    """Count the scans up to the picture's end; what follows it, such as a phone's video, doesn't count."""
+    """Refuse a JPEG with too many scans. Data after the image's end, such as a phone's video, doesn't count."""
     position = scans = 0
     while (found := AFTER_SCAN.search(encoded, position)) and encoded[found.start() + 1] != END:
         position = found.end()
@@ -136,13 +136,14 @@ def _refuse_many_scans(encoded: bytes) -> None:
             position += int.from_bytes(encoded[position : position + 2], "big")
         scans += encoded[found.start() + 1] == SCAN
         if scans > MOST_SCANS:
-            raise ValueError(f"a progressive JPEG of more than {MOST_SCANS} scans, made to keep a reader busy")
+            fault = f"a progressive JPEG with more than {MOST_SCANS} scans"
+            raise ValueError(f"{fault}; it may be built to take very long to read")
 
 
 def _orientation(tiff: bytes) -> int:
-    """Read the orientation in a TIFF structure, 1 where it is damaged, by the rules of `orientation.read_orientation`.
+    """Read the orientation in a TIFF structure, 1 if it is damaged, by the rules of `orientation.read_orientation`.
 
-    Pillow's are others: it also takes one that XMP states, or that is stored as another type.
+    Pillow's rules differ: it also accepts an orientation from XMP, or one that is stored as another type.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None or len(tiff) < 10:
@@ -163,7 +164,7 @@ def _orientation(tiff: bytes) -> int:
 
 
 class Gif(NamedTuple):
-    """A GIF's size with all of its first frame, the number of its frames, and of the pixels in all of them."""
+    """A GIF's size, its whole first frame included, its number of frames, and the number of pixels in all frames."""
 
     width: int
     height: int
@@ -172,15 +173,15 @@ class Gif(NamedTuple):
 
 
 def read_gif(encoded: bytes, most_frames: int) -> Gif:
-    """Go through a GIF's blocks, looking at no more than one frame above `most_frames`.
+    """Read a GIF's blocks, but at most one frame more than `most_frames`.
 
     Raises:
-        ValueError: it ends inside a block, or has no picture.
+        ValueError: it ends inside a block, or has no image.
     """
     try:
         return _read_gif(encoded, most_frames)
     except (IndexError, struct.error) as error:
-        raise ValueError("truncated: it ends inside a picture") from error
+        raise ValueError("truncated: it ends inside an image") from error
 
 
 def _read_gif(encoded: bytes, most_frames: int) -> Gif:
@@ -189,7 +190,7 @@ def _read_gif(encoded: bytes, most_frames: int) -> Gif:
     frames = pixels = 0
     while frames <= most_frames and position < len(encoded):
         kind = encoded[position]
-        if kind == 0x21:  # an extension, and what it is
+        if kind == 0x21:  # an extension, and its label
             position += 2
         elif kind == 0x2C:
             left, top, across, down, flags = struct.unpack_from("<4HB", encoded, position + 1)
@@ -197,13 +198,13 @@ def _read_gif(encoded: bytes, most_frames: int) -> Gif:
             if not frames:
                 width, height = max(width, left + across), max(height, top + down)
             frames, pixels = frames + 1, pixels + across * down
-        else:  # the end, or what is no block
+        else:  # the end, or an invalid block
             break
         while size := encoded[position]:
             position += size + 1
         position += 1
     if not frames:
-        raise ValueError("its header is damaged: no picture follows")
+        raise ValueError("its header is damaged: no image follows")
     return Gif(width, height, frames, pixels)
 
 
@@ -212,11 +213,12 @@ def _palette_bytes(flags: int) -> int:
 
 
 def read_webp_size(encoded: bytes) -> tuple[int, int]:
-    """Return a WebP's width and height; a reader makes room for them before it says what they are.
+    """Return a WebP's width and height. Pillow allocates memory for the pixels before it reports their number.
 
     Raises:
         ValueError: it is truncated, or damaged.
-        Source: https://developers.google.com/speed/webp/docs/riff_container
+
+    Source: https://developers.google.com/speed/webp/docs/riff_container
     """
     if len(encoded) < 30 or len(encoded) < 8 + int.from_bytes(encoded[4:8], "little"):
         raise ValueError("truncated")

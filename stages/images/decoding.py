@@ -1,4 +1,4 @@
-"""A part of an encoded image, decoded in the graph, and no more of a JPEG than that takes."""
+"""Decode a part of an encoded image in the graph; of a JPEG, only what that part needs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Box = tuple[Any, Any, Any, Any]
 def decode_part(encoded: Any, box: Callable[[Any], Box], *, exif: bool) -> tuple[Any, Any]:
     """Decode a part of one image: its pixels [height, width, 3] uint8, and the whole image's size [2] int32.
 
-    `encoded` is a scalar string: JPEG, PNG, GIF (its first frame) or BMP. `box` says what is wanted of an image of a
-    size (height, width), upright if `exif` has a JPEG's header heeded. JPEGs that are upright are decoded and cropped
-    in one operation.
+    `encoded` is a scalar string: JPEG, PNG, GIF (its first frame) or BMP. `box` returns the part to decode of an image
+    of a size (height, width); with `exif`, a JPEG is first turned upright, as its header says. JPEGs that are upright
+    are decoded and cropped in one operation.
     """
     is_jpeg = tf.io.is_jpeg(encoded)
 
@@ -33,7 +33,7 @@ def decode_part(encoded: Any, box: Callable[[Any], Box], *, exif: bool) -> tuple
         top, left, height, width = box(size)
         return image[top : top + height, left : left + width], size
 
-    # TensorFlow visits every operation of a branch that isn't taken, unless it is a function that is kept whole.
+    # TensorFlow visits every operation of a branch that isn't taken, except in a function that isn't inlined.
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})  # type: ignore[untyped-decorator]
     def otherwise() -> tuple[Any, Any]:
         orientation = read_orientation(encoded) if exif else tf.constant(1)
@@ -47,8 +47,8 @@ def decode_part(encoded: Any, box: Callable[[Any], Box], *, exif: bool) -> tuple
 
 def _decode_box(encoded: Any, size: Any, box: Box) -> Any:
     top, left, height, width = box
-    # Where colour has fewer columns than brightness, its outermost pixels want a neighbour on either side: without,
-    # they are up to 30 of 255 off.
+    # If color has fewer columns than brightness, the outermost pixels need a neighbor on either side: without it,
+    # they are wrong by up to 30 of 255.
     first = tf.maximum(left - CHROMA_MARGIN_PX, 0)
     end = tf.minimum(left + width + CHROMA_MARGIN_PX, size[1])
     image = tf.io.decode_and_crop_jpeg(encoded, tf.stack([top, first, height, end - first]), channels=3)

@@ -1,4 +1,4 @@
-"""The distortions of the model zoo's Inception and of retrain.py, as they were."""
+"""The original distortions of the model zoo's Inception and of retrain.py."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ ORDERS = {
         ("hue", "saturation", "contrast", "brightness"),
     ),
 }
-"""The zoo's `distort_color`, by `fast`: one order of four is drawn, in fast mode too."""
+"""The orders of the zoo's `distort_color`, by `fast`: one of the four is drawn, in fast mode too."""
 
 
 def inception(encoded: Any, wanted: Preprocessing, config: InceptionConfig, seeds: list[Any]) -> Any:
-    """Do as the zoo's `preprocess_for_train` did in 2016, when its Inception checkpoints were made: 0 to 255.
+    """Apply the zoo's `preprocess_for_train` of 2016, when its Inception checkpoints were made: 0 to 255.
 
-    Since 2017 its fast mode draws no order of the colour changes, and takes the first.
+    Since 2017, its fast mode doesn't draw the order of the color changes, but always uses the first one.
     """
 
     def box(size: Any) -> Box:
         return draw_box(size, seeds[0], (0.05, 1.0), (0.75, 1.33), least_covered=0.1)
 
     image, _ = decode_part(encoded, box, exif=wanted.orientation == "exif")
-    flip, method, order, *colours = tf.unstack(tf.random.stateless_uniform([7], seeds[1]))
+    flip, method, order, *colors = tf.unstack(tf.random.stateless_uniform([7], seeds[1]))
     side_px = [wanted.input_px, wanted.input_px]
 
     def resized(method: int) -> Any:
@@ -42,14 +42,14 @@ def inception(encoded: Any, wanted: Preprocessing, config: InceptionConfig, seed
     ways = [lambda way=way: resized(way) for way in range(1 if config.fast else 4)]
     image = tf.switch_case(_choice(method, len(ways)), ways)
     image = mirror(tf.ensure_shape(image, [*side_px, 3]) * (1 / 255), flip)
-    orders = [lambda order=order: _distort_colours(image, order, colours) for order in ORDERS[config.fast]]
+    orders = [lambda order=order: _distort_colors(image, order, colors) for order in ORDERS[config.fast]]
     return tf.clip_by_value(tf.switch_case(_choice(order, len(orders)), orders), 0.0, 1.0) * 255
 
 
 def retrain(encoded: Any, wanted: Preprocessing, config: RetrainConfig, seeds: list[Any]) -> Any:
-    """Do as retrain.py's `add_input_distortions`: the whole image is squeezed to a square, and a box of it is kept.
+    """Apply retrain.py's `add_input_distortions`: the whole image is resized to a square, and a box of it is kept.
 
-    As there, a brighter image isn't clipped: values go up to 255 + 2.55 `random_brightness`.
+    As in retrain.py, a brighter image isn't clipped: values go up to 255 + 2.55 `random_brightness`.
     """
     image, _ = decode_part(encoded, lambda size: (0, 0, size[0], size[1]), exif=wanted.orientation == "exif")
     flip, scale, top, left, brightness = tf.unstack(tf.random.stateless_uniform([5], seeds[1]))
@@ -67,12 +67,12 @@ def retrain(encoded: Any, wanted: Preprocessing, config: RetrainConfig, seeds: l
 
 
 def _choice(draw: Any, count: int) -> Any:
-    """Turn a draw from [0, 1) into one of `count` numbers from 0, a scalar int32."""
+    """Map a draw from [0, 1) to a whole number from 0 to `count` - 1, a scalar int32."""
     return tf.cast(draw * count, tf.int32)
 
 
-def _distort_colours(image: Any, order: tuple[str, ...], draws: list[Any]) -> Any:
-    """Change the colours of an image in [0, 1] as the zoo does, in this order."""
+def _distort_colors(image: Any, order: tuple[str, ...], draws: list[Any]) -> Any:
+    """Change the colors of an image in [0, 1] as the zoo does, in this order."""
     brightness, saturation, hue, contrast = draws
     changes = {
         "brightness": lambda image: image + between(brightness, -32 / 255, 32 / 255),

@@ -1,4 +1,4 @@
-"""Image files as Pillow sees them: what a header says before anything is decoded, and pictures made anew."""
+"""Image files, read with Pillow: headers, checked before anything is decoded, and re-encoded images."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from slimline.stages.images.containers import ORIENTATION_TAG, describe, read_gi
 
 JPEG, PNG, GIF, BMP, WEBP, TIFF, AVIF = "jpeg", "png", "gif", "bmp", "webp", "tiff", "avif"
 OPENED = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
-"""The formats that Pillow may open here; its other readers never see a user's file."""
+"""The formats that Pillow may open; its other readers are never used on a user's file."""
 
 NATIVE = (JPEG, PNG, GIF, BMP, WEBP)
-"""What TensorFlow decodes; the rest is re-encoded."""
+"""The formats that TensorFlow decodes; images in other formats are re-encoded."""
 
 LOSSY = (JPEG, WEBP, AVIF)
 TURNS = {
@@ -47,43 +47,43 @@ SIGNATURES = (
     (4, b"ftypavis", AVIF),
 )
 
-warnings.filterwarnings("ignore", module="PIL")  # of damaged files: they get a row. `catch_warnings` is for one thread
-Image.MAX_IMAGE_PIXELS = None  # `read_header` holds every size against ingest.max_pixels, before anything is decoded
+warnings.filterwarnings("ignore", module="PIL")  # damaged files get a row. `catch_warnings` isn't safe with threads
+Image.MAX_IMAGE_PIXELS = None  # `read_header` checks every size against ingest.max_pixels before anything is decoded
 
 DAMAGED = "damaged"
 ERRORS = (
-    ("too much memory", "text in it unpacks to more than any photo has"),
-    ("too large", "text or a colour profile in it unpacks to more than any photo has"),
+    ("too much memory", "its text is larger, once decompressed, than that of any photo"),
+    ("too large", "its text or color profile is larger, once decompressed, than that of any photo"),
     ("truncated", "truncated"),
     ("unpack_from requires", "truncated"),
     ("not enough image data", "truncated"),
-    ("unsupported bmp", "a kind of BMP that isn't read here"),
+    ("unsupported bmp", "an unsupported kind of BMP"),
 )
-"""What Pillow's errors say, in lower case, and what that means; the others mean damage."""
+"""Texts in Pillow's errors, in lower case, and their meaning; all other errors mean damage."""
 
 
 class Header(NamedTuple):
-    """What a header says: the format, the size in pixels as it is stored, which way up it is, and whether it is plain.
+    """An image's header: its format, its stored size in pixels, its orientation, and whether it is plain.
 
-    `turned` is true where a JPEG's EXIF says that height and width change places, `unheeded` where a WebP's says that
-    it isn't upright, which TensorFlow doesn't know. `plain` JPEGs, grey or in colour, are decoded as they are by
-    everyone; of all others the decoded pixels are compared.
+    `turned` is true if a JPEG's EXIF orientation swaps height and width. `orientation_ignored` is true if a WebP's EXIF
+    orientation isn't upright, because TensorFlow ignores it. All decoders read `plain` JPEGs, gray or in color, the
+    same way; of all other images the decoded pixels are compared.
     """
 
     format: str
     width: int
     height: int
     turned: bool = False
-    unheeded: bool = False
+    orientation_ignored: bool = False
     plain: bool = False
 
 
 class NotUsable(Exception):
-    """Why an image can't be used."""
+    """An image can't be used; the message says why."""
 
 
 def sniff(start: bytes) -> str | None:
-    """Name the format that a file's first 12 bytes show, or None."""
+    """Return a file's format from its first 12 bytes, or None."""
     return next((name for at, magic, name in SIGNATURES if start[at : at + len(magic)] == magic), None)
 
 
@@ -91,7 +91,7 @@ def read_header(encoded: bytes, most_pixels: int, most_frames: int) -> Header:
     """Read an image's header.
 
     Raises:
-        NotUsable: it is no image, too large, or too long an animation.
+        NotUsable: it isn't an image, is too large, or is an animation with too many frames.
     """
     if not encoded:
         raise NotUsable("the file is empty")
@@ -132,13 +132,13 @@ def _pillows_header(encoded: bytes, found: str, most_pixels: int, most_frames: i
             _refuse_strange_tiff(image, most_pixels)
         if found != GIF:
             _refuse_long(_count_frames(image, most_frames), most_frames)
-        unheeded = found == WEBP and image.getexif().get(ORIENTATION_TAG, 1) in range(2, 9)
+        ignored = found == WEBP and image.getexif().get(ORIENTATION_TAG, 1) in range(2, 9)
     except NotUsable:
         raise
     except Exception as error:  # Pillow raises a dozen kinds of errors on damaged headers
-        why = _plainly(error)
+        why = _reason(error)
         raise NotUsable("its header is damaged or truncated" if why == DAMAGED else why) from error
-    return Header(found, width, height, unheeded=unheeded)
+    return Header(found, width, height, orientation_ignored=ignored)
 
 
 def _refuse_large(width: int, height: int, most_pixels: int) -> None:
@@ -150,11 +150,11 @@ def _refuse_large(width: int, height: int, most_pixels: int) -> None:
 
 def _refuse_long(frames: int, most: int) -> None:
     if frames > most:
-        raise NotUsable(f"an animation of more than ingest.max_frames={most:,} frames")
+        raise NotUsable(f"an animation with more than ingest.max_frames={most:,} frames")
 
 
 def _count_frames(image: Any, most: int) -> int:
-    """Count an image's frames; a TIFF's, which lie in a chain, no further than one above `most`."""
+    """Count an image's frames; those of a TIFF, which form a linked list, only up to `most` + 1."""
     if image.format != "TIFF" or not image.is_animated:
         return int(getattr(image, "n_frames", 1))
     try:
@@ -166,16 +166,16 @@ def _count_frames(image: Any, most: int) -> int:
 
 def _refuse_strange_tiff(image: Any, most_pixels: int) -> None:
     if DNG_VERSION_TAG in image.tag_v2:
-        raise NotUsable("it is a camera's raw file (DNG), of which a small preview alone could be read")
+        raise NotUsable("it is a camera's raw file (DNG), of which only a small preview could be read")
     if image.mode in ("F", "I"):
-        raise NotUsable("its pixels are numbers of more than 16 bits, which no two viewers show alike")
+        raise NotUsable("its pixels have more than 16 bits, which viewers show differently")
     tile = [image.tag_v2.get(tag, 0) for tag in TILE_SIZE_TAGS]
     if tile[0] * tile[1] > most_pixels:
-        raise NotUsable(f"too large: its tiles of {tile[0]:,} x {tile[1]:,} pixels, more than ingest.max_pixels allows")
+        raise NotUsable(f"too large: tiles of {tile[0]:,} x {tile[1]:,} pixels, more than ingest.max_pixels allows")
 
 
 def decode(encoded: bytes, upright: bool = False) -> Image.Image:
-    """Decode an image's first frame to RGB; 16-bit values are brought to 8 as TensorFlow does.
+    """Decode an image's first frame to RGB; 16-bit values are reduced to 8 bits as TensorFlow does.
 
     Raises:
         NotUsable: it is damaged.
@@ -185,11 +185,11 @@ def decode(encoded: bytes, upright: bool = False) -> Image.Image:
         image.load()
         return _in_rgb(image, encoded, upright)
     except Exception as error:  # Pillow raises a dozen kinds of errors on damaged images
-        raise NotUsable(f"can't be decoded: {_plainly(error)}") from error
+        raise NotUsable(f"can't be decoded: {_reason(error)}") from error
 
 
 def _in_rgb(image: Image.Image, encoded: bytes, upright: bool) -> Image.Image:
-    """Convert a picture to RGB; turned as EXIF says, unless it is a PNG, whose EXIF is often a copy of its source's."""
+    """Convert an image to RGB, turned as EXIF says, except PNGs, whose EXIF is often copied from their source."""
     if upright and encoded.startswith(JPEG_START):
         turn = TURNS.get(read_jpeg(encoded).orientation)
         image = image if turn is None else image.transpose(turn)
@@ -201,7 +201,7 @@ def _in_rgb(image: Image.Image, encoded: bytes, upright: bool) -> Image.Image:
 
 
 def encode(image: Image.Image, lossy: bool) -> tuple[bytes, str]:
-    """Encode RGB pixels: as a JPEG of quality 95 without colour subsampling where they were lossy, else as PNG."""
+    """Encode RGB pixels: as JPEG of quality 95 without color subsampling if their source was lossy, else as PNG."""
     file = io.BytesIO()
     lossy = lossy and max(image.size) <= MOST_JPEG_PX
     if lossy:
@@ -212,9 +212,9 @@ def encode(image: Image.Image, lossy: bool) -> tuple[bytes, str]:
 
 
 def scaled_down(encoded: bytes, header: Header, shorter_px: int) -> bytes | None:
-    """Make a photo anew, upright, `shorter_px` on its shorter side, a JPEG of quality 92; None if it stays as it is.
+    """Re-encode a photo upright, with `shorter_px` on its shorter side, as a JPEG of quality 92, or return None.
 
-    It does if it is small enough, or so narrow that no JPEG is as long.
+    None means that the photo is not changed: it is small enough, or too long and narrow for a JPEG.
     A JPEG is reduced while it is decoded (by 2, 4 or 8) as far as that keeps twice the wanted size, then resized.
     """
     shorter, longer = sorted((header.width, header.height))
@@ -227,7 +227,7 @@ def scaled_down(encoded: bytes, header: Header, shorter_px: int) -> bytes | None
                 image.draft(None, (width, height))
             picture = _in_rgb(image, encoded, upright=True)
     except Exception as error:
-        raise NotUsable(f"can't be decoded: {_plainly(error)}") from error
+        raise NotUsable(f"can't be decoded: {_reason(error)}") from error
     scale = shorter_px / min(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     file = io.BytesIO()
@@ -235,7 +235,7 @@ def scaled_down(encoded: bytes, header: Header, shorter_px: int) -> bytes | None
     return file.getvalue()
 
 
-def _plainly(error: BaseException) -> str:
-    """Say what Pillow's error means in a word or two."""
+def _reason(error: BaseException) -> str:
+    """Return the meaning of an error of Pillow's, in a few words."""
     text = str(error).lower()
     return next((words for sign, words in ERRORS if sign in text), DAMAGED)

@@ -1,4 +1,4 @@
-"""Which way up a camera was held, read from a JPEG's header in the graph, and the picture turned upright."""
+"""EXIF orientation, read from a JPEG's header in the graph, and images turned upright."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MOST_SEGMENTS = 1000
 def may_hold_exif(encoded: Any) -> Any:
     """Return whether a JPEG, a scalar string, has a place where Exif could begin: a scalar bool.
 
-    Going from segment to segment takes 10% of what decoding and resizing take, this 4% (flower photos, two cores),
-    and nine photos in ten need no more. APP1 can't be met by chance among pixels: there 0xFF precedes 0 or a restart.
+    Reading the segments takes 10% of the time of decoding and resizing, this check 4% (flower photos, two cores), and
+    for nine photos in ten it is enough. APP1 can't occur by chance in pixel data: there 0xFF precedes 0 or a restart.
     """
     values = tf.io.decode_raw(encoded, tf.uint8)
     return tf.reduce_any((values[:-1] == 0xFF) & (values[1:] == 0xE1))
@@ -28,7 +28,7 @@ def may_hold_exif(encoded: Any) -> Any:
 def read_orientation(encoded: Any) -> Any:
     """Read the EXIF orientation of an encoded image, a scalar string: a scalar int32, 1 to 8.
 
-    It is 1, upright, unless a JPEG's first Exif segment says otherwise in a well-formed way; damage is no error.
+    It is 1 (upright) unless a JPEG's first Exif segment is well-formed and says otherwise; damage is not an error.
     Source: JPEG (ITU T.81), annex B; Exif 2.3 (JEITA CP-3451C), 4.5.4 and 4.6.4; TIFF 6.0, section 2.
     """
     exif = _find_exif(encoded)
@@ -38,7 +38,7 @@ def read_orientation(encoded: Any) -> Any:
 def upright(image: Any, orientation: Any) -> Any:
     """Turn an image [height, width, channels] upright, by its EXIF orientation, a scalar int32, 1 to 8.
 
-    From 5 on, height and width change places.
+    Orientations from 5 on swap height and width.
     """
     image = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
     upside_down = tf.reduce_any(orientation == [3, 4, 7, 8])
@@ -47,7 +47,7 @@ def upright(image: Any, orientation: Any) -> Any:
 
 
 def _find_exif(encoded: Any) -> Any:
-    """Go from segment to segment of a JPEG's header and return what the first Exif segment holds, else nothing."""
+    """Read a JPEG's header by segments; return the content of the first Exif segment, or an empty string."""
     length = tf.strings.length(encoded)
     start = tf.where(tf.strings.substr(encoded, 0, 2) == START_OF_IMAGE, len(START_OF_IMAGE), length)
 
@@ -70,7 +70,7 @@ def _find_exif(encoded: Any) -> Any:
 
 
 def _read_tiff(tiff: Any) -> Any:
-    """Return the orientation that the first directory of a TIFF structure holds, a scalar int32; 1 if damaged."""
+    """Return the orientation in the first directory of a TIFF structure, a scalar int32; 1 if damaged."""
     length = tf.strings.length(tiff)
     order = tf.strings.substr(tiff, 0, 4)
     ordered = (order == LITTLE_ENDIAN) | (order == BIG_ENDIAN)

@@ -1,4 +1,4 @@
-"""Work on many items by threads, in order and without holding all of them."""
+"""Process many items with threads, in order, without keeping all of them in memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 def in_parallel(work: Callable[[T], Any], items: Iterable[T], threads: int) -> Iterator[Any]:
-    """Map over items with threads (0: two for each core), in order, at most a window ahead."""
+    """Map a function over items with threads (0: two for each core), in order, at most `WINDOW` items ahead."""
     waiting = iter(items)
     with ThreadPoolExecutor(threads or 2 * (os.cpu_count() or 1)) as executor:
-        under_way = deque(executor.submit(work, item) for item in islice(waiting, WINDOW))
-        while under_way:
-            yield under_way.popleft().result()
-            under_way.extend(executor.submit(work, item) for item in islice(waiting, 1))
+        running = deque(executor.submit(work, item) for item in islice(waiting, WINDOW))
+        while running:
+            yield running.popleft().result()
+            running.extend(executor.submit(work, item) for item in islice(waiting, 1))

@@ -1,6 +1,6 @@
-"""From encoded bytes to what a network takes, in the graph.
+"""Preprocessing in the graph: from encoded bytes to a network's input.
 
-The one path for features, evaluation, export and classify, so that a model behaves outside as it did inside.
+Features, evaluation, export and classify all use it, so that an exported model gives the same results.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from slimline.stages.images.preprocessing_config import Preprocessing
 
 
 def preprocess(encoded: Any, wanted: Preprocessing) -> Any:
-    """Decode one image and make it ready: [input_px, input_px, 3] float32.
+    """Decode and preprocess one image: [input_px, input_px, 3] float32.
 
     `encoded` is a scalar string: JPEG, PNG, GIF (its first frame) or BMP.
     """
     image, size = decode_part(encoded, lambda size: _crop_box(size, wanted), exif=wanted.orientation == "exif")
     image = _resize(image, size, wanted)
-    return (image - wanted.offset) * (1 / wanted.scale)  # a division would be rewritten so, in some graphs only
+    return (image - wanted.offset) * (1 / wanted.scale)  # some graphs, but not all, would rewrite a division like this
 
 
 def preprocess_batch(encoded: Any, wanted: Preprocessing) -> Any:
-    """Make a batch of encoded images ready: [batch] strings to [batch, input_px, input_px, 3] float32."""
+    """Preprocess a batch of encoded images: [batch] strings to [batch, input_px, input_px, 3] float32."""
     shape = tf.TensorSpec([wanted.input_px, wanted.input_px, 3], tf.float32)
     return tf.map_fn(lambda one: preprocess(one, wanted), encoded, fn_output_signature=shape, parallel_iterations=16)
 
 
 def _crop_box(size: Any, wanted: Preprocessing) -> Box:
-    """Return what is needed of an image of `size` (height, width): top, left, height, width."""
+    """Return the box that is needed of an image of `size` (height, width): top, left, height, width."""
     if wanted.crop == "whole":
         return tf.constant(0), tf.constant(0), size[0], size[1]
     if wanted.crop == "square":
         side = tf.cast(tf.cast(tf.minimum(size[0], size[1]), tf.float32) * wanted.crop_fraction, tf.int32)
         side = tf.maximum(side, 1)
         return (size[0] - side) // 2, (size[1] - side) // 2, side, side
-    if wanted.crop == "each_side":  # as `tf.image.central_crop` rounds
+    if wanted.crop == "each_side":  # rounded as in `tf.image.central_crop`
         exact = tf.cast(size, tf.float64)
         start = tf.cast((exact - exact * wanted.crop_fraction) / 2, tf.int32)
         kept = size - 2 * start
@@ -56,15 +56,15 @@ def _resize(image: Any, size: Any, wanted: Preprocessing) -> Any:
     rows = tf.gather(image, tf.stack([top, bottom]) - top[0])
     first, second = (tf.cast(tf.gather(rows, at - left[0], axis=2), tf.float32) for at in (left, right))
     above, below = tf.unstack(first + (second - first) * across[:, None])
-    # The bound changes nothing. It keeps the graph's optimizer from moving the offset in between, in some graphs only.
+    # The bound changes nothing. Without it, the graph optimizer would move the offset to here, in some graphs only.
     return tf.minimum(above + (below - above) * down[:, None, None], 255.0)
 
 
 def _vgg_samples(size: Any, axis: int, wanted: Preprocessing) -> tuple[Any, Any, Any]:
-    """Return where the pixels that the zoo resizes and then crops come from, along one axis: [input_px] each.
+    """Return the sources of the pixels of the zoo's resized and cropped image, along one axis: [input_px] each.
 
-    These are the first and the second source pixel (int32), and the second's weight. To resize the whole and
-    crop afterwards, as the zoo does, would take 4 GB for an image of 5,000 by 1 pixels.
+    These are the first and the second source pixel (int32), and the second's weight. To resize the whole image and
+    then crop it, as the zoo does, would take 4 GB for an image of 5,000 by 1 pixels.
     """
     length = tf.cast(size[axis], tf.float32)
     shorter_px = round(wanted.input_px / wanted.crop_fraction)

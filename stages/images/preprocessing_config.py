@@ -1,4 +1,4 @@
-"""How a network wants its images."""
+"""The preprocessing that a network's input needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Crop(Enum):
-    """Which part of a photo a network sees: see `Preprocessing`."""
+    """The part of a photo that a network sees: see `Preprocessing`."""
 
     square = "square"
     each_side = "each_side"
@@ -18,14 +18,14 @@ class Crop(Enum):
 
 
 class Resize(Enum):
-    """How the crop becomes the input: see `Preprocessing`."""
+    """The method that resizes the crop to the input: see `Preprocessing`."""
 
     bicubic = "bicubic"
     legacy_bilinear = "legacy_bilinear"
 
 
 class Orientation(Enum):
-    """Whether a JPEG is turned as its EXIF header says."""
+    """Whether a JPEG is turned upright as its EXIF header says."""
 
     exif = "exif"
     ignore = "ignore"
@@ -33,17 +33,17 @@ class Orientation(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How a network wants its images: upright, cropped, resized to a square, then (x - offset) / scale, x in 0 to 255.
+    """A network's preprocessing: upright, cropped, resized to a square, then (x - offset) / scale, x from 0 to 255.
 
-    `crop` says what is kept of [height, width]:
-    - `square`: in the middle, a square of `crop_fraction` of the shorter side (EfficientNet-Lite).
-    - `each_side`: `crop_fraction` of the height and of the width (the zoo's inception_preprocessing).
-    - `vgg`: the image is resized, in its proportions, to a shorter side of `input_px / crop_fraction` (256 for 224,
-      at the default), and `input_px` square is cut from its middle (the zoo's vgg_preprocessing).
-    - `whole`: everything.
+    `crop` is the part of [height, width] that is kept:
+    - `square`: a central square of `crop_fraction` of the shorter side (EfficientNet-Lite).
+    - `each_side`: the central `crop_fraction` of the height and of the width (the zoo's inception_preprocessing).
+    - `vgg`: the image is resized, with its aspect ratio kept, to a shorter side of `input_px / crop_fraction` (256 for
+      224, at the default), and its central `input_px` square is kept (the zoo's vgg_preprocessing).
+    - `whole`: the whole image.
 
-    `resize` is `bicubic`, or `legacy_bilinear`: TensorFlow 1's, without half-pixel centres. `offset` is one number or
-    three (RGB). `orientation` is `exif`, to heed what a JPEG says of its camera, or `ignore`.
+    `resize` is `bicubic`, or `legacy_bilinear`: TensorFlow 1's, without half-pixel centers. `offset` is one number or
+    three (RGB). `orientation` is `exif`, which turns a JPEG upright as its header says, or `ignore`.
 
     Raises:
         ValueError: a value isn't allowed.
@@ -65,21 +65,21 @@ class Preprocessing:
         _require_one_of("resize", self.resize, Resize)
         _require_one_of("orientation", self.orientation, Orientation)
         if isinstance(self.input_px, bool) or not isinstance(self.input_px, int) or self.input_px < 1:
-            raise ValueError(f"input_px={self.input_px!r}: a whole number of pixels from 1 up is allowed.")
+            raise ValueError(f"input_px={self.input_px!r} must be a whole number of pixels, at least 1.")
         if not _is_number(self.crop_fraction) or not 0 < self.crop_fraction <= 1:
-            raise ValueError(f"crop_fraction={self.crop_fraction!r}: a number above 0, up to 1, is allowed.")
+            raise ValueError(f"crop_fraction={self.crop_fraction!r} must be a number above 0 and at most 1.")
         if len(offsets) not in (1, 3) or not all(map(_is_number, offsets)):
-            raise ValueError(f"offset={self.offset!r}: one number is allowed, or three (red, green, blue).")
+            raise ValueError(f"offset={self.offset!r} must be one number, or three (red, green, blue).")
         if not _is_number(self.scale) or self.scale <= 0:
-            raise ValueError(f"scale={self.scale!r}: a number above 0 is allowed.")
+            raise ValueError(f"scale={self.scale!r} must be a number above 0.")
         if self.crop == "vgg" and self.resize != "legacy_bilinear":
-            raise ValueError(f"resize={self.resize!r}: with crop='vgg', 'legacy_bilinear' alone is allowed.")
+            raise ValueError(f"resize={self.resize!r} can't be used with crop='vgg'; use 'legacy_bilinear'.")
 
 
 def _require_one_of(name: str, value: str, allowed: type[Enum]) -> None:
     values = [one.value for one in allowed]
     if value not in values:
-        raise ValueError(f"{name}={value!r}: allowed are {', '.join(values)}.")
+        raise ValueError(f"{name}={value!r} is not valid. Valid values: {', '.join(values)}.")
 
 
 def _is_number(value: Any) -> bool:

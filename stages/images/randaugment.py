@@ -1,7 +1,7 @@
-"""RandAugment's operations in the graph, each what Pillow's of the same name does, to within rounding.
+"""RandAugment's operations in the graph, each equal to Pillow's operation of the same name, up to rounding.
 
 Images are [height, width, 3] float32 of whole numbers, 0 to 255. A level goes from 0 (little is changed) to 1; a sign
-of 1 or -1 says which way. The ranges are the paper's, with every operation stronger as its level grows.
+of 1 or -1 is the direction. The ranges are the paper's; every operation gets stronger as its level grows.
 Sources: https://arxiv.org/abs/1909.13719; https://arxiv.org/abs/1805.09501, table 6 (the ranges);
 https://github.com/huggingface/pytorch-image-models/blob/main/timm/data/auto_augment.py (strengths that grow).
 """
@@ -23,18 +23,18 @@ MOST_MAGNITUDE = 30
 FILL = 128.0
 MOST_DEGREES, MOST_SHEAR, MOST_TRANSLATION, MOST_ENHANCEMENT = 30, 0.3, 0.45, 0.9
 LUMA_65536THS = (19595, 38470, 7471)
-"""Pillow's grey, of red, green and blue."""
+"""Pillow's weights of red, green and blue in gray."""
 
 
 def randaugment(encoded: Any, wanted: Preprocessing, config: RandAugmentConfig, seeds: list[Any]) -> Any:
-    """Return a random view changed by random operations: see `AugmentationRow` for what is taken and returned."""
+    """Return a random crop, changed by random operations: see `AugmentationRow` for arguments and result."""
     return rand_augment(view(encoded, wanted, config, seeds), config.layers, config.magnitude, seeds[2])
 
 
 def rand_augment(image: Any, layers: int, magnitude: float, seed: Any) -> Any:
-    """Change an image [height, width, 3] float32 by `layers` operations, each drawn anew: whole numbers, 0 to 255.
+    """Apply `layers` random operations to an image [height, width, 3] float32: whole numbers, 0 to 255.
 
-    `magnitude`, 0 to 30, is the strength of all. `seed`, [2] int32, decides every draw.
+    `magnitude`, 0 to 30, is the strength of all operations. `seed`, [2] int32, decides every draw.
     """
     image = _whole(tf.round(image))
     level = magnitude / MOST_MAGNITUDE
@@ -53,7 +53,7 @@ def identity(image: Any, level: float, sign: Any) -> Any:
 
 
 def autocontrast(image: Any, level: float, sign: Any) -> Any:
-    """Stretch each channel's values over 0 to 255; a channel of one value stays."""
+    """Stretch each channel's values over 0 to 255; a channel with a single value isn't changed."""
     low, high = (_channels(reduce(reduce(image, 0), 0), image) for reduce in (tf.reduce_min, tf.reduce_max))
     varied = high > low
     scale = tf.where(varied, high - low, 255.0)
@@ -73,7 +73,7 @@ def equalize(image: Any, level: float, sign: Any) -> Any:
 
 
 def solarize(image: Any, level: float, sign: Any) -> Any:
-    """Invert what is at least as bright as a threshold, 256 down to 0."""
+    """Invert the values that are at or above a threshold, 256 down to 0."""
     return tf.where(image < 256 - int(256 * level), image, 255 - image)
 
 
@@ -84,35 +84,35 @@ def posterize(image: Any, level: float, sign: Any) -> Any:
 
 
 def color(image: Any, level: float, sign: Any) -> Any:
-    """Move each pixel from its grey, or to it."""
-    return _blend(_grey(image), image, level, sign)
+    """Move each pixel away from its gray value, or toward it."""
+    return _blend(_gray(image), image, level, sign)
 
 
 def contrast(image: Any, level: float, sign: Any) -> Any:
-    """Move all pixels from the image's mean grey, or to it."""
-    grey = tf.cast(_grey(image), tf.int64)  # whole numbers: their sum is the same in any order
-    mean = tf.cast(tf.reduce_sum(grey), tf.float32) / tf.cast(tf.size(grey), tf.float32)
+    """Move all pixels away from the image's mean gray value, or toward it."""
+    gray = tf.cast(_gray(image), tf.int64)  # whole numbers: their sum is the same in any order
+    mean = tf.cast(tf.reduce_sum(gray), tf.float32) / tf.cast(tf.size(gray), tf.float32)
     return _blend(tf.floor(mean + 0.5), image, level, sign)
 
 
 def brightness(image: Any, level: float, sign: Any) -> Any:
-    """Move all pixels from black, or to it."""
+    """Move all pixels away from black, or toward it."""
     return _blend(0.0, image, level, sign)
 
 
 def sharpness(image: Any, level: float, sign: Any) -> Any:
-    """Move each pixel from the mean of its neighbourhood, itself counted five times, or to it; not at the edges."""
-    padded = tf.pad(image, [[1, 1], [1, 1], [0, 0]])  # so that a row or column of an image of any size is there
+    """Move each pixel away from the mean of its neighborhood (itself counted 5 times), or toward it; not at edges."""
+    padded = tf.pad(image, [[1, 1], [1, 1], [0, 0]])  # so that images of any size have the rows and columns below
     rows = padded[:-2] + padded[1:-1] + padded[2:]
-    neighbours = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
-    smooth = tf.floor((neighbours + 4 * image) / 13 + 0.5)
+    neighbors = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    smooth = tf.floor((neighbors + 4 * image) / 13 + 0.5)
     inside = np.zeros([*image.shape[:2], 1], bool)
     inside[1:-1, 1:-1] = True
     return _blend(tf.where(inside, smooth, image), image, level, sign)
 
 
 def rotate(image: Any, level: float, sign: Any) -> Any:
-    """Rotate about the middle, by up to 30 degrees."""
+    """Rotate about the center, by up to 30 degrees."""
     height, width, _ = image.shape
     angle = sign * (math.radians(MOST_DEGREES) * level)
     cosine, sine = tf.cos(angle), tf.sin(angle)
@@ -162,30 +162,30 @@ OPERATIONS = {
 
 
 def _whole(image: Any) -> Any:
-    """Cut values down to whole numbers, 0 to 255, as Pillow does."""
+    """Clip values to 0 to 255 and round them down, as Pillow does."""
     return tf.floor(tf.raw_ops.ClipByValue(t=image, clip_value_min=0.0, clip_value_max=255.0))
 
 
 def _channels(values: Any, image: Any) -> Any:
-    """Repeat one value a channel along an image's row: [width, 3], which is added to an image six times as fast."""
+    """Repeat one value per channel along an image's row: [width, 3]; adding that to an image is six times as fast."""
     return tf.tile(values[None], [image.shape[1], 1])
 
 
-def _grey(image: Any) -> Any:
-    """Return an image's grey [height, width, 1]."""
+def _gray(image: Any) -> Any:
+    """Return an image's gray values [height, width, 1]."""
     weights = tf.constant(LUMA_65536THS, tf.float32, [3, 1]) / 65536
     return tf.reshape(tf.floor(tf.reshape(image, [-1, 3]) @ weights + 0.5), [*image.shape[:2], 1])
 
 
 def _blend(other: Any, image: Any, level: float, sign: Any) -> Any:
-    """Move an image from another, or to it, by up to 0.9 of their distance."""
+    """Move an image away from another, or toward it, by up to 0.9 of their distance."""
     return _whole(other + (1 + sign * (MOST_ENHANCEMENT * level)) * (image - other))
 
 
 def _transform(image: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
-    """Give each place (x, y) of an image what was at (a x + b y + c, d x + e y + f), and grey where nothing was.
+    """Move what is at (a x + b y + c, d x + e y + f) in an image to (x, y); points from outside of it become gray.
 
-    Places are those of pixels' middles, at halves, as Pillow has them; TensorFlow's are whole.
+    Coordinates are those of pixel centers, at halves, as in Pillow; TensorFlow's are whole numbers.
     """
     c, f = c + ((a - 1) + b) / 2, f + (d + (e - 1)) / 2
     moved = tf.raw_ops.ImageProjectiveTransformV3(

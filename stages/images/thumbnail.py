@@ -1,4 +1,4 @@
-"""Thumbnails: one encoded photo to a small JPEG."""
+"""Thumbnails: small JPEGs of encoded photos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXIF = b"\xff\xe1"
 
 
 def thumbnail(encoded: bytes, side_px: int = SIDE_PX) -> bytes:
-    """Return an encoded photo as a JPEG, upright, at most `side_px` a side.
+    """Return an encoded photo as an upright JPEG, with sides of at most `side_px`.
 
     Raises:
         OSError, ValueError: Pillow can't read the photo; on damaged ones it raises other kinds of errors too.
@@ -25,7 +25,7 @@ def thumbnail(encoded: bytes, side_px: int = SIDE_PX) -> bytes:
         image.draft("RGB", (2 * side_px, 2 * side_px))
         small = image.convert("RGB")
         small.thumbnail((side_px, side_px))
-    if EXIF in encoded:  # to look closer takes 20 ms
+    if EXIF in encoded:  # an exact check takes 20 ms
         # Not Pillow's `exif_transpose`: it reads XMP and PNG metadata too, which the network's input doesn't apply.
         small = Image.fromarray(upright(np.asarray(small), read_orientation(encoded)).numpy())
     made = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Random views: a box of a photo, resized, perhaps mirrored; and changes of its colours."""
+"""Random crops of photos, resized and perhaps mirrored, and random color changes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from slimline.stages.images.decoding import Box, decode_part
 from slimline.stages.images.preprocessing_config import Preprocessing
 
 LUMA = (0.299, 0.587, 0.114)
-"""Grey, of red, green and blue: ITU-R BT.601."""
+"""Weights of red, green and blue in gray: ITU-R BT.601."""
 YIQ = (LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
-"""Grey and two colour differences, of red, green and blue: NTSC's."""
+"""Weights of red, green and blue in gray and two color differences: NTSC."""
 ATTEMPTS = 100
 
 
 def crop(encoded: Any, wanted: Preprocessing, config: CropConfig, seeds: list[Any]) -> Any:
-    """Return a random view with other colours: see `AugmentationRow` for what is taken and returned."""
-    return _recolour(view(encoded, wanted, config, seeds), config, seeds[2])
+    """Return a random crop with changed colors: see `AugmentationRow` for arguments and result."""
+    return _recolor(view(encoded, wanted, config, seeds), config, seeds[2])
 
 
 def draw_box(
@@ -27,8 +27,8 @@ def draw_box(
 ) -> Box:
     """Draw a box in an image of `size` (height, width) by TensorFlow's sample_distorted_bounding_box.
 
-    The aspect (width over height) is uniform in its range, then the height in what the area's range allows. The box
-    is the whole image where none fits in 100 attempts: where the image itself is far longer than wide, or wider.
+    The aspect ratio (width over height) is uniform in its range, then the height in what the area's range allows. If no
+    box fits in 100 attempts, as in images that are very high or very wide, the box is the whole image.
     """
     begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
         tf.concat([size, [3]], 0),
@@ -42,11 +42,11 @@ def draw_box(
     return begin[0], begin[1], extent[0], extent[1]
 
 
-def colour_matrix(saturation: Any, hue: Any) -> Any:
+def color_matrix(saturation: Any, hue: Any) -> Any:
     """Return the matrix [3, 3] that a row (red, green, blue) is multiplied by, to change its saturation and hue.
 
-    `saturation` is a factor of the distance from the pixel's grey; `hue` an angle in turns about the grey axis, in
-    YIQ. Greys stay as they are, and so does every pixel's luma.
+    `saturation` is a factor of the distance from the pixel's gray value; `hue` is an angle in turns about the gray
+    axis, in YIQ. Gray pixels and every pixel's luma are unchanged.
     """
     to_yiq = tf.constant(YIQ)
     cosine, sine = saturation * tf.cos(2 * math.pi * hue), saturation * tf.sin(2 * math.pi * hue)
@@ -55,7 +55,7 @@ def colour_matrix(saturation: Any, hue: Any) -> Any:
 
 
 def view(encoded: Any, wanted: Preprocessing, config: ViewConfig, seeds: list[Any]) -> Any:
-    """Return a random box, resized and perhaps mirrored: [input_px, input_px, 3] float32, about 0 to 255."""
+    """Return a random crop, resized and perhaps mirrored: [input_px, input_px, 3] float32, about 0 to 255."""
 
     def box(size: Any) -> Box:
         return draw_box(size, seeds[0], (config.min_area, config.max_area), (config.aspect_min, config.aspect_max))
@@ -70,20 +70,20 @@ def view(encoded: Any, wanted: Preprocessing, config: ViewConfig, seeds: list[An
 
 
 def mirror(image: Any, draw: Any) -> Any:
-    """Mirror an image left to right where a draw from [0, 1) is below a half."""
+    """Mirror an image left to right if a draw from [0, 1) is below 0.5."""
     return tf.raw_ops.Reverse(tensor=image, dims=tf.stack([False, draw < 0.5, False]))
 
 
 def between(draw: Any, low: float, high: float) -> Any:
-    """Turn a draw from [0, 1) into one from [low, high)."""
+    """Map a draw from [0, 1) to [low, high)."""
     return low + (high - low) * draw
 
 
-def _recolour(image: Any, config: CropConfig, seed: Any) -> Any:
+def _recolor(image: Any, config: CropConfig, seed: Any) -> Any:
     """Change an image's contrast, saturation, hue and brightness: still 0 to 255, clipped once, at the end.
 
-    Until then all are linear, so their order changes nothing, and saturation and hue are one multiplication: a fifth
-    of what TensorFlow's own, by way of HSV, takes.
+    Before the clipping all changes are linear, so their order doesn't matter. Saturation and hue are one
+    multiplication. It takes a fifth of the time of TensorFlow's own functions, which convert to HSV.
     """
     if not (config.brightness or config.contrast or config.saturation or config.hue):
         return image
@@ -91,7 +91,7 @@ def _recolour(image: Any, config: CropConfig, seed: Any) -> Any:
     if config.contrast:
         image = tf.image.adjust_contrast(image, between(contrast, 1 - config.contrast, 1 + config.contrast))
     if config.saturation or config.hue:
-        matrix = colour_matrix(
+        matrix = color_matrix(
             between(saturation, 1 - config.saturation, 1 + config.saturation),
             between(hue, -config.hue, config.hue),
         )

@@ -21,7 +21,7 @@ from slimline.stages.networks.weights.checkpoint import read_checkpoint
 def base_network(card: Card, classes: int | None = None) -> Callable[..., Any]:
     """Return the base as a network function; its end point `pooled` is the bottleneck, [batch, width].
 
-    Its output is the logits of its own layer of that many classes, or without `classes` the bottleneck.
+    Its output is the logits [batch, classes] of its own last layer; without `classes`, the bottleneck.
     """
     if card.graph is not None:
         return frozen_network(card.graph, classes is not None)
@@ -30,7 +30,7 @@ def base_network(card: Card, classes: int | None = None) -> Callable[..., Any]:
 
 @cache
 def _slim_network(name: str, multiplier: float, classes: int | None) -> Callable[..., Any]:
-    """Return the same function for the same network, so that `outline` knows it again."""
+    """Return the same function for the same network, so that `outline` finds it in its cache."""
     row = NETWORKS[name]
     options = {"multiplier": multiplier} if len(row.multipliers) > 1 else {}
     build = row.load()
@@ -38,7 +38,7 @@ def _slim_network(name: str, multiplier: float, classes: int | None) -> Callable
 
 
 def upper_scopes(card: Card) -> str:
-    """Return the scope from which on the base's upper blocks are, with a `+` behind it; a frozen graph has none."""
+    """Return the scope at which the base's upper blocks begin, followed by `+`; empty for a frozen graph."""
     row = NETWORKS.get(card.network)
     return f"{row.scope}/{row.upper}+" if row else ""
 
@@ -56,14 +56,14 @@ def head_network(card: Card) -> Callable[..., Any]:
 
 
 def first_head_weights(card: Card) -> str | None:
-    """Name the weights of the head that its features are multiplied by; None where there are no such."""
+    """Return the name of the head's weights that multiply its features, or None."""
     first = HEADS[card.head_kind].first_weights
     return first and f"{SCOPE}/{first}"
 
 
 @lru_cache(maxsize=2)
 def _with_head(base: Callable[..., Any], kind: str, classes: int, options: str, flips: bool) -> Callable[..., Any]:
-    """Put a head, whose `options` are JSON, on a base; the same function for the same ones, as `_slim_network`."""
+    """Put a head with `options`, as JSON, on a base; the same arguments give the same function, see `_slim_network`."""
     head = HEADS[kind].load()(classes, **json.loads(options))
 
     def network(images: Any, *, is_training: bool = False, dropout_seed: Any = None) -> tuple[Any, dict[str, Any]]:
@@ -98,15 +98,15 @@ def freeze_classifier(card: Card, checkpoint: Path) -> Any:
 def build(
     card: Card, network: Callable[..., Any], values: Mapping[str, Any] | None = None, seed: int = 0
 ) -> SlimModule:
-    """Build a network as a module, its variables restored by name from `values` where these have them."""
+    """Build a network as a module; variables that are in `values` are restored by name."""
     return SlimModule(network, input_shape(card), values, seed)
 
 
 def initial_values(card: Card, network: Callable[..., Any], values: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
-    """Return what `build` has its variables begin with, by name, in order of construction."""
+    """Return the initial values of the variables that `build` makes, by name, in order of construction."""
     return outline(network, input_shape(card)).initial_values(values, seed)
 
 
 def read_weights(checkpoint: Path) -> dict[str, Any]:
-    """Read a model's variables by name; a frozen base alone has none, and no checkpoint."""
+    """Read a model's variables by name; empty for a frozen base, which has no checkpoint."""
     return read_checkpoint(checkpoint) if checkpoint.with_name(f"{checkpoint.name}.index").exists() else {}

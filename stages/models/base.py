@@ -1,4 +1,4 @@
-"""The base's files: its card, its checkpoint or frozen graph, and what was restored."""
+"""The base's files: its card, its checkpoint or frozen graph, and the restore report."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LEAST_RANK = 5
 
 
 def write_base(config: BaseConfig, out: Path) -> Facts:
-    """Make the base that `config` chooses, write it into `out`, and try it on a known photo: see the stage.
+    """Make the base that `config` chooses, write it into `out`, and test it on a known photo: see the stage.
 
     Raises:
-        UserError: the weights don't fit the network, or it doesn't recognise the photo.
+        UserError: the weights don't fit the network, or it doesn't recognize the photo.
     """
     made = _frozen_base(config) if isinstance(config, FrozenGraphConfig) else _slim_base(config)
     if made.values:
@@ -44,7 +44,7 @@ def write_base(config: BaseConfig, out: Path) -> Facts:
         "weights_sha256": made.card.weights_sha256,
     }
     if not made.card.trained:
-        log.warning("base: %s is untrained, as base.weights=random asks: its features mean nothing", config.network)
+        log.warning("base: %s is untrained (base.weights=random): its features are meaningless", config.network)
         return {**facts, "headline": "base      UNTRAINED: base.weights=random"}
     rank = NETWORKS[config.network].self_test_rank if config.weights_kind == IMAGENET else LEAST_RANK
     tested = self_test(out, rank) if made.card.labels else "none: no ImageNet layer"

@@ -1,4 +1,4 @@
-"""What a user may choose as a base."""
+"""Base configs: the choice of a network and of its weights."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ SMALLEST_PX, LARGEST_PX = 32, 1024
 
 @dataclass
 class BaseConfig:
-    """Which network, and which weights: `imagenet`, `random` or a path.
+    """A network and its weights: `imagenet`, `random` or a path.
 
-    `size` is the input's side in pixels (null: the network's own). `exclude_scopes` are drawn at random
-    though the weights have them; `ignore_missing` draws what the weights lack. `min_restored` is the
-    part of the parameters that must come from the weights. `download_host` is asked in place of
-    the hosts of published weights. What the weights are is settled before the key is made.
+    `size` is the input's height and width in pixels (null: the network's own). Variables in `exclude_scopes`
+    are initialized at random, although the weights have them. With `ignore_missing`, variables that the weights
+    lack are initialized at random too. `min_restored` is the share of the parameters that must come from the
+    weights. `download_host` replaces the hosts of published weights. The weights are located before the key is
+    made.
     """
 
     network: str = MISSING
@@ -44,8 +45,8 @@ class BaseConfig:
     def __post_init__(self) -> None:
         if self.network not in self.networks():
             raise UserError(
-                f"base.network={self.network!r} is no network that Slimline has.",
-                f"It has: {', '.join(sorted(table.NETWORKS))}; and base=frozen_graph takes any frozen graph."
+                f"base.network={self.network!r} is not a network that Slimline has.",
+                f"Choose one of: {', '.join(sorted(table.NETWORKS))}; or base=frozen_graph for any frozen graph."
                 f"{nearest(self.network, table.NETWORKS)}",
             )
         if self.size is not None:
@@ -53,22 +54,22 @@ class BaseConfig:
         require_range("base.min_restored", self.min_restored, 0, 1)
 
     def networks(self) -> list[str]:
-        """Name the networks that this config may choose."""
+        """Return the names of the networks that this config can choose."""
         return list(table.NETWORKS)
 
     def preprocessing(self) -> Preprocessing:
-        """Return how the network wants its images, at the size that is asked for."""
+        """Return the network's preprocessing, at the chosen size."""
         native = table.NETWORKS[self.network].preprocessing
         return replace(native, input_px=self.size or native.input_px, orientation=self.orientation.value)
 
     def width(self) -> float:
-        """Return the width of the network's layers, 1 where there is but one."""
+        """Return the width of the network's layers, 1 if there is only one width."""
         return 1.0
 
 
 @dataclass
 class MobilenetConfig(BaseConfig):
-    """MobileNet's layers come in several widths, each with weights of its own."""
+    """MobileNet's layers are available in several widths, each with its own weights."""
 
     multiplier: float = 1.0
 
@@ -77,8 +78,8 @@ class MobilenetConfig(BaseConfig):
         allowed = table.NETWORKS[self.network].multipliers
         if self.multiplier not in allowed:
             raise UserError(
-                f"base.multiplier={self.multiplier:g} is no width of {self.network}.",
-                f"It has: {', '.join(f'{one:g}' for one in allowed)}.",
+                f"base.multiplier={self.multiplier:g} is not a width of {self.network}.",
+                f"Choose one of: {', '.join(f'{one:g}' for one in allowed)}.",
             )
 
     def width(self) -> float:
@@ -88,10 +89,10 @@ class MobilenetConfig(BaseConfig):
 
 @dataclass
 class FrozenGraphConfig(BaseConfig):
-    """A frozen GraphDef: the tensors where it is cut, and what its input wants, (x - offset) / scale.
+    """A frozen GraphDef: the tensors where it is cut, and its preprocessing, (x - offset) / scale.
 
-    `output` is the tensor of its class probabilities or logits (null: it has none), whose names `labels` holds,
-    a name a line; ImageNet's 1000 or 1001 need none.
+    `output` is the tensor of its class probabilities or logits (null: it has none). `labels` is a file with their
+    names, one per line; it isn't needed for ImageNet's 1000 or 1001 classes.
     """
 
     size: int | None = MISSING
@@ -110,25 +111,27 @@ class FrozenGraphConfig(BaseConfig):
         super().__post_init__()
         if self.weights != IMAGENET:
             raise UserError(
-                f"base.weights={self.weights} doesn't go with a frozen graph, which has its weights inside.",
-                "Leave base.weights out.",
+                f"base.weights={self.weights} can't be used with a frozen graph, which contains its weights.",
+                "Remove base.weights.",
             )
         if self.size is None:
-            raise UserError("base.size has no value, and a frozen graph needs it.", "Give the input's side in pixels.")
+            problem = "base.size has no value, but a frozen graph needs it."
+            raise UserError(problem, "Set base.size to the input's height and width in pixels.")
         try:
             self.preprocessing()
         except ValueError as error:
-            raise UserError(f"base.{error}", "The graph's input is (x - base.offset) / base.scale.") from error
+            advice = "Change the setting; the graph's input is (x - base.offset) / base.scale."
+            raise UserError(f"base.{error}", advice) from error
 
     def networks(self) -> list[str]:
-        """Name the one choice that this config stands for."""
+        """Return the only choice of this config."""
         return [FROZEN_GRAPH]
 
     def preprocessing(self) -> Preprocessing:
-        """Return how the graph wants its images.
+        """Return the graph's preprocessing.
 
         Raises:
-            ValueError: a value isn't allowed, or doesn't go with another.
+            ValueError: a value isn't valid, alone or together with another.
         """
         return Preprocessing(
             input_px=self.size or 0,
@@ -142,7 +145,7 @@ class FrozenGraphConfig(BaseConfig):
 
 
 def chosen_network(config: BaseConfig) -> dict[str, list[str]]:
-    """Return what the config chooses from tables: a network's row and architecture, of a frozen graph none; no head."""
+    """Return the config's choices from tables: a network's row and architecture (none for a frozen graph); no head."""
     if isinstance(config, FrozenGraphConfig):
         return {table.__name__: [], head_table.__name__: []}
     name = config.network

@@ -1,4 +1,4 @@
-"""Which file a base's weights come from, settled before the key is made."""
+"""Locate the files of a base's weights, before the key is made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slimline.stages.networks.weights.user_weights import IMAGENET, RANDOM, find
 
 
 def settle_weights(config: BaseConfig, plan: bool) -> BaseConfig:
-    """Find the weights and their checksum, downloading them if need be, so that the key holds what will be read."""
+    """Find the weights, downloading them if necessary, and their checksum, which becomes part of the key."""
     if isinstance(config, FrozenGraphConfig):
         graph = find_graph(config.graph)
         labels = find_labels(config.labels, graph)
@@ -23,7 +23,7 @@ def settle_weights(config: BaseConfig, plan: bool) -> BaseConfig:
     if config.weights == RANDOM:
         return replace(config, weights_kind=RANDOM)
     if config.weights == IMAGENET:
-        from slimline.stages.networks.weights.cache import locate  # requests: composing a config does without
+        from slimline.stages.networks.weights.cache import locate  # imports requests, which composing doesn't need
 
         _, path = locate(published_for(config), host=config.download_host, plan=plan)
         return replace(config, weights_kind=IMAGENET, weights_sha256=digest_file(path), weights_path=str(path))
@@ -35,26 +35,29 @@ def find_graph(text: str) -> Path:
     """Return the frozen graph's file: the one given, or the only .pb in a folder.
 
     Raises:
-        UserError: nothing is there, or several are.
+        UserError: it doesn't exist, or the folder has several.
     """
     path = require_path("base.graph", text)
     if not path.is_dir():
         return path
     if (path / "saved_model.pb").exists():
         raise UserError(
-            f"base.graph={text} is a SavedModel, not a frozen graph.", "base.weights takes SavedModels of ours."
+            f"base.graph={text} is a SavedModel, not a frozen graph.",
+            "If Slimline exported it, use it as base.weights.",
         )
     found = sorted(path.glob("*.pb"))
     if len(found) != 1:
         raise UserError(
-            f"base.graph={text} holds {len(found)} files that end in .pb.",
-            f"Give one: {', '.join(one.name for one in found)}." if found else "Give the frozen graph's file.",
+            f"base.graph={text} contains {len(found)} files that end in .pb.",
+            f"Choose one: {', '.join(one.name for one in found)}."
+            if found
+            else "Set base.graph to the frozen graph's file.",
         )
     return found[0]
 
 
 def find_labels(text: str | None, graph: Path) -> str | None:
-    """Return the file of a graph's class names, or the folder of the 2015 graph's two: its own, if they lie there."""
+    """Return the file of a graph's class names, or the 2015 graph's folder, if that contains its two label files."""
     if text is not None:
         return str(require_path("base.labels", text))
     return str(graph.parent) if (graph.parent / INCEPTION_2015_SYNSETS).is_file() else None

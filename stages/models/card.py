@@ -1,4 +1,4 @@
-"""Cards: what it takes to build a model again, next to its checkpoint."""
+"""Cards: what is needed to rebuild a model, in addition to its checkpoint."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LINEAR, MLP = "linear", "mlp"
 
 @dataclass(frozen=True)
 class Card:
-    """What it takes to build a model again, beside its checkpoint.
+    """What is needed to rebuild a model, in addition to its checkpoint.
 
-    `head` holds the settings of the head that is called `head_kind` in the table of heads, or is None for the base's
-    own ImageNet layer; a base that has none has no `labels` either. `graph` is a frozen base's GraphDef, cut to what is
-    used, which has its weights inside; a TF-Slim base has none. `weights` says where the base's came from. With `flips`
-    the logits are the mean of an image's own and of its mirror image's.
+    `head` has the settings of the head `head_kind` of the table of heads. It is None for the base's own ImageNet layer;
+    a base without that layer has no `labels`. `graph` is a frozen base's GraphDef, cut to what is used, with its
+    weights; a TF-Slim base has none. `weights` is the source of the base's weights. With `flips`, the logits are the
+    mean over an image and its mirror image.
     """
 
     network: str
@@ -40,12 +40,12 @@ class Card:
 
     @property
     def trained(self) -> bool:
-        """Whether the base knows anything, or was drawn at random."""
+        """Whether the base has trained weights, not random ones."""
         return self.weights != RANDOM
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write a card into an artifact's folder: as JSON, and a frozen base's graph beside it."""
+    """Write a card into an artifact's folder: as JSON, with a frozen base's graph next to it."""
     values = asdict(card)
     if card.graph is not None:
         (folder / GRAPH).write_bytes(card.graph)
@@ -54,7 +54,7 @@ def write_card(folder: Path, card: Card) -> None:
 
 
 def read_card(folder: Path) -> Card:
-    """Read a card from an artifact's folder; those of earlier versions name no head, which was `linear` or `mlp`."""
+    """Read a card from an artifact's folder. Cards of earlier versions lack `head_kind`: it was `linear` or `mlp`."""
     values = json.loads((folder / CARD).read_text(encoding="utf-8"))
     values.setdefault("head_kind", MLP if (values["head"] or {}).get("widths") else LINEAR)
     graph = (folder / GRAPH).read_bytes() if (folder / GRAPH).is_file() else None
@@ -62,20 +62,19 @@ def read_card(folder: Path) -> Card:
 
 
 def with_input(card: Card, input_px: int | None) -> Card:
-    """Return the model for images of another side; None leaves it as it is.
+    """Return the model for images of another size; None doesn't change it.
 
-    The margin that a crop leaves out stays as wide, in pixels, as EfficientNet-Lite's own sizes have it: 32 at 224 as
-    at 260.
+    The margin that a crop removes keeps its width in pixels, as in EfficientNet-Lite's own sizes: 32 at 224 and at 260.
 
     Raises:
-        UserError: the base is a frozen graph, whose size is its own.
+        UserError: the base is a frozen graph, whose size is fixed.
     """
     if input_px is None:
         return card
     if card.graph is not None:
         raise UserError(
             f"train.image_px={input_px}: a frozen graph takes images of {card.preprocessing.input_px} pixels.",
-            "Leave train.image_px out, or choose a base such as mobilenet_v1.",
+            "Remove train.image_px, or choose a base such as mobilenet_v1.",
         )
     wanted = card.preprocessing
     margin_px = wanted.input_px / wanted.crop_fraction - wanted.input_px
@@ -84,5 +83,5 @@ def with_input(card: Card, input_px: int | None) -> Card:
 
 
 def input_shape(card: Card) -> tuple[int, int, int]:
-    """Return the shape of one prepared image."""
+    """Return the shape of one preprocessed image."""
     return card.preprocessing.input_px, card.preprocessing.input_px, 3

@@ -1,4 +1,4 @@
-"""What travels with an exported model: the classes' names, how images are prepared, what its scores mean."""
+"""Descriptions of exported models: their class names, their preprocessing, and their calibration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERSION = 1
 
 
 class Description(NamedTuple):
-    """What a model needs around it, where its own file doesn't hold it."""
+    """What a model needs that its own file may not contain."""
 
     labels: list[str]
     preprocessing: Preprocessing
@@ -29,7 +29,7 @@ class Description(NamedTuple):
 
     @property
     def trained(self) -> bool:
-        """Whether the base knows anything, or was drawn at random."""
+        """Whether the base has trained weights, not random ones."""
         return self.base_weights != RANDOM
 
 
@@ -39,7 +39,7 @@ def describe(card: Card, calibration: Calibration) -> Description:
 
 
 def description_json(one: Description) -> str:
-    """Write a description as JSON; the README says what each key means."""
+    """Return a description as JSON; the documentation explains its keys."""
     values: dict[str, Any] = {
         "version": VERSION,
         "network": one.network,
@@ -60,12 +60,12 @@ def parse_description(text: str, origin: Path) -> Description:
     """Read a description from JSON.
 
     Raises:
-        UserError: it is none of ours, or of a newer version.
+        UserError: Slimline didn't write it, or a newer version did.
     """
     try:
         values = json.loads(text)
         if values["version"] != VERSION:
-            raise ValueError(f"version {values['version']}, and {VERSION} is known")
+            raise ValueError(f"it has version {values['version']}, but only version {VERSION} is supported")
         return Description(
             values["labels"],
             Preprocessing(**values["preprocessing"]),
@@ -75,20 +75,21 @@ def parse_description(text: str, origin: Path) -> Description:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{origin} doesn't describe a model: {error}.", "Give a model that Slimline exported, with its model.json."
+            f"{origin} doesn't describe a model: {error}.",
+            "Choose a model that Slimline exported, with its model.json.",
         ) from error
 
 
 def read_description(model: Path) -> Description:
-    """Read the `model.json` beside a model's file.
+    """Read the `model.json` next to a model's file.
 
     Raises:
-        UserError: there is none, or it can't be read.
+        UserError: it doesn't exist, or can't be read.
     """
     path = model.parent / DESCRIPTION
     if not path.is_file():
         raise UserError(
-            f"{model} has no {DESCRIPTION} beside it, which holds its classes' names and how it wants its images.",
-            f"Copy {DESCRIPTION} from where the model was exported to {path}.",
+            f"{model} has no {DESCRIPTION} next to it, which contains its class names and its preprocessing.",
+            f"Copy {DESCRIPTION} from the folder of the export to {path}.",
         )
     return parse_description(path.read_text(encoding="utf-8"), path)

@@ -1,4 +1,4 @@
-"""Model formats: their names, their files, and how to find an exported model."""
+"""Model formats: their names, their files, and the search for an exported model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slimline.stages.fetching.packages import distribution_name
 
 
 class Format(Enum):
-    """What a trained model can be written as."""
+    """A file format that a trained model can be exported to."""
 
     saved_model = "saved_model"
     frozen_graph = "frozen_graph"
@@ -38,7 +38,7 @@ FILES = {
     Format.litert_int8: "model_int8.tflite",
     Format.onnx: "model.onnx",
 }
-"""What each format is called inside the export's folder; the first is a folder."""
+"""The name of each format inside the export's folder; the first is a folder."""
 
 RUNTIMES = {**dict.fromkeys(LITERT, ("ai_edge_litert",)), Format.onnx: ("onnxruntime",)}
 """The packages, besides TensorFlow, that run each format."""
@@ -47,16 +47,16 @@ CONVERTERS = {Format.onnx: ("tf2onnx", "onnx")}
 """The packages, besides TensorFlow, that write each format."""
 
 DESCRIPTION = "model.json"
-"""What describes a model that is a file, next to it: see `slimline.stages.models.description`."""
+"""The description next to a model that is a file: see `slimline.stages.models.description`."""
 
 TRAINING_PHOTOS = "training_photos.parquet"
 """The list of the photos that trained an exported model: see `slimline.stages.data.storing.training_photos`."""
 
 EVALUATED_MODEL, EVALUATED_GRAPH = f"{LOGS}/saved_model", "frozen.pb"
-"""In the artifact of evaluation: the SavedModel that was measured, and its frozen network. Exports start from these.
+"""In evaluate's artifact: the SavedModel that was measured, and its frozen network. Exports start from these.
 
 No two SavedModels have the same bytes (functions are numbered, a fingerprint is random), so it is in the folder that
-no digest covers.
+isn't part of the content digest.
 """
 
 SUFFIXES = {".pb": Format.frozen_graph, ".tflite": Format.litert, ".onnx": Format.onnx}
@@ -65,10 +65,10 @@ SUFFIXES = {".pb": Format.frozen_graph, ".tflite": Format.litert, ".onnx": Forma
 def find_model(model: str, key: str) -> Path:
     """Return the file or folder of an exported model: of a run (`runs/flowers/latest`), of an export, or itself.
 
-    `key` is the config's, for the error's sake.
+    `key` is the setting's name, for the error.
 
     Raises:
-        UserError: there is none, or the packages that run it are not installed.
+        UserError: no exported model was found, or the packages that run it are not installed.
     """
     root = Path(model).expanduser()
     exported = [folder / name for folder in (root / "artifacts/export", root) for name in FILES.values()]
@@ -78,24 +78,24 @@ def find_model(model: str, key: str) -> Path:
         require_packages(f"{key}={model}", RUNTIMES.get(format_of(found), ()))
         return found
     raise UserError(
-        f"{key}={model} holds no exported model.",
-        "Give a run that exported one, such as runs/flowers/latest, a SavedModel's folder, or a file beside its"
-        f" {DESCRIPTION} that ends in {', '.join(SUFFIXES)}.",
+        f"{key}={model} contains no exported model.",
+        "Choose a run with an exported model, such as runs/flowers/latest, a SavedModel's folder, or a file that ends"
+        f" in {', '.join(SUFFIXES)} and has its {DESCRIPTION} next to it.",
     )
 
 
 def format_of(path: Path) -> Format:
-    """Say which format a file or folder is of, by its name.
+    """Return the format of a file or folder, by its name.
 
     Raises:
-        UserError: none that is known.
+        UserError: it is not a known format.
     """
     if (path / "saved_model.pb").is_file():
         return Format.saved_model
     if path.suffix not in SUFFIXES or not path.is_file():
         raise UserError(
-            f"{path} is no exported model.",
-            f"Give a SavedModel's folder or a file that ends in {', '.join(SUFFIXES)}.",
+            f"{path} is not an exported model.",
+            f"Choose a SavedModel's folder or a file that ends in {', '.join(SUFFIXES)}.",
         )
     return SUFFIXES[path.suffix]
 

@@ -1,4 +1,4 @@
-"""The head's files: the assembled model's card and checkpoint, and what was restored."""
+"""The head's files: the assembled model's card and checkpoint, and the restore report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user may choose as a head."""
+"""Head configs: the choice of a head and its settings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from slimline.stages.models import head_table
 
 @dataclass
 class HeadConfig:
-    """A linear head: one layer of logits. `dropout` is the part of its inputs left out in training.
+    """A linear head: one layer of logits. `dropout` is the share of its inputs that training drops.
 
-    `kind` is the head's name in the table. A head with settings of its own has a subclass with another `kind`.
+    `kind` is the head's name in the table. A head with its own settings has a subclass with another `kind`.
     """
 
     kind: str = "linear"
@@ -28,19 +28,19 @@ class HeadConfig:
         require_choice("head.kind", self.kind, list(head_table.HEADS))
         if type(self) is not head_table.HEADS[self.kind].config:
             raise UserError(
-                f"head.kind={self.kind} doesn't go with the settings of {type(self).__name__}.",
-                f"Choose the head by its option, which sets the kind too: head={self.kind}.",
+                f"head.kind={self.kind} can't be used with the settings of {type(self).__name__}.",
+                f"Choose the head with head={self.kind}, which sets head.kind too.",
             )
         require_range("head.dropout", self.dropout, 0, 0.95)
 
     def options(self) -> dict[str, Any]:
-        """Return what the head's factory takes beside the number of classes: its settings as JSON values."""
+        """Return the options of the head's factory, without the number of classes: its settings as JSON values."""
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("kind", "seed")}
         return {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
 
 
 class Activation(Enum):
-    """What a hidden layer applies to its sums."""
+    """The activation function of a hidden layer."""
 
     relu = "relu"
     relu6 = "relu6"
@@ -50,7 +50,7 @@ class Activation(Enum):
 
 @dataclass
 class MlpConfig(HeadConfig):
-    """Hidden layers of these widths below the logits."""
+    """A multilayer perceptron: hidden layers of these widths before the logits."""
 
     kind: str = "mlp"
     widths: list[int] = field(default_factory=lambda: [256])
@@ -61,13 +61,13 @@ class MlpConfig(HeadConfig):
         if not self.widths:
             raise UserError(
                 "head.widths=[] leaves the mlp without a hidden layer.",
-                "Give one width a layer, as in head.widths=[256], or choose head=linear.",
+                "Set one width per layer, as in head.widths=[256], or choose head=linear.",
             )
         for width in self.widths:
             require_range("head.widths", width, 1, 65536)
 
 
 def chosen_head(config: HeadConfig) -> dict[str, list[str]]:
-    """Return what the config chooses from the table of heads: a row and a factory."""
+    """Return the config's choice from the table of heads: a row and a factory."""
     heads = head_table.HEADS
     return {head_table.__name__: [heads.references[config.kind], heads[config.kind].function]}

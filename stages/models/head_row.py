@@ -1,4 +1,4 @@
-"""A row of the table of heads: what is known of a head, without TensorFlow."""
+"""A row of the table of heads: a head's config and factory, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class HeadRow:
-    """What is known of a head: its config, how to build it, which of its weights its features are multiplied by.
+    """A head: its config class, its factory, and the name of its first weights.
 
-    `config` is a subclass of `HeadConfig` (or that itself), whose `kind` is the head's name. `function` is
-    `module:name` of a factory `(num_classes, **options) -> head`, whose options are the config's fields; the head maps
-    features [batch, width] to `(logits [batch, num_classes], end points)`, and its variables are in the scope `Head`.
+    `config` is `HeadConfig` or a subclass, whose `kind` is the head's name. `function` is `module:name` of a factory
+    `(num_classes, **options) -> head`, whose options are the config's fields. The head maps features [batch, width] to
+    `(logits [batch, num_classes], end points)`, and its variables are in the scope `Head`.
 
-    `first_weights`, inside that scope, are multiplied by the features, first of all. Where there are such, the features
-    are brought to one spread for training, and the factor goes into these weights; None leaves features as they are.
+    `first_weights` are the weights in that scope that the features are multiplied by first. If they are named, training
+    scales the features to a common spread and multiplies the factor into these weights; with None, it doesn't scale
+    the features.
     """
 
     config: type

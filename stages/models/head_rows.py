@@ -1,4 +1,4 @@
-"""Our own heads."""
+"""The built-in heads."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The heads that can be set on a base, in one table.
+"""The table of heads.
 
-A store key holds the row and the factory that were chosen, not this list: keep everything else out of this file.
+A store key contains the chosen row and factory, not this table: don't add anything else to this file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A network's variables, from wherever its weights come."""
+"""The initial values of a network's variables, from any source of weights."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ IMAGENET_CLASSES = (1000, 1001)
 
 
 class Source(NamedTuple):
-    """Where weights come from: a published file, what the user points to, or neither (drawn at random)."""
+    """The source of weights: a published file, a file of the user's, or neither (random initialization)."""
 
     published: tuple[Published, Path] | None = None
     given: Given | None = None
 
 
 class SourceWeights(NamedTuple):
-    """A network's outline, the arrays that a source has, and how many ImageNet classes these name (or None)."""
+    """A network's outline, the arrays of a source, and their number of ImageNet classes (or None)."""
 
     outline: Outline
     values: dict[str, Any]
@@ -38,11 +38,11 @@ def read_source(
 ) -> SourceWeights:
     """Read a network's weights by the names of its variables.
 
-    `make_network(classes)` gives the network with its ImageNet layer, or without for None. That layer is
-    there if the weights have it, which the variable `classes_bias` [classes] tells in a checkpoint.
+    `make_network(classes)` returns the network with its ImageNet layer, or without it for None. The layer is
+    used if the weights have it; in a checkpoint, the variable `classes_bias` [classes] shows that.
 
     Raises:
-        UserError: the file is damaged, or is of another network.
+        UserError: the file is damaged, or is from another network.
     """
     if source.published:
         published, path = source.published
@@ -65,7 +65,7 @@ def _read_by_name(given: Given) -> dict[str, Any]:
 
 
 def _imagenet(classes: int | None) -> int | None:
-    """A layer of other classes than ImageNet's is no base's: the head stage makes the user's own."""
+    """Return the number of classes if they are ImageNet's, else None: the head stage makes other classes' layer."""
     return classes if classes in IMAGENET_CLASSES else None
 
 

@@ -1,4 +1,4 @@
-"""A model that is ready to classify encoded photos: a base by its own ImageNet layer."""
+"""A model that is ready to classify encoded photos, such as a base with its own ImageNet layer."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from slimline.stages.scoring.probabilities import probabilities
 
 
 class OpenedModel(NamedTuple):
-    """Its classes' names, the score below which nothing is named, and where its base's weights came from.
+    """A model's class names, its reject threshold, the source of its base's weights, and its function.
 
-    `score` takes encoded photos that can be decoded, [batch] bytes, to probabilities [batch, classes]; several threads
-    may call it, `at_once` of them with gain.
+    `score` maps encoded photos that can be decoded, [batch] bytes, to probabilities [batch, classes]. Several threads
+    may call it; up to `at_once` of them make it faster.
     """
 
     labels: list[str]
@@ -35,15 +35,15 @@ class OpenedModel(NamedTuple):
 
 
 def open_base(base: Path, batch_size: int) -> OpenedModel:
-    """Open a base by its own ImageNet layer, from its artifact's folder.
+    """Open a base with its own ImageNet layer, from its artifact's folder.
 
     Raises:
-        UserError: it has none.
+        UserError: it has no ImageNet layer.
     """
     card = read_card(base)
     if not card.labels:
         raise UserError(
-            f"The base {card.network} with weights {card.weights} has no ImageNet layer to classify by.",
+            f"The base {card.network} with weights {card.weights} has no ImageNet layer to classify with.",
             "Choose base.weights=imagenet, or classify with a trained run: classify.model=runs/flowers/latest",
         )
     frozen = freeze_classifier(card, base / "model.ckpt")
@@ -57,7 +57,7 @@ def open_base(base: Path, batch_size: int) -> OpenedModel:
 
 
 def preparer(wanted: Preprocessing) -> Callable[[Sequence[bytes]], NDArray[np.float32]]:
-    """Return what makes encoded photos ready: [batch, side, side, 3] float32."""
+    """Return a function that preprocesses encoded photos: [batch, side, side, 3] float32."""
     prepare = tf.function(lambda encoded: preprocess_batch(encoded, wanted), autograph=False)
     specification = tf.TensorSpec([None], tf.string)
     prepare = prepare.get_concrete_function(specification)

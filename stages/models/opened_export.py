@@ -18,10 +18,10 @@ from slimline.stages.scoring.probabilities import probabilities
 
 
 def open_model(path: Path, batch_size: int) -> OpenedModel:
-    """Open an exported model with the runtime that is made for its format.
+    """Open an exported model with its format's own runtime.
 
     Raises:
-        UserError: it can't be told what it is, its description is missing, or its runtime isn't installed.
+        UserError: its format is unknown, its description is missing, or its runtime isn't installed.
     """
     kind = format_of(path)
     if kind is Format.saved_model:

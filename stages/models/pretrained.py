@@ -1,4 +1,4 @@
-"""Pre-trained bases, made: the card, the variables, and what was restored."""
+"""Build pre-trained bases: the card, the variables, and the restore report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Pretrained(NamedTuple):
-    """A base before it is written; a frozen graph has no `values`, and nothing to restore."""
+    """A base before it is written; a frozen graph has no `values`, and an empty report."""
 
     card: Card
     values: dict[str, Any]
@@ -45,7 +45,7 @@ def make_slim_base(
     min_restored: float,
     seed: int,
 ) -> Pretrained:
-    """Restore a TF-Slim network; what the weights lack is drawn from (seed, name).
+    """Restore a TF-Slim network; variables that the weights lack are initialized from (seed, name).
 
     Raises:
         UserError: the weights don't fit the network.
@@ -88,12 +88,12 @@ def make_slim_base(
 
 
 def log_report(card: Card, report: dict[str, list[str]]) -> None:
-    """Say what was restored, and name what wasn't."""
+    """Log how many variables were restored, and the names of the others."""
     if not card.trained:
         return
     total = len(report["restored"]) + len(report["new"])
     log.info("base: %d of %d variables restored from %s", len(report["restored"]), total, card.weights)
-    for state, meaning in (("new", "drawn at random"), ("unused", "not in the network")):
+    for state, meaning in (("new", "initialized at random"), ("unused", "not in the network")):
         if report[state]:
             log.info("base: %d %s (%s): %s", len(report[state]), state, meaning, some_names(report[state]))
 
@@ -101,10 +101,10 @@ def log_report(card: Card, report: dict[str, list[str]]) -> None:
 def make_frozen_base(
     card: Card, graph: Path, *, input_name: str, bottleneck: str, output: str | None, labels: Path | None
 ) -> Pretrained:
-    """Cut a frozen graph to what lies between its input and its bottleneck, and its own classes if `output` names them.
+    """Cut a frozen graph to the part from its input to its bottleneck, and to its own classes if `output` is given.
 
     Raises:
-        UserError: the file is no frozen graph, a tensor isn't in it or doesn't fit, or the names are too few or many.
+        UserError: the file isn't a frozen graph, a tensor is missing or doesn't fit, or the number of names is wrong.
     """
     graph_def = read_graph(graph)
     tensors = {"pooled": bottleneck} | ({"logits": logits_tensor(graph_def, output)} if output else {})
@@ -126,18 +126,18 @@ def make_frozen_base(
 
 
 def _frozen_labels(classes: int, labels: Path | None, output: str) -> list[str]:
-    """Return a frozen graph's class names: those given, or ImageNet's."""
+    """Return a frozen graph's class names: those of `labels`, or ImageNet's."""
     if labels is None:
         if classes not in IMAGENET_CLASSES:
             raise UserError(
-                f"base.output={output} has {classes} classes, and base.labels names none.",
-                "Give the file of their names, one a line; or base.output=null, if they aren't wanted.",
+                f"base.output={output} has {classes} classes, but base.labels is not set.",
+                "Set base.labels to a file with their names, one per line, or set base.output=null.",
             )
         return class_names(classes)
     names = read_inception_2015_labels(labels) if labels.is_dir() else read_label_lines(labels)
     if len(names) != classes:
         raise UserError(
-            f"base.labels={labels} has {len(names)} names, and base.output={output} {classes} classes.",
-            "Give the names of that output, in its order, one a line.",
+            f"base.labels={labels} has {len(names)} names, but base.output={output} has {classes} classes.",
+            "Set base.labels to a file with the names of that output, in its order, one per line.",
         )
     return names

@@ -1,4 +1,4 @@
-"""Exported models, each run by its own runtime: prepared images in, logits out."""
+"""Runtimes for exported models: preprocessed images in, logits out."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from slimline.stages.models.formats import LITERT, Format
 from slimline.stages.networks.graphs.folding import read_frozen
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""From images [batch, side, side, 3] float32, prepared as the model wants them, to logits [batch, classes]."""
+"""A function from preprocessed images [batch, side, side, 3] float32 to logits [batch, classes]."""
 
 
 def open_runtime(one: Format, path: Path) -> Run:
-    """Load an exported file with the runtime that is made for it, on all cores.
+    """Load an exported file with its format's own runtime, on all cores.
 
     Raises:
         UserError: the runtime isn't installed.
@@ -46,15 +46,16 @@ def _frozen_graph(path: Path) -> Run:
 
 def _litert(path: Path) -> Run:
     try:
-        from ai_edge_litert.interpreter import Interpreter  # for no other format
+        from ai_edge_litert.interpreter import Interpreter  # only for this format
     except ImportError as error:
-        raise UserError(f"{path.name} runs by LiteRT, which isn't installed.", "pip install ai-edge-litert") from error
+        problem = f"{path.name} needs LiteRT, which isn't installed."
+        raise UserError(problem, "Install it: pip install ai-edge-litert") from error
     with quiet_stderr():
         interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
         interpreter.allocate_tensors()
     [given], [wanted] = interpreter.get_input_details(), interpreter.get_output_details()
 
-    lock = Lock()  # an interpreter holds one image
+    lock = Lock()  # an interpreter processes one image at a time
 
     def one(image: NDArray[np.float32]) -> NDArray[np.float32]:
         with lock:
@@ -66,7 +67,7 @@ def _litert(path: Path) -> Run:
 
 
 def _quantized(values: NDArray[np.float32], tensor: dict[str, Any]) -> NDArray[Any]:
-    """Bring values to a tensor's type. Source: https://ai.google.dev/edge/litert/models/quantization_spec"""
+    """Convert values to a tensor's type. Source: https://ai.google.dev/edge/litert/models/quantization_spec"""
     scale, zero = tensor["quantization"]
     if not scale:
         return values
@@ -84,9 +85,8 @@ def _onnx(path: Path) -> Run:
     try:
         import onnxruntime  # optional
     except ImportError as error:
-        raise UserError(
-            f"{path.name} runs by ONNX Runtime, which isn't installed.", "pip install onnxruntime"
-        ) from error
+        problem = f"{path.name} needs ONNX Runtime, which isn't installed."
+        raise UserError(problem, "Install it: pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = os.cpu_count() or 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -95,7 +95,7 @@ def _onnx(path: Path) -> Run:
 
 
 def onnx_description(path: Path) -> str | None:
-    """Return what an ONNX file says of itself in its metadata, as JSON; None where it says nothing of ours."""
+    """Return Slimline's description from an ONNX file's metadata, as JSON; None if it has none."""
     import onnxruntime  # optional
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""SavedModels that take encoded images and give names and probabilities."""
+"""SavedModels that take encoded images and return class names and probabilities."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ from slimline.stages.scoring.calibration import Calibration
 def write_saved_model(
     folder: Path, card: Card, frozen: Path, values: Mapping[str, Any], calibration: Calibration
 ) -> None:
-    """Write a frozen model with its preprocessing before it; the default signature takes `image_bytes`.
+    """Write a frozen model together with its preprocessing; the default signature takes `image_bytes`.
 
-    It gives `names` and `probabilities` [batch, classes], calibrated, and the `logits` that these are made of; the
-    reject threshold goes along. The signatures `image` and `features` take images that are prepared already
-    [batch, side, side, 3] float32 and give `logits`, and `features` [batch, width], the bottleneck that the head
-    stands on.
+    It returns `names` and calibrated `probabilities` [batch, classes], and the `logits` before calibration; the reject
+    threshold is stored too. The signatures `image` and `features` take preprocessed images [batch, side, side, 3]
+    float32. They return `logits`, and `features` [batch, width], the bottleneck, which is the head's input.
 
-    `values` are the variables that it was frozen from: those of the batch norms, which are folded into the
-    convolutions, go along, so that `read_saved_weights` can take them out again.
+    `values` are the variables that it was frozen from. Those of the batch norms, which are folded into the
+    convolutions, are stored too, so that `read_saved_weights` can separate them again.
     """
     both = read_frozen_with_features(frozen, SCOPE)
     names = tf.Variable(card.labels, trainable=False)
@@ -69,13 +68,13 @@ def write_saved_model(
 def _batch_norms(
     constants: Mapping[str, NDArray[Any]], values: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return the variables that no constant holds, and by which scale each folded kernel was multiplied, by channel."""
+    """Return the variables that aren't constants, and the scale of each folded kernel, by channel."""
     folded = folded_kernels(constants, values)
     kept = {name: value for name, value in values.items() if name not in constants and name not in folded}
     scales = {}
     for name, kernel in folded.items():
         axes = _channel_axes(name)
-        # The channel's scale as the least squares give it: exact to rounding, whatever epsilon the layer has.
+        # The channel's scale by least squares: exact up to rounding, for any epsilon of the layer.
         norm = np.sum(np.square(values[name], dtype=np.float64), axis=axes)
         products = np.sum(np.multiply(kernel, values[name], dtype=np.float64), axis=axes)
         scales[name] = (products / np.where(norm, norm, 1)).astype(np.float32)
@@ -83,9 +82,9 @@ def _batch_norms(
 
 
 def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Write arrays as one text of bytes, in NumPy's own format (.npz).
+    """Pack arrays into one byte string, in NumPy's own format (.npz).
 
-    To save and load EfficientNet-Lite0 with a variable for each of 245 arrays takes 1.6 s longer.
+    To save and load EfficientNet-Lite0 with a variable for each of its 245 arrays would take 1.6 s longer.
     """
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **arrays)
@@ -98,20 +97,20 @@ def _unpacked(variable: Any) -> dict[str, NDArray[Any]]:
 
 
 def _channel_axes(kernel: str) -> tuple[int, ...]:
-    """Return the axes of a kernel that aren't the channel that a batch norm scales."""
+    """Return a kernel's axes without the channel axis that a batch norm scales."""
     return (0, 1, 3) if kernel.endswith("depthwise_weights") else (0, 1, 2)
 
 
 def read_saved_weights(folder: Path) -> dict[str, NDArray[Any]]:
-    """Read the variables of a SavedModel of ours by name, its batch norms taken out of the convolutions again.
+    """Read the variables of one of Slimline's SavedModels by name, with batch norms separated from convolutions.
 
     Raises:
-        UserError: it is no SavedModel that Slimline wrote.
+        UserError: Slimline didn't write the SavedModel.
     """
     loaded = tf.saved_model.load(str(folder))
     if not hasattr(loaded, "packed_batch_norms"):
         raise UserError(
-            f"{folder} is a SavedModel, but not one with weights that Slimline wrote.", "Give a checkpoint."
+            f"{folder} is a SavedModel, but not one with weights that Slimline wrote.", "Use a checkpoint instead."
         )
     names = {name.decode() for name in loaded.variable_names.numpy()}
     values, scales = _unpacked(loaded.packed_batch_norms), _unpacked(loaded.packed_scales)
@@ -133,9 +132,9 @@ _opened: dict[str, SavedModel] = {}
 
 
 def open_saved_model(folder: Path) -> SavedModel:
-    """Load a SavedModel; where the last one had the same bytes, in whatever folder, it is that one again.
+    """Load a SavedModel, or return the last one if it has the same content, in any folder.
 
-    To load EfficientNet-Lite0 and to run it for the first time take 1.5 s, and evaluation, export and report all do.
+    Loading EfficientNet-Lite0 and its first run take 1.5 s, and evaluation, export and report all need it.
     """
     digest = content_digest(folder, {})
     if digest not in _opened:
@@ -153,14 +152,14 @@ class SavedModel:
         self.labels: list[str] = [name.decode() for name in self._loaded.labels.numpy()]
         self.base_weights: str = self._loaded.base_weights.numpy().decode()
         self.trained = self.base_weights != RANDOM
-        kept = getattr(self._loaded, "reject_threshold", None)  # what was exported by older versions has none
+        kept = getattr(self._loaded, "reject_threshold", None)  # exports of older versions have none
         self.reject_threshold = 0.0 if kept is None else float(kept.numpy())
 
     def __call__(self, encoded: Any) -> NDArray[Any]:
         return self._run(encoded, "probabilities")
 
     def logits(self, encoded: Any) -> NDArray[Any]:
-        """Return what the probabilities are made of, not calibrated: [batch, classes]; older versions give none."""
+        """Return the logits before calibration: [batch, classes]; exports of older versions have none."""
         return self._run(encoded, "logits")
 
     def _run(self, encoded: Any, output: str) -> NDArray[Any]:

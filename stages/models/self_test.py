@@ -1,7 +1,7 @@
-"""The self-test of a base that knows ImageNet: a known photo must get its known name.
+"""The self-test of a base with an ImageNet layer: it must name a known photo correctly.
 
-It catches weights that don't belong to the network, pixels in another range, and classes that are off
-by one. Which faults it caught on real weights is measured in the tests.
+It detects weights of another network, pixels in another range, and classes that are off by one. The tests
+measure which faults it detects with real weights.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from slimline.stages.models.card import read_card
 from slimline.stages.models.opened import open_base
 
 NAME = "palace"
-"""What scikit-learn's china.jpg shows, to ImageNet."""
+"""The ImageNet class of scikit-learn's china.jpg."""
 
 
 def self_test(base: Path, rank: int) -> str:
-    """Classify the known photo by a base's artifact's folder; return its name, place and score.
+    """Classify the known photo with the base in an artifact's folder; return its name, place and score.
 
     Raises:
-        UserError: the name isn't among the likeliest `rank`.
+        UserError: the name isn't among the `rank` most likely ones.
     """
     model, card = open_base(base, 1), read_card(base)
     [scores] = model.score([photo_path().read_bytes()])
@@ -31,7 +31,7 @@ def self_test(base: Path, rank: int) -> str:
             return f"{NAME} {score:.3f}" + (f" (place {place})" if place > 1 else "")
     said = ", ".join(f"{name} {score:.2f}" for name, score in best[:3])
     raise UserError(
-        f"{card.network} doesn't recognise the self-test photo, of a {NAME}: it says {said}.",
-        f"Its weights ({card.weights}) or its preprocessing don't fit. Is it the right network, multiplier and size?",
+        f"{card.network} doesn't recognize the self-test photo of a {NAME}: its best names are {said}.",
+        f"Check that its weights ({card.weights}) and its preprocessing fit the network, its multiplier and its size.",
         "If its own classes aren't ImageNet's, leave their layer out: base.exclude_scopes, or base.output=null.",
     )

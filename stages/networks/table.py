@@ -1,6 +1,6 @@
-"""The networks that a base can be, in one table.
+"""The table of networks.
 
-A store key holds the row and the architecture that were chosen, not this list: keep everything else out of this file.
+A store key contains the chosen row and architecture, not this table: don't add anything else to this file.
 """
 
 from __future__ import annotations

@@ -91,6 +91,10 @@ def decoded(values: dict[str, Any]) -> Any:
         ("toy.photos=a(1).jpg", "a(1).jpg"),
         ("toy.photos=[a(1).jpg,ö]", ["a(1).jpg", "ö"]),
         ("toy.count=4", 4),
+        ("toy.count=1e3", 1000),
+        ("toy.count=1.5e1", 15),
+        ("toy.count=4.0", 4),
+        ("toy.count=1.5", 1.5),  # refused by the schema
         ("toy.parts=[{rate:1}]", [{"rate": 1}]),
         ("other=x", "x"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -203,10 +204,25 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
         "# @package _global_ as ever\n",
         "conf/experiment/mine.yaml: Too many components in",
     ),
-    "byte order mark": (
-        "train/mine",
-        b"\xef\xbb\xbfdefaults:\n  - schema\n",
-        "conf/train/mine.yaml, line 1: begins with a byte order mark.",
+    "includes itself": (
+        "experiment/mine",
+        "# @package _global_\ndefaults:\n  - mine\n",
+        "conf/experiment/mine.yaml includes itself: experiment/mine -> experiment/mine.",
+    ),
+    "a value in place of settings": (
+        "experiment/mine",
+        "# @package _global_\ndefaults:\n  - override /train: slow\ntrain: 3\n",
+        "conf/experiment/mine.yaml: 3 is given where Train settings are needed.",
+    ),
+    "a value in place of a list": (
+        "experiment/mine",
+        "# @package _global_\nrun:\n  targets: report\n",
+        "conf/experiment/mine.yaml: run.targets must be a list.",
+    ),
+    "chosen twice": (
+        "experiment/mine",
+        "# @package _global_\ndefaults:\n  - /train: slow\n",
+        "conf/experiment/mine.yaml: train is chosen already",
     ),
     "Latin-1": (
         "train/mine",
@@ -273,6 +289,22 @@ def test_a_mistake_in_an_own_file_is_two_lines_that_name_the_file(
     assert errors[0].startswith(said)
     assert len(errors) == 2
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_byte_order_mark_does_not_count(run: Run, installed_program: tuple[str, ...], configs: Configs) -> None:
+    configs({"experiment/mine": b"\xef\xbb\xbf# @package _global_\ndefaults:\n  - toy\ntrain:\n  rate: 0.25\n"})
+    code, _, errors, _ = run("+experiment=mine", program=installed_program)
+    assert (code, errors) == (0, [])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_cannot_be_read_is_named(
+    run: Run, installed_program: tuple[str, ...], configs: Configs, tmp_path: Path
+) -> None:
+    configs({"experiment/mine": "# @package _global_\n"})
+    (tmp_path / "conf/experiment/mine.yaml").chmod(0)
+    code, _, errors, _ = run("+experiment=mine", program=installed_program)
+    assert (code, errors[0]) == (2, "conf/experiment/mine.yaml cannot be read: Permission denied.")
 
 
 def test_a_broken_file_of_a_config_path_is_named_too(

@@ -48,6 +48,7 @@ def answer(line: str) -> str:
         ("+experiment=flowers ingest.images =/x", "ingest.images=/x"),
         ("+experiment=flowers head mlp", "head=mlp"),
         ("+experiment=flowers +base.mirror=here", "base.download_host=here"),
+        ("+experiment=flowers +train=head", "train=head"),
         ("--resolve", "--cfg job --resolve"),
         ("-p train", "--cfg job --package train"),
         ("--cfg", "--cfg VALUE"),

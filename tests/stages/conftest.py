@@ -1,4 +1,4 @@
-"""Toy trainings and the loopback server: what the tests of several rooms share."""
+"""Fixtures for the tests of several rooms: toy trainings and the loopback server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def toy_photos(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory, toy_photos: Artifact) -> Iterator[Toys]:
-    """Toys whose network is in the table for as long as a file of tests runs."""
+    """Toys whose network is in the table while the tests of one file run."""
     from slimline.stages.networks.table import NETWORKS
     from tests.stages.toy_training import Toys
 

@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 
 class LoopbackServer:
-    """Serves `content` at every path that `contents` doesn't name; the attributes say how, and may change."""
+    """Serves `content` at every path that isn't in `contents`; the attributes control how, and may be changed."""
 
     def __init__(self) -> None:
         self.content = b""
@@ -43,7 +43,7 @@ class LoopbackServer:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def headers(self, name: str) -> list[str | None]:
-        """Give what each request so far had in the header `name`."""
+        """Return each request's value of the header `name`."""
         return [headers[name] for _, headers in self.requests]
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The base stage: any network from any weights, or a clear refusal."""
+"""The base stage: any network from any weights, or a clear error."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from slimline.stages.images.preprocessing_config import Crop, Resize
 from slimline.stages.models.base_config import BaseConfig, FrozenGraphConfig, MobilenetConfig
 from slimline.stages.models.base_settle import find_graph, find_labels, settle_weights
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"network": "mobilenet_v1", "multiplier": 0.25, "size": 64}
 
 
@@ -25,7 +27,7 @@ def make(out: Path, config: BaseConfig) -> dict:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Path:
-    """A small network drawn at random, as a checkpoint of ours."""
+    """The checkpoint of a small network with random weights."""
     folder = tmp_path_factory.mktemp("small")
     make(folder / "base", MobilenetConfig(**SMALL, weights="random", seed=3))
     return folder / "base"
@@ -48,7 +50,7 @@ def test_a_random_base_says_that_it_is_untrained(small, tmp_path):
     assert len(restored(small)["new"]) == 135
 
 
-def test_the_seed_decides_what_is_drawn(small, tmp_path):
+def test_the_seed_decides_the_random_weights(small, tmp_path):
     from slimline.stages.networks.weights.checkpoint import read_checkpoint
 
     make(tmp_path / "same", MobilenetConfig(**SMALL, weights="random", seed=3))
@@ -69,7 +71,7 @@ def test_a_checkpoint_is_restored_by_name(small, tmp_path):
     assert (tmp_path / "base/model.ckpt.index").exists()
 
 
-def test_the_key_holds_the_weights_and_not_their_path(small, tmp_path):
+def test_the_key_contains_the_weights_and_not_their_path(small, tmp_path):
     from slimline.pipeline.content import ContentDigests
     from slimline.pipeline.keys import tracked
 
@@ -84,7 +86,7 @@ def test_the_key_holds_the_weights_and_not_their_path(small, tmp_path):
     assert len(here["weights_sha256"]) == 64
 
 
-def test_excluded_scopes_are_drawn_anew(small, tmp_path):
+def test_excluded_scopes_are_initialized_at_random(small, tmp_path):
     from slimline.stages.networks.weights.checkpoint import read_checkpoint
 
     scope = "MobilenetV1/Conv2d_13_pointwise"
@@ -122,11 +124,11 @@ def test_a_checkpoint_of_tensorflow_2_is_read_by_its_variables_names(small, tmp_
     ("network", "options"),
     [
         ("mobilenet_v1", {"multiplier": 0.25, "size": 64}),
-        # TF-Slim's own networks name their operations otherwise than their variables.
+        # TF-Slim's own networks name their operations differently from their variables.
         ("inception_v1", {"size": 64}),
     ],
 )
-def test_a_saved_model_of_ours_gives_its_weights_back(network, options, tmp_path):
+def test_the_weights_of_an_exported_saved_model_are_read(network, options, tmp_path):
     from slimline.stages.models.assemble import classifier_network, freeze_classifier, read_weights
     from slimline.stages.models.card import Card
     from slimline.stages.models.saved_model import SavedModel, write_saved_model
@@ -156,7 +158,7 @@ def test_a_saved_model_of_ours_gives_its_weights_back(network, options, tmp_path
     assert not loaded.trained
     assert loaded.reject_threshold == 0.6
     written = sum(path.stat().st_size for path in (tmp_path / "model").rglob("*") if path.is_file())
-    assert written < 1.1 * sum(value.nbytes for value in values.values()) + 1_000_000  # no kernel is there twice
+    assert written < 1.1 * sum(value.nbytes for value in values.values()) + 1_000_000  # no kernel is stored twice
     kind = MobilenetConfig if "multiplier" in options else BaseConfig
     facts = make(tmp_path / "base", kind(network, **options, weights=str(tmp_path / "model")))
     assert (facts["restored"], facts["new"], facts["unused"]) == (len(values) - 2, 0, 2)
@@ -165,7 +167,7 @@ def test_a_saved_model_of_ours_gives_its_weights_back(network, options, tmp_path
         assert np.allclose(value, values[name], rtol=1e-4, atol=1e-6), name
 
 
-def test_the_size_is_the_users_and_weights_of_the_nearest_size_serve(monkeypatch):
+def test_weights_of_the_nearest_size_are_used_for_the_user_s_size(monkeypatch):
     asked = []
     monkeypatch.setattr(
         "slimline.stages.networks.weights.cache.locate",
@@ -181,29 +183,29 @@ def test_the_size_is_the_users_and_weights_of_the_nearest_size_serve(monkeypatch
     [
         (lambda: BaseConfig("inception_v5"), "inception_v5"),
         (lambda: BaseConfig("inception_v3", size=8), "base.size=8 is out of range"),
-        (lambda: MobilenetConfig("mobilenet_v1", multiplier=0.3), "has: 1, 0.75, 0.5, 0.25"),
+        (lambda: MobilenetConfig("mobilenet_v1", multiplier=0.3), "Choose one of: 1, 0.75, 0.5, 0.25"),
         (
             lambda: FrozenGraphConfig("frozen_graph", size=None, graph="x.pb", input="a", bottleneck="b"),
             "base.size has no value",
         ),
-        (lambda: FrozenGraphConfig("frozen_graph", size=64, weights="random"), "has its weights inside"),
+        (lambda: FrozenGraphConfig("frozen_graph", size=64, weights="random"), "which contains its weights"),
         (lambda: FrozenGraphConfig("frozen_graph", size=64, scale=0), "base.scale=0"),
         (lambda: FrozenGraphConfig("frozen_graph", size=64, scale=-1.0), "base.scale=-1.0"),
         (lambda: FrozenGraphConfig("frozen_graph", size=64, crop_fraction=1.5), "base.crop_fraction=1.5"),
         (
             lambda: FrozenGraphConfig("frozen_graph", size=64, crop=Crop.vgg, resize=Resize.bicubic),
-            "base.resize='bicubic': with crop='vgg', 'legacy_bilinear' alone is allowed",
+            "base.resize='bicubic' can't be used with crop='vgg'; use 'legacy_bilinear'",
         ),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_runs(config, words):
+def test_invalid_configs_are_refused_before_anything_runs(config, words):
     with pytest.raises(UserError) as caught:
         config()
     assert words in str(caught.value)
 
 
 def test_a_graph_may_be_the_only_one_in_a_folder(tmp_path):
-    with pytest.raises(UserError, match=r"holds 0 files that end in \.pb"):
+    with pytest.raises(UserError, match=r"contains 0 files that end in \.pb"):
         find_graph(str(tmp_path))
     (tmp_path / "classify_image_graph_def.pb").write_text("g")
     assert find_graph(str(tmp_path)) == tmp_path / "classify_image_graph_def.pb"
@@ -211,7 +213,7 @@ def test_a_graph_may_be_the_only_one_in_a_folder(tmp_path):
     (tmp_path / "imagenet_2012_challenge_label_map_proto.pbtxt").write_text("entry {}")
     assert find_labels(None, tmp_path / "classify_image_graph_def.pb") == str(tmp_path)
     (tmp_path / "other.pb").write_text("g")
-    with pytest.raises(UserError, match=r"Give one: classify_image_graph_def\.pb, other\.pb"):
+    with pytest.raises(UserError, match=r"Choose one: classify_image_graph_def\.pb, other\.pb"):
         find_graph(str(tmp_path))
     (tmp_path / "saved_model.pb").write_text("s")
     with pytest.raises(UserError, match="is a SavedModel"):

@@ -1,4 +1,4 @@
-"""Classify: photos of every origin named by an exported model, what can't be used told, and in bounded memory."""
+"""Classify: an exported model names photos from every kind of source, reports unusable ones, in limited memory."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ from slimline.stages.serving.classify_settle import settle_images
 from slimline.stages.serving.scored_photos import scored_photos
 from tests.stages.toy_training import CLASSES, config, draw_photos, phase
 
+pytestmark = pytest.mark.slow
+
 FORMATS = [Format.saved_model, Format.frozen_graph, Format.litert, Format.onnx]
 
 
 @pytest.fixture(scope="module")
 def exported(toys) -> Path:
-    """A run's folder, as far as classify looks into it."""
+    """A run's folder, with the files that classify reads."""
     made = {"ingest": toys.ingest}
     for name, function, asked in (
         ("train", toys.train, config(phase("head", epochs=8))),
@@ -64,7 +66,7 @@ def rows(out: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("one", FORMATS)
-def test_every_format_names_photos_alike(exported, photos, tmp_path, one):
+def test_every_format_gives_photos_the_same_names(exported, photos, tmp_path, one):
     model = exported / "artifacts/export" / FILES[one]
     facts = run(ClassifyConfig([str(photos)], str(model), write=list(Kind)), tmp_path / "one")
     run(ClassifyConfig([str(photos)], str(exported)), tmp_path / "whole")
@@ -88,7 +90,7 @@ def test_most_photos_are_named_right(exported, photos, tmp_path):
     assert np.mean([Path(row["path"]).parent.name == row["name"] for row in rows(tmp_path / "out")]) > 0.6
 
 
-def test_photos_inside_a_parquet_file_are_named_as_their_files_are(exported, photos, tmp_path):
+def test_photos_inside_a_parquet_file_get_the_same_names_as_files(exported, photos, tmp_path):
     paths, given = sorted(photos.rglob("*.png")), tmp_path / "given"
     given.mkdir()
     images = [{"bytes": path.read_bytes(), "path": path.name} for path in paths] + [{"bytes": None, "path": "x"}]
@@ -110,7 +112,7 @@ def test_a_table_without_images_is_refused(exported, tmp_path):
         run(ClassifyConfig([str(tmp_path / "given.parquet")], str(exported)), tmp_path / "out")
 
 
-def test_what_can_not_be_used_is_told_and_the_others_are_named(exported, photos, tmp_path, capsys):
+def test_unusable_photos_are_reported_and_the_others_are_named(exported, photos, tmp_path, capsys):
     good = sorted(photos.rglob("*.png"))[0]
     folder = tmp_path / "mixed"
     folder.mkdir()
@@ -149,7 +151,7 @@ def test_a_photo_below_the_threshold_is_unknown(exported, photos, tmp_path, caps
     assert [row["rejected"] for row in best] == [row["score"] < kept for row in best]
 
 
-def test_so_many_photos_are_printed(exported, photos, tmp_path, capsys):
+def test_the_number_of_printed_photos_is_limited(exported, photos, tmp_path, capsys):
     run(ClassifyConfig([str(photos)], str(exported), shown=2), tmp_path / "out")
     said = capsys.readouterr().out
     assert said.count(".png\n") == 2
@@ -158,7 +160,7 @@ def test_so_many_photos_are_printed(exported, photos, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_photos_stay_in_order_and_few_are_held(batch_size):
+def test_photos_stay_in_order_and_few_are_in_memory(batch_size):
     sizes = []
 
     def score(encoded):
@@ -184,12 +186,12 @@ def test_photos_stay_in_order_and_few_are_held(batch_size):
     assert sum(sizes) == 16
 
 
-def test_nothing_usable_needs_no_network():
-    model = OpenedModel(["a"], 0.0, True, lambda encoded: pytest.fail("it was asked"), 1)
+def test_without_usable_photos_the_network_is_not_run():
+    model = OpenedModel(["a"], 0.0, True, lambda encoded: pytest.fail("the network was run"), 1)
     assert [scores for _, scores in scored_photos(model, [Looked("x", reason="bad")], 4)] == [None]
 
 
-def test_too_many_pixels_are_refused_by_the_header_alone(tmp_path):
+def test_too_many_pixels_are_refused_by_the_header(tmp_path):
     from PIL import Image
 
     from slimline.stages.data.checking.usable_photos import LIMITS
@@ -202,18 +204,18 @@ def test_too_many_pixels_are_refused_by_the_header_alone(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"model": "nowhere"}, "classify.model=nowhere holds no exported model"),
+        ({"model": "nowhere"}, "classify.model=nowhere contains no exported model"),
         ({"images": ["nowhere/*.jpg"]}, "does not exist, and matches no files"),
         ({"threshold": 2.0}, "classify.threshold"),
         ({"batch_size": 0}, "classify.batch_size"),
     ],
 )
-def test_what_is_not_there_is_refused_before_anything_runs(asked, said):
+def test_missing_files_are_refused_before_anything_runs(asked, said):
     with pytest.raises(UserError, match=said):
         settle_images(replace(ClassifyConfig(**asked)), False)
 
 
-def test_files_names_that_are_no_text_are_written_as_escapes(exported, photos, tmp_path):
+def test_file_names_that_are_not_text_are_written_as_escapes(exported, photos, tmp_path):
     good = sorted(photos.rglob("*.png"))[0].read_bytes()
     folder = tmp_path / "odd"
     folder.mkdir()

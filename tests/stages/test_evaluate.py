@@ -31,6 +31,8 @@ from slimline.stages.scoring.metrics import proper_scores
 from slimline.stages.scoring.probabilities import probabilities
 from tests.stages.toy_training import CLASSES, config, draw_photos, phase
 
+pytestmark = pytest.mark.slow
+
 ASKED = EvaluateConfig(seed=0, top=[2], reject_precision=0.9)
 
 

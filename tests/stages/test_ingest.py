@@ -79,7 +79,7 @@ def test_every_photo_has_a_row_with_its_split_and_shard(folder, tmp_path):
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"not an image", "it is text, which is no photo"),
+        (b"not an image", "it is text, not an image"),
         (picture(7)[:-300], "can't be decoded: truncated or damaged"),
     ],
 )

@@ -194,7 +194,7 @@ def _judge(found: Checked, header: Header, encoded: bytes, limits: Limits) -> Ch
         fault = "TensorFlow can't decode it"
     elif not _alike(pixels, np.asarray(picture)):
         fault = "TensorFlow decodes it differently from Pillow"
-    elif header.unheeded:
+    elif header.orientation_ignored:
         fault = "TensorFlow ignores its orientation"
     else:
         return _scaled(found, header, encoded, limits)

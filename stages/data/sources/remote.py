@@ -18,7 +18,7 @@ from slimline.stages.backend.captions import COPYING, FILES
 from slimline.stages.fetching.cache_directory import cache_directory
 from slimline.stages.fetching.checksums import digest_like
 from slimline.stages.fetching.download import Unreachable, download, fault_of
-from slimline.stages.fetching.partial import beside
+from slimline.stages.fetching.partial import with_ending
 
 STATES = "states.json"
 VOLATILE = frozenset({"time", "atime", "accessTime", "last_accessed", "nlink"})
@@ -96,7 +96,7 @@ def _mirror(address: str, target: Path, sha256: str | None, plan: bool) -> Path:
     if not files:
         raise UserError(f"ingest.images={address} holds no files.", "Set it to an existing file or folder.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(beside(target, ".lock")):
+    with FileLock(with_ending(target, ".lock")):
         _Mirror(address, remote, root, target).update(files, plan)
     if sha256 and (not target.is_file() or digest_like(target, f"sha256:{sha256}") != f"sha256:{sha256}"):
         raise UserError(f"{address} doesn't match ingest.sha256={sha256}.", "Correct the checksum, or the address.")
@@ -113,7 +113,7 @@ class _Mirror(NamedTuple):
 
     def update(self, files: dict[str, dict[str, Any]], plan: bool) -> None:
         """Copy changed files, remove deleted ones, and record each file's state once its copy is complete."""
-        memory = beside(self.target, f".{STATES}")
+        memory = with_ending(self.target, f".{STATES}")
         known: dict[str, str] = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
         states = {name: _state(about) for name, about in files.items()}
         places = {name: self.place(name) for name in files}
@@ -145,7 +145,7 @@ class _Mirror(NamedTuple):
 
     def copy(self, name: str, path: Path) -> None:
         """Copy one file, in one step."""
-        part = beside(self.target, ".part")
+        part = with_ending(self.target, ".part")
         try:
             self.remote.get_file(name, os.fspath(part))
         except Exception as error:  # each file system has its own errors

@@ -1,4 +1,4 @@
-"""What MobileNet and EfficientNet-Lite are made of: layers with ReLU6 and batch norm, inverted bottlenecks.
+"""Building blocks of MobileNet and EfficientNet-Lite: layers with ReLU6 and batch norm, inverted bottlenecks.
 
 Source: https://arxiv.org/abs/1801.04381
 """
@@ -14,7 +14,7 @@ from slimline.stages.backend.tensorflow import tf
 
 
 class Blocks(NamedTuple):
-    """A run of inverted bottlenecks; the first of them strides, the rest keep their size."""
+    """A sequence of inverted bottlenecks. The first one has the stride; the others keep the size."""
 
     repeats: int
     kernel_px: int
@@ -25,9 +25,9 @@ class Blocks(NamedTuple):
 
 @contextmanager
 def mobile_scope(scope: str, *, is_training: bool, decay: float, initializer: Any = None) -> Iterator[None]:
-    """Enter a network's variable scope, and set what its convolutions have in common; `decay` is batch norm's.
+    """Enter a network's variable scope, and set the common options of its convolutions; `decay` is batch norm's.
 
-    Without an initializer weights are drawn as the zoo draws MobileNet's.
+    Without an initializer, weights are initialized like those of the zoo's MobileNet.
     """
     batch_norm = {**BATCH_NORM, "decay": decay, "epsilon": 0.001, "scale": True, "is_training": is_training}
     with (
@@ -45,7 +45,7 @@ def mobile_scope(scope: str, *, is_training: bool, decay: float, initializer: An
 
 
 def scale_filters(filters: int, width: float) -> int:
-    """Scale a channel count to a multiple of 8, never more than a tenth below what was asked."""
+    """Scale a channel count to a multiple of 8, at most a tenth below the exact value."""
     scaled = max(8, int(filters * width + 4) // 8 * 8)
     return scaled + 8 if scaled < 0.9 * filters * width else scaled
 
@@ -65,7 +65,7 @@ def _inverted_bottleneck(inputs: Any, run: Blocks, stride: int, scope: str) -> A
 def add_inverted_bottlenecks(net: Any, end_points: dict[str, Any], runs: Sequence[Blocks]) -> Any:
     """Run inverted bottlenecks on a map [batch, height, width, channels], each in a scope `expanded_conv_<index>`.
 
-    Each one's output is put among `end_points` by its scope; the first scope has no index.
+    Each output is added to `end_points` by its scope. The first scope has no index.
     """
     index = 0
     for run in runs:

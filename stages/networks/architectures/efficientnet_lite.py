@@ -1,7 +1,7 @@
 """EfficientNet-Lite in TF-Slim: MobileNet-v2's inverted bottlenecks at EfficientNet's sizes.
 
-No squeeze-and-excite and ReLU6 for swish, so that it quantises well. The stem and the head keep
-their width at every scale. Source: https://blog.tensorflow.org/2020/03/higher-accuracy-on-vision-models-with-efficientnet-lite.html
+It has no squeeze-and-excite, and ReLU6 instead of swish, so that it quantizes well. The stem and the head have
+the same width at every scale. Source: https://blog.tensorflow.org/2020/03/higher-accuracy-on-vision-models-with-efficientnet-lite.html
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Heads in TF-Slim: what stands on a base's bottleneck and gives the logits of the user's own classes."""
+"""Heads in TF-Slim: layers from a base's bottleneck to the logits of the user's own classes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def make_head(
     """Make a head: hidden layers of the given widths, then one layer of `num_classes` logits.
 
     Without widths it is linear. It maps features [batch, width] float32 to logits [batch,
-    num_classes]; in training, `dropout_seed` [2] int decides what is dropped before each layer, so
-    that a resumed training drops the same.
+    num_classes]. In training, `dropout_seed` [2] int decides what is dropped before each layer, so
+    that a resumed training drops the same features.
     """
 
     def head(features: Any, *, is_training: bool = False, dropout_seed: Any = None) -> tuple[Any, dict[str, Any]]:

@@ -15,7 +15,7 @@ from slimline.stages.backend.slim import BATCH_NORM, slim
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.networks.architectures.top import add_top
 
-# TF-Slim can be imported only after slimline.stages.backend.slim has mended TensorFlow.
+# TF-Slim can be imported only after slimline.stages.backend.slim has patched TensorFlow.
 # isort: split
 from tf_slim.nets.inception_v1 import inception_v1_base
 from tf_slim.nets.inception_v2 import inception_v2_base
@@ -23,14 +23,14 @@ from tf_slim.nets.inception_v3 import inception_v3_base
 
 DROPOUT_KEEP = 0.8
 AUXILIARY_PX = 5
-"""Side of the map that the auxiliary head's kernel covers: what is left of 299 px there."""
+"""The size of the map that the auxiliary head's kernel covers, for images of 299 px."""
 
 
 @contextmanager
 def inception_scope(is_training: bool) -> Iterator[None]:
-    """Set how the family's convolutions are made: ReLU after batch norm without a scale.
+    """Set the common options of the family's convolutions: ReLU after batch norm without a scale.
 
-    The zoo leaves separable convolutions, which only v2's first layer is, without batch norm.
+    The zoo uses no batch norm after separable convolutions; v2's first layer is the only one.
     """
     with (
         slim.arg_scope([slim.batch_norm], **BATCH_NORM, decay=0.9997, epsilon=0.001, is_training=is_training),
@@ -78,10 +78,10 @@ inception_v2 = partial(_inception, base=inception_v2_base, scope="InceptionV2", 
 
 
 def auxiliary_features(net: Any, scope: str, **options: Any) -> Any:
-    """Run what the auxiliary heads of v3 and v4 share: a map [batch, height, width, channels] to [batch, 768].
+    """Run the common part of the auxiliary heads of v3 and v4: a map [batch, height, width, channels] to [batch, 768].
 
-    `scope` and `options` are of the last convolution. Its kernel covers the whole map at 299 px; a smaller
-    map is padded with zeros, a larger result averaged, so that its variables have one shape at all sizes.
+    `scope` and `options` are those of the last convolution. Its kernel covers the whole map at 299 px. A smaller
+    map is padded with zeros, and a larger result is averaged, so that the variables have one shape at all sizes.
     """
     height, width = net.shape[1:3]
     window = [min(AUXILIARY_PX, height), min(AUXILIARY_PX, width)]
@@ -96,7 +96,7 @@ def auxiliary_features(net: Any, scope: str, **options: Any) -> Any:
 def inception_v3(
     images: Any, *, is_training: bool = False, num_classes: int | None = None, aux_logits: bool = False
 ) -> tuple[Any, dict[str, Any]]:
-    """Run Inception-v3 on images [batch, height, width, 3] float32 in [-1, 1], 75 px or more a side.
+    """Run Inception-v3 on images [batch, height, width, 3] float32 in [-1, 1], at least 75 px high and wide.
 
     Returns:
         `(output, end_points)`: the logits [batch, num_classes], or without `num_classes` the pooled

@@ -15,7 +15,7 @@ from slimline.stages.networks.architectures.top import add_top
 
 
 class Layer(NamedTuple):
-    """A convolution, or without filters a pooling; the end of its scope is its kernel's size, as `_1x7`."""
+    """A convolution, or without `filters` a pooling; its scope ends with the size of its kernel, such as `_1x7`."""
 
     scope: str
     filters: int | None = None
@@ -129,7 +129,7 @@ def _block(inputs: Any, branches: tuple[Branch, ...], scope: str) -> Any:
 def inception_v4(
     images: Any, *, is_training: bool = False, num_classes: int | None = None, aux_logits: bool = False
 ) -> tuple[Any, dict[str, Any]]:
-    """Run Inception-v4 on images [batch, height, width, 3] float32 in [-1, 1], 75 px or more a side.
+    """Run Inception-v4 on images [batch, height, width, 3] float32 in [-1, 1], at least 75 px high and wide.
 
     Returns:
         `(output, end_points)`: the logits [batch, num_classes], or without `num_classes` the pooled

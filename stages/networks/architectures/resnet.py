@@ -1,4 +1,4 @@
-"""ResNet-50, v1 and v2: TF-Slim's own residual units, stacked here so that no global collection is used.
+"""ResNet-50, v1 and v2: TF-Slim's own residual units, stacked here to avoid its global collections.
 
 Sources: https://arxiv.org/abs/1512.03385 (v1), https://arxiv.org/abs/1603.05027 (v2);
 https://github.com/tensorflow/models/tree/master/research/slim
@@ -14,7 +14,7 @@ from slimline.stages.backend.slim import BATCH_NORM, slim
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.networks.architectures.top import add_top
 
-# TF-Slim can be imported only after slimline.stages.backend.slim has mended TensorFlow.
+# TF-Slim can be imported only after slimline.stages.backend.slim has patched TensorFlow.
 # isort: split
 from tf_slim.nets.resnet_utils import conv2d_same, stack_blocks_dense
 from tf_slim.nets.resnet_v1 import resnet_v1_block
@@ -22,7 +22,7 @@ from tf_slim.nets.resnet_v2 import resnet_v2_block
 
 STEM_FILTERS = 64
 BLOCKS_50 = ((64, 3, 2), (128, 4, 2), (256, 6, 2), (512, 3, 1))
-"""Width, number and last stride of each block's units; a unit gives four times its width."""
+"""Width, number and last stride of each block's units; a unit's output has four times its width."""
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def _add_blocks(net: Any, end_points: dict[str, Any], make_block: Callable[..., 
 def resnet_v1_50(
     images: Any, *, is_training: bool = False, num_classes: int | None = None
 ) -> tuple[Any, dict[str, Any]]:
-    """Run ResNet-v1-50 on images [batch, height, width, 3] float32, of which the training set's mean is taken.
+    """Run ResNet-v1-50 on images [batch, height, width, 3] float32, minus the training set's mean.
 
     Returns:
         `(output, end_points)`: the logits [batch, num_classes], or without `num_classes` the pooled
@@ -71,8 +71,8 @@ def resnet_v2_50(
 ) -> tuple[Any, dict[str, Any]]:
     """Run ResNet-v2-50 on images [batch, height, width, 3] float32 in [-1, 1].
 
-    Its units normalise before they convolve, so that the first convolution has biases instead, and a last
-    batch norm, `postnorm`, follows the blocks.
+    Its units normalize before they convolve. So the first convolution has biases instead of batch norm, and a
+    last batch norm, `postnorm`, follows the blocks.
 
     Returns:
         `(output, end_points)`: the logits [batch, num_classes], or without `num_classes` the pooled

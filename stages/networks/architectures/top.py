@@ -1,4 +1,4 @@
-"""The top of every network: the pooled features, and the layer that names ImageNet's classes."""
+"""The top of every network: global pooling, and the layer of ImageNet's classes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def add_top(
     scope: str = "Logits/Conv2d_1c_1x1",
     dense: bool = False,
 ) -> Any:
-    """Average a map [batch, height, width, channels] over its places, and name classes by a linear layer.
+    """Average a map [batch, height, width, channels] over height and width, and apply a linear layer.
 
-    The layer's variables live under `scope`: a 1x1 convolution's, or a matrix where `dense`. `end_points`
+    The layer's variables are in `scope`: those of a 1x1 convolution, or with `dense` a matrix. `end_points`
     gets `pooled` [batch, channels], and with `num_classes` also `Logits` [batch, num_classes]; the last of
-    them is returned. Only in training, features are dropped before the layer.
+    them is returned. Dropout before the layer is applied only in training.
     """
     pooled = tf.reduce_mean(net, [1, 2], name="pooled")
     end_points["pooled"] = pooled

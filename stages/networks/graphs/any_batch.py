@@ -1,4 +1,4 @@
-"""Make a graph that was frozen for one image at a time take any number of them."""
+"""Make a graph that was frozen for one image at a time take batches of any size."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from slimline.stages.networks.graphs.folding import constant_node, node_name
 from slimline.stages.networks.graphs.tensors import import_graph, shape_text
 
 PROBE_BATCH = 7
-"""A batch to infer shapes at: neither 1, nor the number of an image's channels, nor of pooled places."""
+"""The batch size for shape inference: neither 1, nor the number of an image's channels, nor of pooled places."""
 
 
 def take_any_batch(graph_def: Any, source: str, outputs: Collection[str]) -> dict[str, list[int]]:
-    """Rewrite a GraphDef in place for any batch; return the shape of one image's share of each output.
+    """Rewrite a GraphDef in place for any batch size; return each output's shape for one image.
 
-    `source` is the placeholder of images, of a batch of 1. Reshape keeps the first dimension for the batch, and
-    Squeeze lets it be. Whether that is enough is seen from the shapes that TensorFlow infers at two batch sizes.
+    `source` is the placeholder of images, with a batch of 1. Reshape gets a first dimension for the batch, and
+    Squeeze keeps that dimension. The shapes that TensorFlow infers for two batch sizes show whether that is enough.
 
     Raises:
         UserError: an output's first dimension isn't the batch.
     """
     inside = descendants(graph_def, source)
     nodes = [node for node in graph_def.node if node.name in inside]
-    # As it stands, a graph may say which dimension is the batch; where it can't, the first one is.
+    # The unchanged graph may show which dimension is the batch; if it doesn't, the first one is used.
     for many in (_try_import(graph_def, source, PROBE_BATCH), None):
         one = import_graph(graph_def)
         for node in nodes:
@@ -44,7 +44,7 @@ def take_any_batch(graph_def: Any, source: str, outputs: Collection[str]) -> dic
 
 
 def _shares(graph_def: Any, source: str, outputs: Collection[str]) -> dict[str, list[int]] | None:
-    """Return the shapes of one image's outputs; None unless each output has the batch for its first dimension."""
+    """Return the outputs' shapes for one image; None unless the batch is each output's first dimension."""
     graphs = {batch: _try_import(graph_def, source, batch) for batch in (1, PROBE_BATCH)}
     found = {}
     for name in outputs:
@@ -57,7 +57,7 @@ def _shares(graph_def: Any, source: str, outputs: Collection[str]) -> dict[str, 
 
 
 def descendants(graph_def: Any, source: str) -> set[str]:
-    """Return the names of the nodes that are computed from the node `source`, itself among them."""
+    """Return the names of the nodes that are computed from the node `source`, including itself."""
     users: dict[str, list[str]] = {}
     for node in graph_def.node:
         for name in node.input:
@@ -71,7 +71,7 @@ def descendants(graph_def: Any, source: str) -> set[str]:
 
 
 def _try_import(graph_def: Any, source: str, batch: int) -> Any:
-    """Import with images of a batch size; None where the shapes don't fit it."""
+    """Import with images of a batch size; return None if the shapes don't fit it."""
     try:
         return _import_at(graph_def, source, batch)
     except UserError:
@@ -89,7 +89,7 @@ def _import_at(graph_def: Any, source: str, batch: int | None) -> Any:
 
 
 def _shape(graph: Any, name: str) -> list[int] | None:
-    """Return a tensor's shape, None where it isn't fully known."""
+    """Return a tensor's shape, or None if it isn't fully known."""
     if graph is None:
         return None
     shape = graph.get_tensor_by_name(name if ":" in name else f"{name}:0").shape
@@ -97,7 +97,7 @@ def _shape(graph: Any, name: str) -> list[int] | None:
 
 
 def _free_reshape(graph_def: Any, node: Any, one: list[int] | None, many: list[int] | None) -> None:
-    """Give a Reshape to [1, ...] the constant shape [-1, ...], unless its first dimension is seen to be another."""
+    """Give a Reshape to [1, ...] the constant shape [-1, ...], unless its first dimension isn't the batch."""
     shape = f"{node.name}/any_batch"
     if not one or one[0] != 1 or (many is not None and many != [PROBE_BATCH, *one[1:]]) or node.input[1] == shape:
         return
@@ -107,7 +107,7 @@ def _free_reshape(graph_def: Any, node: Any, one: list[int] | None, many: list[i
 
 
 def _free_squeeze(node: Any, one: list[int] | None, many: list[int] | None) -> None:
-    """Have a Squeeze name its dimensions, the batch not among them."""
+    """Make a Squeeze name its dimensions, without the batch."""
     if one is None:
         return
     of_one = [
@@ -123,23 +123,23 @@ def _free_squeeze(node: Any, one: list[int] | None, many: list[int] | None) -> N
 
 
 def _free_ensured(node: Any) -> None:
-    """Have an EnsureShape of a batch of 1 take any."""
+    """Make an EnsureShape for a batch of 1 accept any batch."""
     dims = node.attr["shape"].shape.dim
     if dims and dims[0].size == 1:
         dims[0].size = -1
 
 
 def _fixed_batch(graph_def: Any, source: str, inside: Collection[str]) -> UserError:
-    """Name the first tensor whose first dimension isn't the batch any more."""
+    """Return the error, with the first tensor whose first dimension isn't the batch."""
     operations = _import_at(graph_def, source, None).get_operations()
     tensors = [tensor for operation in operations if operation.name in inside for tensor in operation.outputs]
     lost = [t for t in tensors if t.dtype.is_floating and (not t.shape.rank or t.shape[0] is not None)]
     where = (
-        f"{lost[0].name} is {shape_text(lost[0].shape)} whatever the batch"
+        f"{lost[0].name} is {shape_text(lost[0].shape)} for any batch"
         if lost
         else "the first dimension of its outputs isn't the batch"
     )
     return UserError(
-        f"The graph works on a batch of fixed size: {where}.",
-        "Choose tensors before that, or freeze the graph with a batch of unknown size (None).",
+        f"The graph only works with a batch of fixed size: {where}.",
+        "Choose tensors before that one, or freeze the graph with a batch of unknown size (None).",
     )

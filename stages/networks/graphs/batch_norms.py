@@ -1,4 +1,4 @@
-"""What becomes of batch norm in training: frozen and fused into convolutions, or with the batch's own statistics."""
+"""Batch norm in training: frozen and fused into convolutions, or with each batch's own statistics."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from slimline.stages.networks.graphs.symbolic import Symbolic
 
 
 def fuse_frozen(network: Symbolic) -> Symbolic:
-    """Rewrite each batch norm in inference mode that follows a convolution: its scale goes into the kernel.
+    """Fuse each batch norm in inference mode that follows a convolution: its scale is multiplied into the kernel.
 
     y = gamma (w*x - mean) / sqrt(variance + epsilon) + beta becomes (w s)*x + (beta - mean s), s = gamma /
-    sqrt(variance + epsilon), computed at each step from the variables: the same function of all of them, the same
-    gradients, and TensorFlow fuses convolution, offset and activation into one operation. A batch norm that stands
-    elsewhere, or whose convolution feeds something else too, stays.
+    sqrt(variance + epsilon), computed at each step from the variables. It is the same function of all variables,
+    with the same gradients, and TensorFlow fuses convolution, offset and activation into one operation. Other batch
+    norms, and those whose convolution has other uses too, are not changed.
     """
     nodes = {node.name: node for node in network.graph_def.node}
     uses = Counter(node_name(name) for node in network.graph_def.node for name in node.input)
@@ -41,7 +41,7 @@ def fuse_frozen(network: Symbolic) -> Symbolic:
 
 
 def _fused(norm: Any, convolution: Any) -> list[Any]:
-    """Return the nodes that compute a batch norm behind its convolution; the last bears the batch norm's name."""
+    """Return the nodes that compute a convolution and its batch norm; the last node has the batch norm's name."""
     name = norm.name
     _, gamma, beta, mean, variance = norm.input
     scale = f"{name}/scale"
@@ -77,9 +77,9 @@ def _node(name: str, operation: str, *inputs: str) -> Any:
 
 
 class Statistics(NamedTuple):
-    """A batch norm that uses its batch's statistics: its moving variables' names, and the tensors of the batch's own.
+    """A batch norm that uses its batch's statistics: the names of its moving variables and of the batch's tensors.
 
-    The variance is the unbiased one, as TensorFlow keeps it.
+    The variance is unbiased, as in TensorFlow.
     """
 
     mean: str
@@ -89,9 +89,9 @@ class Statistics(NamedTuple):
 
 
 def use_batch_statistics(network: Symbolic, trainable: Collection[str]) -> tuple[Symbolic, list[Statistics]]:
-    """Have the batch norms whose offset is trainable use the statistics of each batch.
+    """Make the batch norms with a trainable offset use the statistics of each batch.
 
-    Nothing is updated here: see `Statistics` for what is to be averaged.
+    This updates no variable. The returned `Statistics` name the tensors to average.
     """
     names = {node_name(feed): name for name, feed in network.feeds.items()}
     graph_def = tf.compat.v1.GraphDef(versions=network.graph_def.versions)
@@ -105,7 +105,7 @@ def use_batch_statistics(network: Symbolic, trainable: Collection[str]) -> tuple
             changed = graph_def.node.add()
             changed.CopyFrom(node)
             changed.attr["is_training"].b = True
-            changed.input[3] = changed.input[4] = nothing  # what the operation wants where it has no use for them
+            changed.input[3] = changed.input[4] = nothing  # the operation requires empty inputs if it doesn't use them
         else:
             graph_def.node.add().CopyFrom(node)
     return network._replace(graph_def=graph_def), found

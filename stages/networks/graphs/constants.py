@@ -1,4 +1,4 @@
-"""What a frozen graph computes from constants alone, computed once; and batch norms that it spells out."""
+"""Simplify frozen graphs: compute constant parts once, and replace batch norms built from separate operations."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ADDITIONS = {"Add": 1, "AddV2": 1, "BiasAdd": 1, "Sub": -1}
 
 
 def fold_constants(graph_def: Any, source: str) -> Any:
-    """Put its value in the place of every tensor that doesn't depend on the node `source`, but is read with what does.
+    """Replace each tensor that doesn't depend on the node `source`, but that a dependent node reads, by its value.
 
-    What is random, or in a branch or a loop, stays as it is.
+    Random tensors, and those in a branch or a loop, are not changed.
     """
     inside = descendants(graph_def, source) | _unsteady(graph_def)
     read = {name for node in graph_def.node if node.name in inside for name in node.input if not name.startswith("^")}
@@ -45,7 +45,7 @@ def fold_constants(graph_def: Any, source: str) -> Any:
 
 
 def _unsteady(graph_def: Any) -> set[str]:
-    """Return the nodes that come from chance or from a branch or a loop."""
+    """Return the nodes that depend on random numbers, a branch or a loop."""
     flow = {"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond"}
     operations = import_graph(graph_def).get_operations()
     first = [operation.name for operation in operations if operation.op_def.is_stateful or operation.type in flow]
@@ -53,9 +53,9 @@ def _unsteady(graph_def: Any) -> set[str]:
 
 
 def gather_batch_norms(graph_def: Any) -> Any:
-    """Write each batch norm that is spelled out, convolution * scale + offset, as one operation.
+    """Replace each batch norm that is built from separate operations, convolution * scale + offset, by one operation.
 
-    So TensorFlow 1 built them before its fused operation: the published MobileNet graphs have them.
+    TensorFlow 1 built them like this before it had a fused operation: the published MobileNet graphs have them.
     Source: https://github.com/tensorflow/tensorflow/blob/v1.0.0/tensorflow/python/ops/nn_impl.py
     """
     nodes = {node.name: node for node in graph_def.node}
@@ -70,7 +70,7 @@ def gather_batch_norms(graph_def: Any) -> Any:
 def _spelled_out(
     node: Any, nodes: Mapping[str, Any], uses: Mapping[str, int]
 ) -> tuple[str, NDArray[Any], NDArray[Any]] | None:
-    """Return the convolution of a batch norm that ends in a node, its scale and its offset."""
+    """Return the convolution, the scale and the offset of a batch norm that ends in a node, or None."""
     added = _with_channels(node, nodes) if node.op in ADDITIONS else None
     if added is None:
         return None
@@ -86,7 +86,7 @@ def _spelled_out(
 
 
 def _with_channels(node: Any, nodes: Mapping[str, Any]) -> tuple[str, NDArray[Any]] | None:
-    """Split a node's two inputs into a tensor and a float32 constant, one value a channel."""
+    """Split a node's two inputs into a tensor and a float32 constant with one value per channel."""
     for index in (1, 0) if node.op != "Sub" else (1,):
         value = constant_value(node.input[index], nodes)
         if value is not None and value.dtype == np.float32 and value.size > 1 and value.shape[-1] == value.size:

@@ -1,4 +1,4 @@
-"""What a network costs to run, counted from its graph."""
+"""The cost of running a network, counted from its graph."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from slimline.stages.networks.graphs.folding import CONVOLUTIONS
 
 
 def multiply_adds(graph: Any, counts: Callable[[str], bool] = lambda name: True) -> int:
-    """Count the multiplications with addition that one image takes in convolutions and matrix products.
+    """Count the multiply-adds of convolutions and matrix products for one image.
 
-    `counts` says by an operation's name whether it is meant. Each place of a map [batch, height, width, out] takes
-    as many as the kernel has numbers, as MobileNet's paper counts (https://arxiv.org/abs/1704.04861); a matrix
+    `counts` decides by an operation's name whether it is counted. Each place of a map [batch, height, width, out]
+    takes as many as the kernel has values, as in MobileNet's paper (https://arxiv.org/abs/1704.04861); a matrix
     product [batch, out] has one place.
     """
     counted = (one for one in graph.get_operations() if one.type in (*CONVOLUTIONS, "MatMul") and counts(one.name))

@@ -1,4 +1,4 @@
-"""Frozen GraphDefs as files."""
+"""Read and check frozen GraphDef files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SAVED_MODEL = "saved_model.pb"
 VARIABLES = frozenset({"Variable", "VariableV2", "AutoReloadVariable", "VarHandleOp", "TemporaryVariable"})
 
 SAVED_MODEL_ADVICE = (
-    "A SavedModel keeps its variables apart: freeze it first, for example with "
-    "tensorflow.python.framework.convert_to_constants.convert_variables_to_constants_v2 on its signature.",
+    "Freeze it first, because a SavedModel stores its variables separately; for example, apply "
+    "tensorflow.python.framework.convert_to_constants.convert_variables_to_constants_v2 to its signature.",
 )
-PAGE_ADVICE = "The download got a web page in the file's place: fetch the file itself."
-ARCHIVE_ADVICE = "Unpack it, and give the .pb file inside."
-# How files begin that people take for a frozen graph.
+PAGE_ADVICE = "Download the file itself: a web page was saved in its place."
+ARCHIVE_ADVICE = "Unpack it, and use the .pb file inside."
+# The first bytes of files that are often mistaken for a frozen graph.
 BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself", "Fetch the file with `git lfs pull`."),
     (b"<!doctype", "an HTML page", PAGE_ADVICE),
@@ -28,7 +28,7 @@ BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"<?xml", "an XML page", PAGE_ADVICE),
     (b"\x1f\x8b", "a gzip archive", ARCHIVE_ADVICE),
     (b"pk\x03\x04", "a zip archive", ARCHIVE_ADVICE),
-    (b"\x89hdf", "an HDF5 file", "Keras writes these; give a frozen GraphDef (.pb)."),
+    (b"\x89hdf", "an HDF5 file", "Use a frozen GraphDef (.pb); HDF5 files are usually from Keras."),
     (b"\x08\x01\x12", "a SavedModel, not a frozen graph", *SAVED_MODEL_ADVICE),
 )
 
@@ -37,7 +37,7 @@ def read_graph(path: Path) -> Any:
     """Read a frozen GraphDef, binary (.pb) or text (.pbtxt).
 
     Raises:
-        UserError: the file isn't there, is something else, isn't frozen, or has operations unknown to TensorFlow.
+        UserError: the file doesn't exist, isn't a graph, isn't frozen, or has operations unknown to TensorFlow.
     """
     _require_file(path)
     content = path.read_bytes()
@@ -58,13 +58,14 @@ def _require_file(path: Path) -> None:
         raise UserError(f"The graph {path} is a SavedModel, not a frozen graph.", *SAVED_MODEL_ADVICE)
     if path.is_dir():
         inside = ", ".join(sorted(file.name for file in path.glob("*.pb*"))) or "no .pb file"
-        raise UserError(f"The graph {path} is a folder.", f"Give the frozen GraphDef's file; in it is {inside}.")
+        advice = f"Choose the frozen GraphDef's file; the folder contains {inside}."
+        raise UserError(f"The graph {path} is a folder.", advice)
     if not path.is_file():
-        raise UserError(f"The graph {path.absolute()} isn't there.", "Give the path of a frozen GraphDef (.pb).")
+        raise UserError(f"The graph {path.absolute()} doesn't exist.", "Choose a frozen GraphDef (.pb).")
 
 
 def _parse(content: bytes) -> Any:
-    """Parse a GraphDef; one without nodes stands for what can't be parsed."""
+    """Parse a GraphDef; return one without nodes if the content can't be parsed."""
     try:
         return tf.compat.v1.GraphDef.FromString(content)
     except DecodeError:
@@ -76,16 +77,16 @@ def _parse(content: bytes) -> Any:
 
 
 def _require_operations(path: Path, graph_def: Any) -> None:
-    """Random bytes parse surprisingly often: see whether there are operations, and ones that TensorFlow has."""
+    """Check that there are operations, and that TensorFlow has them: random bytes parse surprisingly often."""
     functions = {function.signature.name for function in graph_def.library.function}
     used = {node.op for node in nodes_of(graph_def)}
     unknown = sorted(op for op in used - functions if not hasattr(tf.raw_ops, op))
     if not graph_def.node or len(unknown) == len(used):
-        raise UserError(f"The graph {path} isn't a GraphDef.", "Give a frozen graph, as freeze_graph writes it.")
+        raise UserError(f"The graph {path} isn't a GraphDef.", "Choose a frozen graph, as written by freeze_graph.")
     if unknown:
         raise UserError(
             f"The graph {path} uses operations that TensorFlow {tf.__version__} doesn't have: {', '.join(unknown)}.",
-            "Choose a graph of TensorFlow's own operations.",
+            "Choose a graph that has only TensorFlow's own operations.",
         )
 
 
@@ -100,5 +101,5 @@ def _require_frozen(path: Path, graph_def: Any) -> None:
 
 
 def nodes_of(graph_def: Any) -> list[Any]:
-    """Return a GraphDef's nodes, and those of its functions."""
+    """Return the nodes of a GraphDef and of its functions."""
     return [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]

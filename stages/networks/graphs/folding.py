@@ -1,7 +1,7 @@
 """Fold batch norm into the convolutions of a frozen network.
 
-With batch norm gone, TensorFlow's own optimiser fuses what is left, convolution + bias + activation,
-into one operation. Works on any GraphDef, so on every Slim network and on frozen graphs alike.
+Without batch norm, TensorFlow's own optimizer fuses the rest, convolution + bias + activation, into one
+operation. This works on any GraphDef: on every Slim network and on frozen graphs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
 def import_function(graph_def: Any, given: str, *wanted: str) -> Any:
-    """Return a GraphDef as a concrete function from the tensor named `given` to `wanted`, one or several."""
+    """Return a GraphDef as a concrete function from the tensor named `given` to one or several tensors, `wanted`."""
     [placeholder] = [node for node in graph_def.node if node.name == node_name(given)]
     shape, dtype = placeholder.attr["shape"].shape, tf.as_dtype(placeholder.attr["dtype"].type)
 
@@ -43,13 +43,13 @@ def write_frozen(path: Path, function: Any) -> None:
 
 
 def read_frozen(path: Path) -> Any:
-    """Read what `write_frozen` wrote, as a function again."""
+    """Read a file written by `write_frozen`, as a function."""
     graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
     return import_function(graph_def, "input:0", "output:0")
 
 
 def read_frozen_with_features(path: Path, head: str) -> Any:
-    """Read what `write_frozen` wrote, as a function to its output and to what the scope `head` stands on."""
+    """Read a file written by `write_frozen`, as a function to its output and to the input of the scope `head`."""
     graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
     features = next(
         node.input[0] for node in graph_def.node if node.op == "MatMul" and node.name.startswith(f"{head}/")
@@ -58,13 +58,13 @@ def read_frozen_with_features(path: Path, head: str) -> Any:
 
 
 def read_frozen_constants(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the constants of what `write_frozen` wrote, by name."""
+    """Read the constants of a file written by `write_frozen`, by name."""
     graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
     return {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in graph_def.node if node.op == "Const"}
 
 
 def folded_kernels(constants: Mapping[str, NDArray[Any]], names: Collection[str]) -> dict[str, NDArray[Any]]:
-    """Pick the kernels that `fold_batch_norms` multiplied, by the name of the variable of `names` that each was."""
+    """Return the kernels that `fold_batch_norms` multiplied, by the names of their variables in `names`."""
     ending = f"/{FOLDED}"
     found = {name.removesuffix(ending): value for name, value in constants.items() if name.endswith(ending)}
     return {name: value for name, value in found.items() if name in names}
@@ -81,8 +81,8 @@ def _rename(graph_def: Any, old: str, new: str) -> None:
 def fold_batch_norms(graph_def: Any) -> Any:
     """Fold each inference-mode batch norm that follows a convolution with constant weights into it.
 
-    y = gamma (w*x - mean) / sqrt(variance + epsilon) + beta becomes (w scale)*x + offset. A batch norm
-    that stands elsewhere, or whose convolution feeds something else too, stays as it is.
+    y = gamma (w*x - mean) / sqrt(variance + epsilon) + beta becomes (w scale)*x + offset. Other batch norms,
+    and those whose convolution has other uses too, are not changed.
     """
     nodes = {node.name: node for node in graph_def.node}
     uses = Counter(node_name(name) for node in graph_def.node for name in node.input)
@@ -110,7 +110,7 @@ def _fold(node: Any, nodes: dict[str, Any], uses: Counter[str]) -> list[Any]:
     convolved.CopyFrom(convolution)
     convolved.name = f"{node.name}/convolution"
     kernel = _source(convolution.input[1], nodes).name
-    # Two layers that share a kernel each need their own.
+    # Two layers that share a kernel need one folded kernel each.
     folded_name = f"{kernel if uses[kernel] == 1 else node.name}/{FOLDED}"
     convolved.input[1] = folded_name
     bias = tf.compat.v1.NodeDef(name=node.name, op="BiasAdd", input=[convolved.name, f"{node.name}/offset"])
@@ -125,18 +125,18 @@ def _fold(node: Any, nodes: dict[str, Any], uses: Counter[str]) -> list[Any]:
 
 
 def node_name(tensor_name: str) -> str:
-    """Return the name of the node that a tensor, or a control input, comes from."""
+    """Return the name of the node of a tensor or a control input."""
     return tensor_name.lstrip("^").split(":")[0]
 
 
 def constant_value(name: str, nodes: Mapping[str, Any]) -> NDArray[Any] | None:
-    """Return the value of a tensor that is a constant, or None; `nodes` holds every node by name."""
+    """Return the value of a tensor that is a constant, or None; `nodes` has every node by name."""
     node = _source(name, nodes)
     return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
 
 
 def _source(name: str, nodes: Mapping[str, Any]) -> Any:
-    """Return the node that a tensor's value comes from, past what hands it on."""
+    """Return the node that computes a tensor's value, skipping nodes that only pass it on."""
     node = nodes[node_name(name)]
     while node.op in ("Identity", "ReadVariableOp"):
         node = nodes[node_name(node.input[0])]
@@ -144,7 +144,7 @@ def _source(name: str, nodes: Mapping[str, Any]) -> Any:
 
 
 def constant_node(name: str, value: NDArray[Any], dtype: Any) -> Any:
-    """Make a node that holds a constant."""
+    """Make a constant node."""
     node = tf.compat.v1.NodeDef(name=name, op="Const")
     node.attr["dtype"].type = tf.as_dtype(dtype).as_datatype_enum
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.astype(dtype)))
@@ -152,7 +152,7 @@ def constant_node(name: str, value: NDArray[Any], dtype: Any) -> Any:
 
 
 def _without_unused(folded: Any, original: Any) -> Any:
-    """Drop the constants and convolutions that only the folded batch norms read."""
+    """Remove the constants and convolutions that only the folded batch norms read."""
     read_before = {node_name(name) for node in original.node for name in node.input}
     while True:
         read = {node_name(name) for node in folded.node for name in node.input}

@@ -18,7 +18,7 @@ from slimline.stages.networks.graphs.tensors import (
     import_graph,
     input_candidates,
     is_weights,
-    modernise,
+    modernize,
     shape_text,
     tensor_name,
 )
@@ -28,22 +28,22 @@ SETTINGS = {POOLED: "base.bottleneck", LOGITS: "base.output"}
 PASSING = frozenset(
     {"Identity", "CheckNumerics", "StopGradient", "PreventGradient", "Snapshot", "PlaceholderWithDefault"}
 )
-"""Operations that hand on their first input as it is, where nothing is trained or fed."""
+"""Operations that pass on their first input unchanged, if nothing is trained or fed."""
 CONTROL_FLOW = frozenset({"Switch", "RefSwitch", "Merge", "LoopCond", "Enter", "Exit", "NextIteration"})
 CHANNELS = 3
 
 
 def cut_graph(graph_def: Any, *, input_name: str, output_names: Mapping[str, str], size_px: int) -> Any:
-    """Cut a GraphDef to what lies between its images and the outputs, for inference on any number of images.
+    """Cut a GraphDef to the part between its images and the outputs, for inference on any number of images.
 
-    `output_names` gives the tensor of `pooled`, the features, and where wanted that of `logits`. The result
-    takes `input:0`, [batch, size_px, size_px, 3] float32, which stands for the tensor `input_name`, and
-    gives `pooled:0` and `logits:0`, [batch, width]. Its batch norms are folded into its convolutions.
+    `output_names` has the tensor of `pooled`, the features, and optionally that of `logits`. The result takes
+    `input:0`, [batch, size_px, size_px, 3] float32, in place of the tensor `input_name`, and returns `pooled:0`
+    and `logits:0`, [batch, width]. Its batch norms are folded into its convolutions.
 
     Raises:
-        UserError: a name is wrong, the tensors don't fit, more than the images is needed, the batch is fixed.
+        UserError: a name is wrong, the tensors don't fit, other inputs are needed too, or the batch size is fixed.
     """
-    whole = modernise(graph_def)
+    whole = modernize(graph_def)
     graph = import_graph(whole)
     images = find_tensor(graph, input_name, "base.input", input_candidates)
     _require_images(images, size_px, input_candidates(graph))
@@ -64,22 +64,24 @@ def cut_graph(graph_def: Any, *, input_name: str, output_names: Mapping[str, str
 
 
 def _require_images(tensor: Any, size_px: int, candidates: list[Any]) -> None:
-    """Check that prepared images can stand in for a tensor."""
+    """Check that preprocessed images can replace a tensor."""
     shape = tensor.shape
     advice = describe("base.input", candidates)
     if tensor.dtype != tf.float32:
-        raise UserError(f"base.input={tensor.name} holds {tensor.dtype.name}, not float32.", *advice)
+        raise UserError(f"base.input={tensor.name} is of type {tensor.dtype.name}, not float32.", *advice)
     if not shape.is_compatible_with([None, None, None, CHANNELS]):
         raise UserError(f"base.input={tensor.name} is {shape_text(shape)}, not [batch, height, width, 3].", *advice)
     if not shape.is_compatible_with([None, size_px, size_px, CHANNELS]):
         raise UserError(
             f"base.size={size_px} doesn't fit base.input={tensor.name}, which is {shape_text(shape)}.",
-            f"Give base.size={shape[1]}: the graph was frozen for it." if shape[1] == shape[2] else "It isn't square.",
+            f"Set base.size={shape[1]}: the graph was frozen for it."
+            if shape[1] == shape[2]
+            else "Choose another graph: this one's input isn't square.",
         )
 
 
 def _feed(graph_def: Any, name: str, size_px: int) -> str:
-    """Put a placeholder of one image in a tensor's place, and hand every input past what only passes it on."""
+    """Replace a tensor by a placeholder of one image, and skip nodes that only pass on their input."""
     names = {node.name for node in graph_def.node}
     source = INPUT
     while source in names:
@@ -108,7 +110,7 @@ def _feed(graph_def: Any, name: str, size_px: int) -> str:
 
 
 def _complete(imported: Any, whole: Any) -> Any:
-    """Return an imported GraphDef, in which every attribute is written out, with the weights of the whole one."""
+    """Return an imported GraphDef, which has every attribute, with the weights of the whole GraphDef."""
     weights = {node.name: node for node in whole.node if is_weights(node)}
     complete = tf.compat.v1.GraphDef(library=imported.library, versions=imported.versions)
     complete.node.extend(weights.get(node.name, node) for node in imported.node)
@@ -116,7 +118,7 @@ def _complete(imported: Any, whole: Any) -> Any:
 
 
 def _gates(graph_def: Any) -> set[str]:
-    """Return the nodes whose control edges say which branch is alive; all others only order side effects."""
+    """Return the nodes whose control edges say which branch runs; all other edges only order side effects."""
     switches = {node.name for node in graph_def.node if node.op in CONTROL_FLOW}
     return switches | {
         node.name for node in graph_def.node if node.op == "Identity" and node_name(node.input[0]) in switches
@@ -124,7 +126,7 @@ def _gates(graph_def: Any) -> set[str]:
 
 
 def _keep(graph_def: Any, outputs: set[str]) -> Any:
-    """Return a copy of what the outputs are computed from, without control edges that only order side effects."""
+    """Return a copy of the nodes that the outputs depend on, without control edges that only order side effects."""
     nodes = {node.name: node for node in graph_def.node}
     gates = _gates(graph_def)
     stack = [node_name(name) for name in outputs]
@@ -143,13 +145,13 @@ def _keep(graph_def: Any, outputs: set[str]) -> Any:
 
 
 def _require_dependence(kept: Any, source: str, names: Mapping[str, str], outputs: Mapping[str, str]) -> None:
-    """Check that the outputs come from the images, and from nothing else that would have to be fed."""
+    """Check that the outputs depend on the images, and on nothing else that would have to be fed."""
     inside = descendants(kept, source)
     for role, output in outputs.items():
         if node_name(output) not in inside:
             raise UserError(
                 f"{SETTINGS[role]}={names[role]} doesn't depend on base.input.",
-                "Is it before the input, or on another branch? Choose a tensor behind base.input.",
+                "Choose a tensor after base.input: this one is before it, or on another branch.",
             )
     others = [node for node in kept.node if node.op != "Const" and node.name != source and not any(_data(node))]
     if others:
@@ -160,9 +162,9 @@ def _require_dependence(kept: Any, source: str, names: Mapping[str, str], output
         needing = next(role for role, output in outputs.items() if node_name(output) in foreign)
         what = "placeholder" if others[0].op in PLACEHOLDERS else f"{others[0].op} operation"
         raise UserError(
-            f"{SETTINGS[needing]}={names[needing]} needs the {what} {others[0].name} besides base.input.",
+            f"{SETTINGS[needing]}={names[needing]} needs the {what} {others[0].name} in addition to base.input.",
             f"Choose a tensor that doesn't: {', '.join(edge[-3:])}." if edge else "Choose another base.input.",
-            "Or freeze the graph for inference, with that as a constant.",
+            f"Or freeze the graph for inference, with {others[0].name} as a constant.",
         )
 
 
@@ -171,21 +173,21 @@ def _data(node: Any) -> list[str]:
 
 
 def _require_inference(kept: Any) -> None:
-    """Check that no batch norm takes its statistics from the batch."""
+    """Check that no batch norm computes its statistics from the batch."""
     training = [node.name for node in kept.node if node.op in BATCH_NORMS and node.attr["is_training"].b]
     if training:
         raise UserError(
-            f"The graph was frozen in training mode: {training[0]} takes its statistics from the batch.",
+            f"The graph was frozen in training mode: {training[0]} computes its statistics from the batch.",
             "Freeze it for inference (is_training=False).",
         )
 
 
 def _require_flat(shape: Any, name: str, advice: list[str]) -> None:
-    """Refuse a map of features."""
+    """Refuse features with more than one place."""
     if shape.rank == 4 and shape[1:3].as_list() != [1, 1]:
         raise UserError(
             f"{name} is {shape_text(shape)}: neither [batch, width] nor [batch, 1, 1, width].",
-            "Choose the tensor behind the global pooling.",
+            "Choose the tensor after the global pooling.",
             *advice,
         )
 
@@ -194,7 +196,7 @@ def flatten(features: Any, name: str) -> Any:
     """Return features [batch, width] or [batch, 1, 1, width] as [batch, width].
 
     Raises:
-        UserError: they are something else, as a map of features is.
+        UserError: they have another shape, such as a map of features.
     """
     _require_flat(features.shape, name, [])
     if features.shape.rank not in (2, 4):
@@ -205,7 +207,7 @@ def flatten(features: Any, name: str) -> Any:
 def _assemble(
     graph_def: Any, source: str, outputs: Mapping[str, str], shares: Mapping[str, list[int]], size_px: int
 ) -> Any:
-    """Import the cut graph below its new input, and give its outputs their names."""
+    """Import the cut graph with its new input, and name its outputs."""
     with tf.Graph().as_default() as graph:
         images = tf.compat.v1.placeholder(tf.float32, [None, size_px, size_px, CHANNELS], name=INPUT)
         tensors = tf.graph_util.import_graph_def(graph_def, {f"{source}:0": images}, list(outputs.values()), name="cut")
@@ -216,7 +218,7 @@ def _assemble(
 
 
 def logits_tensor(graph_def: Any, output_name: str) -> str:
-    """Return the tensor that a Softmax turns into an output, past Reshape, Squeeze and Identity; else the output."""
+    """Return the tensor before an output's Softmax, skipping Reshape, Squeeze and Identity; else the output."""
     nodes = {node.name: node for node in graph_def.node}
     node = nodes.get(node_name(output_name))
     while node is not None and node.op in {"Reshape", "Squeeze", *PASSING}:
@@ -225,15 +227,15 @@ def logits_tensor(graph_def: Any, output_name: str) -> str:
 
 
 def frozen_network(graph: Any, logits: bool = False) -> Callable[..., tuple[Any, dict[str, Any]]]:
-    """Return what `cut_graph` made, a GraphDef or its bytes, as a network function `(images, *, is_training)`.
+    """Return the result of `cut_graph`, a GraphDef or its bytes, as a network function `(images, *, is_training)`.
 
-    It returns `(output, end_points)`: the end point `pooled`, [batch, width], is also the output, unless
-    `logits` asks for those, [batch, classes]. It has no variables, and is the same in training.
+    It returns `(output, end_points)`. The output is the end point `pooled`, [batch, width], or with `logits` the
+    logits, [batch, classes]. It has no variables, and is the same in training.
     """
     graph_def = tf.compat.v1.GraphDef.FromString(graph) if isinstance(graph, bytes) else graph
     roles = [POOLED, LOGITS] if logits else [POOLED]
     graph_def = tf.compat.v1.graph_util.extract_sub_graph(graph_def, roles)
-    # The images stand for it; left in, it would be a second placeholder, of no use, in whatever is made of this.
+    # The images replace it; if kept, it would be a second, unused placeholder in graphs built from this one.
     graph_def.node.remove(next(node for node in graph_def.node if node.name == INPUT))
 
     def network(images: Any, *, is_training: bool = False) -> tuple[Any, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A TF-Slim network as a TF2 module: variables by name, made once, no global collections."""
+"""TF-Slim networks as TF2 modules: variables by name, created once, without global collections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Network = Callable[..., tuple[Any, dict[str, Any]]]
 
 
 class Declared(NamedTuple):
-    """A variable as a network asks for it."""
+    """A variable as a network declares it."""
 
     shape: tuple[int, ...]
     dtype: Any
@@ -24,15 +24,15 @@ class Declared(NamedTuple):
     initializer: Any
 
     def initial_value(self, name: str, seed: int) -> Any:
-        """Draw from (seed, name), so that nothing depends on the order of building."""
+        """Draw the initial value from (seed, name), so that it doesn't depend on the order of construction."""
         tf.random.set_seed((seed * 1_000_003 + zlib.crc32(name.encode())) % (2**31 - 1))
         return self.initializer(list(self.shape), dtype=self.dtype)
 
 
 class Outline(NamedTuple):
-    """A network before it has weights: its variables in order of construction, its end points' shapes, its graph.
+    """A network without weights: its variables in order of construction, its end points' shapes, its graph.
 
-    In the graph a placeholder stands under each variable's name; `given` and `output` name its input and its output.
+    The graph has a placeholder for each variable, with its name; `given` and `output` name the input and the output.
     """
 
     variables: dict[str, Declared]
@@ -42,7 +42,7 @@ class Outline(NamedTuple):
     output: str
 
     def initial_values(self, values: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        """Return what each variable begins with: from `values` where these have it, else drawn from (seed, name)."""
+        """Return each variable's initial value: from `values` if it is there, else drawn from (seed, name)."""
         return {
             name: values[name] if name in values else one.initial_value(name, seed).numpy()
             for name, one in self.variables.items()
@@ -51,9 +51,9 @@ class Outline(NamedTuple):
 
 @lru_cache(maxsize=2)
 def outline(network: Network, input_shape: tuple[int, ...]) -> Outline:
-    """Trace a network for inference on [None, *input_shape] float32 without making its variables.
+    """Trace a network for inference on [None, *input_shape] float32 without creating its variables.
 
-    The same network function isn't traced again, which takes EfficientNet-Lite0 0.6 s.
+    The last two outlines are cached: tracing EfficientNet-Lite0 takes 0.6 s.
     """
     variables: dict[str, Declared] = {}
     shapes: dict[str, tuple[int | None, ...]] = {}
@@ -62,7 +62,7 @@ def outline(network: Network, input_shape: tuple[int, ...]) -> Outline:
     def get(getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
         if name not in variables:
             variables[name] = declare(wanted)
-            # The slash keeps TensorFlow from putting the scope before the name once more.
+            # The slash keeps TensorFlow from adding the scope to the name a second time.
             tensors[name] = tf.compat.v1.placeholder(variables[name].dtype, variables[name].shape, name=f"{name}/")
         return tensors[name]
 
@@ -79,7 +79,7 @@ def outline(network: Network, input_shape: tuple[int, ...]) -> Outline:
 def freeze(network: Network, values: Mapping[str, Any], input_shape: tuple[int, ...]) -> Any:
     """Return a network for inference, as a function from inputs [None, *input_shape] float32 to its output.
 
-    Its variables are constants, taken from `values` by name, and batch norm is folded into the convolutions.
+    Its variables are replaced by constants from `values`, and batch norm is folded into the convolutions.
     """
     made = outline(network, input_shape)
     graph_def = made.graph.as_graph_def()
@@ -93,14 +93,14 @@ def freeze(network: Network, values: Mapping[str, Any], input_shape: tuple[int, 
 def call_network(
     network: Network, getter: Callable[..., Any], inputs: Any, **options: Any
 ) -> tuple[Any, dict[str, Any]]:
-    """Run a network function, `getter` standing in for `tf.compat.v1.get_variable`: (output, end points)."""
+    """Run a network function with `getter` in place of `tf.compat.v1.get_variable`: (output, end points)."""
     scope = tf.compat.v1.get_variable_scope()
     with tf.compat.v1.variable_scope(scope, custom_getter=getter):
         return network(inputs, **options)
 
 
 def declare(wanted: Mapping[str, Any]) -> Declared:
-    """Return what a network says of a variable when it asks for one, as the getter's keyword arguments."""
+    """Return a variable's declaration from the keyword arguments of the network's getter."""
     initializer = wanted.get("initializer") or tf.compat.v1.glorot_uniform_initializer()
     return Declared(
         shape=tuple(tf.TensorShape(wanted["shape"]).as_list()),
@@ -110,12 +110,12 @@ def declare(wanted: Mapping[str, Any]) -> Declared:
     )
 
 
-class SlimModule(tf.Module):  # type: ignore[misc]  # TensorFlow carries no types
-    """A network function and its variables, keyed by the names that Slim checkpoints use.
+class SlimModule(tf.Module):  # type: ignore[misc]  # TensorFlow has no type annotations
+    """A network function and its variables, by the names that Slim checkpoints use.
 
-    `network(inputs, is_training=...)` returns `(output, end_points)`. Every variable that it asks
-    `tf.compat.v1.get_variable` for becomes one `tf.Variable` here, and the same one ever after;
-    another module of equal names shares nothing with it.
+    `network(inputs, is_training=...)` returns `(output, end_points)`. Each variable that it gets from
+    `tf.compat.v1.get_variable` is one `tf.Variable` of the module, the same one in each call. Modules
+    with equal names share no variables.
     """
 
     def __init__(
@@ -125,9 +125,9 @@ class SlimModule(tf.Module):  # type: ignore[misc]  # TensorFlow carries no type
         values: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
-        """Make the variables that the network's outline on [None, *input_shape] float32 has.
+        """Create the variables of the network's outline on [None, *input_shape] float32.
 
-        A variable named in `values` starts there; another draws its initial value from (seed, name).
+        Variables in `values` get that value; the others draw their initial value from (seed, name).
         """
         super().__init__()
         self._network = network

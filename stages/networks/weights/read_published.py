@@ -1,4 +1,4 @@
-"""Reading a published file, of whatever kind, by the names of TF-Slim's variables."""
+"""Read a published file of any kind, by the names of TF-Slim's variables."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from slimline.stages.networks.weights.torch_file import read_torch_file
 from slimline.stages.networks.weights.torch_names import map_torch_weights
 from slimline.stages.networks.weights.zoo import pick_averages, unpacked
 
+REINSTALL = "Reinstall the package that contains it."
+
 
 def read_published(published: Published, path: Path, names: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-    """Read a network's variables, `names` with their shapes in the order of construction, logits included.
+    """Read a network's variables, logits included; `names` has their shapes, in the order of construction.
 
     Raises:
-        UserError: the file is damaged, or isn't of this network.
+        UserError: the file is damaged, or is from another network.
     """
     if published.kind == "package":
         return _read_package(path, names)
@@ -36,10 +38,8 @@ def _read_package(path: Path, names: Mapping[str, tuple[int, ...]]) -> dict[str,
         mapped = map_torch_weights(read_torch_file(path), list(names))
         wrong = [name for name, shape in names.items() if mapped[name].shape != tuple(shape)]
     except ValueError as error:
-        raise UserError(
-            f"{path} isn't of this network: {error}.", "Install the package that ships it again."
-        ) from error
+        raise UserError(f"{path} is from another network: {error}.", REINSTALL) from error
     if wrong:
-        shapes = f"{list(mapped[wrong[0]].shape)}, where the network's is {list(names[wrong[0]])}"
-        raise UserError(f"{path} gives {wrong[0]} {shapes}.", "Install the package that ships it again.")
+        shapes = f"{list(mapped[wrong[0]].shape)}, but the network's is {list(names[wrong[0]])}"
+        raise UserError(f"{path} has {wrong[0]} {shapes}.", REINSTALL)
     return mapped

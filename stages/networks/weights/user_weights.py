@@ -1,4 +1,4 @@
-"""Weights that a user points to: a checkpoint, a Keras file, a SavedModel of ours, an earlier run."""
+"""Weights that a user provides: a checkpoint, a Keras file, a SavedModel from Slimline, an earlier run."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ IMAGENET = "imagenet"
 SAVED_MODEL = "saved_model.pb"
 KERAS = (".h5", ".hdf5")
 ALLOWED = (
-    "Allowed are: imagenet, random, a TF-Slim or TensorFlow 1 checkpoint (model.ckpt, or its folder), a TensorFlow 2 "
-    "checkpoint or a SavedModel of ours, a Keras file (.h5), an earlier run (runs/flowers/v001).",
+    "Choose imagenet, random, a TF-Slim or TensorFlow 1 checkpoint (model.ckpt, or its folder), a TensorFlow 2 "
+    "checkpoint, a SavedModel that Slimline exported, a Keras file (.h5), or an earlier run (runs/flowers/v001).",
 )
 IN_A_RUN = ("artifacts/train/best.ckpt", "artifacts/head/model.ckpt", "artifacts/base/model.ckpt")
 IN_AN_ARTIFACT = ("best.ckpt", "model.ckpt")
 
 
 class Given(NamedTuple):
-    """Where weights lie, and how: `kind` is checkpoint (`path` is its prefix), keras or saved_model (a folder)."""
+    """The place and kind of weights: `kind` is checkpoint (`path` is its prefix), keras or saved_model (a folder)."""
 
     kind: str
     path: Path
 
     def digest(self) -> str:
-        """Return the sha256 of the files' content, whatever they are called."""
+        """Return the sha256 of the files' content, which doesn't depend on their names."""
         if self.kind == "saved_model":
             parts = [self.path / SAVED_MODEL, *sorted((self.path / "variables").glob("variables.*"))]
             files = {path.name: digest_file(path) for path in parts}
@@ -42,31 +42,31 @@ class Given(NamedTuple):
 
 
 def find_given(key: str, text: str) -> Given:
-    """Find what a path means; `key` is the config's, for errors.
+    """Find the weights at a path; `key` is the setting's name, for errors.
 
     Raises:
-        UserError: nothing is there, or nothing that holds weights.
+        UserError: the path doesn't exist, or contains no weights.
     """
     path = Path(re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", text)).expanduser().absolute()
     if _index(path).is_file():
         if not _data_parts(path):
-            raise UserError(f"{key}={text} has its .index and no .data file beside it.", "Copy both parts.")
+            raise UserError(f"{key}={text} has an .index file, but no .data file next to it.", "Copy both files.")
         return Given("checkpoint", path)
     if path.is_dir():
         return _in_folder(key, text, path)
     if not path.exists():
-        raise UserError(f"{key}={text} isn't there (looked for {path} and {path.name}.index).", *ALLOWED)
-    if ".ckpt" in path.name:  # TensorFlow's first format, one file, which the zoo's archives of 2016 have
+        raise UserError(f"{key}={text} doesn't exist (looked for {path} and {path.name}.index).", *ALLOWED)
+    if ".ckpt" in path.name:  # TensorFlow's first format, one file, used in the zoo's archives of 2016
         return Given("checkpoint", path)
     if path.suffix.lower() in KERAS:
         return Given("keras", path)
     advice = {
-        ".pb": f"A frozen graph is a base of its own: base=frozen_graph base.graph={text} ...",
+        ".pb": f"Use a frozen graph as its own base: base=frozen_graph base.graph={text} ...",
         ".keras": "Save the model as HDF5: model.save('model.h5').",
-        ".gz": "Unpack the archive and give the checkpoint inside.",
-        ".tgz": "Unpack the archive and give the checkpoint inside.",
+        ".gz": "Unpack the archive and use the checkpoint inside.",
+        ".tgz": "Unpack the archive and use the checkpoint inside.",
     }.get(path.suffix.lower())
-    raise UserError(f"{key}={text} is no file of weights that can be read.", *([advice] if advice else ALLOWED))
+    raise UserError(f"{key}={text} is not a supported file of weights.", *([advice] if advice else ALLOWED))
 
 
 def _in_folder(key: str, text: str, folder: Path) -> Given:
@@ -85,8 +85,8 @@ def _in_folder(key: str, text: str, folder: Path) -> Given:
         return Given("checkpoint", prefixes[0])
     if prefixes:
         found_names = ", ".join(prefix.name for prefix in prefixes)
-        raise UserError(f"{key}={text} holds {len(prefixes)} checkpoints.", f"Choose one of: {found_names}.")
-    raise UserError(f"{key}={text} holds no weights.", *ALLOWED)
+        raise UserError(f"{key}={text} contains {len(prefixes)} checkpoints.", f"Choose one of: {found_names}.")
+    raise UserError(f"{key}={text} contains no weights.", *ALLOWED)
 
 
 def _data_parts(prefix: Path) -> list[Path]:

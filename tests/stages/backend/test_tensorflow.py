@@ -1,4 +1,4 @@
-"""How TensorFlow is imported: what must not change once it is up."""
+"""The import of TensorFlow: settings, and an environment that must not change afterwards."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+
+pytestmark = pytest.mark.slow
 
 IMPORTS = """
 import sys
@@ -24,7 +26,7 @@ import scipy.optimize
 """
 
 
-def test_what_is_imported_beside_it_leaves_the_environment_alone():
+def test_later_imports_do_not_change_the_environment():
     bare = {name: value for name, value in os.environ.items() if not name.startswith("KMP_")}
     done = subprocess.run([sys.executable, "-c", IMPORTS], env=bare, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -35,7 +37,7 @@ from slimline.stages.fusion.graph import trace_graphs
 from slimline.stages.backend.tensorflow import tf
 
 def convolve_often(images):
-    for _ in range(5):  # the largest graph counts, and writing what is counted is one of three operations
+    for _ in range(5):  # the largest graph is counted; the graph that writes the counts has three operations
         images = tf.nn.conv2d(images, tf.ones([3, 3, 8, 8]), 1, "SAME")
     return images
 
@@ -44,7 +46,7 @@ print(sorted(operation.name for operation in trace_graphs(lambda: convolve(tf.on
 """
 
 
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="elsewhere it is as TensorFlow has it")
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other machines use TensorFlow's default")
 @pytest.mark.parametrize(("chosen", "used"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
 def test_onednn_computes_on_every_x86_cpu_unless_told_otherwise(chosen, used):
     bare = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}

@@ -32,7 +32,7 @@ def hash_of(content: bytes) -> str:
 
 
 def fetch(server: LoopbackServer, path: Path, content: bytes = CONTENT, **options: float) -> None:
-    """Download what should be `content`."""
+    """Download a file that should contain `content`."""
     size_bytes = len(content) if "size_bytes" not in options else int(options.pop("size_bytes"))
     download(server.url(), path, digest=hash_of(content), size_bytes=size_bytes, **options)
 
@@ -52,11 +52,11 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cut(server: LoopbackServer, path: Path) -> LoopbackServer:
-    """The server after it served CONTENT up to CUT and hung up; it is well again."""
+    """The server after it sent CONTENT up to CUT and closed the connection; it works again."""
     server.content, server.stop_at_byte = CONTENT, CUT
     with pytest.raises(UserError, match=f"stopped after {CUT} bytes") as caught:
         fetch(server, path)
-    assert "run again to go on where it stopped" in str(caught.value)
+    assert "Run again to resume it" in str(caught.value)
     assert not path.exists()
     assert part_of(path).read_bytes() == CONTENT[:CUT]
     server.stop_at_byte = None
@@ -78,7 +78,7 @@ def test_whole_file(server: LoopbackServer, path: Path, capfd: pytest.CaptureFix
     assert names_in(path.parent) == {"file.bin"}
     assert server.headers("Range") == [None]
     assert server.headers("Accept-Encoding") == ["identity"]
-    assert capfd.readouterr() == ("", "")  # no bar without a terminal
+    assert capfd.readouterr() == ("", "")  # no progress bar without a terminal
 
 
 def test_unknown_size_and_length(server: LoopbackServer, path: Path) -> None:
@@ -95,7 +95,7 @@ def test_right_file_is_left_alone(server: LoopbackServer, path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]  # no lock either: the folder may be read-only
 
 
-def test_wrong_file_is_replaced_aloud(server: LoopbackServer, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_replacing_a_wrong_file_is_logged(server: LoopbackServer, path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.parent.mkdir()
     path.write_bytes(OTHER)
     server.content = CONTENT
@@ -110,7 +110,7 @@ def test_resumes_after_a_cut(cut: LoopbackServer, path: Path) -> None:
     assert path.read_bytes() == CONTENT
     assert cut.headers("Range") == [None, f"bytes={CUT}-"]
     assert cut.headers("If-Range") == [None, '"one"']
-    assert cut.sent_bytes == len(CONTENT)  # none twice
+    assert cut.sent_bytes == len(CONTENT)  # no byte was sent twice
     assert names_in(path.parent) == {"file.bin"}
 
 
@@ -231,7 +231,7 @@ def test_file_that_outgrows_its_size_is_broken_off(server: LoopbackServer, path:
         fetch(server, path, size_bytes=CUT, stall_seconds=1)
 
 
-def test_log_in_page_in_place_of_the_file_spares_the_part(cut: LoopbackServer, path: Path) -> None:
+def test_log_in_page_in_place_of_the_file_keeps_the_part(cut: LoopbackServer, path: Path) -> None:
     cut.content, cut.knows_range = b"<html>Please log in</html>", False
     with pytest.raises(UserError, match="26 bytes long, not 300000"):
         fetch(cut, path)
@@ -308,11 +308,11 @@ def test_two_at_once_download_once(server: LoopbackServer, path: Path) -> None:
     assert len(server.requests) == 1
 
 
-# From here on: no checksum is known, or another kind of it.
+# From here on: the checksum is unknown, or has another algorithm.
 
 
 def stated(content: bytes) -> dict[str, str]:
-    """What Google's storage says of a file."""
+    """Return the headers of Google's storage for a file."""
     md5 = base64.b64encode(hashlib.md5(content).digest()).decode()
     return {"x-goog-hash": f"crc32c=AAAAAA==, md5={md5}", "x-goog-stored-content-encoding": "identity"}
 
@@ -328,12 +328,12 @@ def test_other_checksums(server: LoopbackServer, path: Path, algorithm: str) -> 
     assert path.read_bytes() == CONTENT
 
 
-def test_checksum_of_no_known_algorithm(server: LoopbackServer, path: Path) -> None:
+def test_checksum_of_an_unknown_algorithm(server: LoopbackServer, path: Path) -> None:
     with pytest.raises(ValueError, match="crc32c:AAAA"):
         download(server.url(), path, digest="crc32c:AAAA")
 
 
-def test_stated_checksum_counts_where_none_is_known(server: LoopbackServer, path: Path) -> None:
+def test_stated_checksum_is_used_if_none_is_known(server: LoopbackServer, path: Path) -> None:
     server.content, server.more_headers = CONTENT, stated(OTHER)
     with pytest.raises(Unusable, match=f"has md5:.*, not md5:{hashlib.md5(OTHER).hexdigest()}"):
         download(server.url(), path, digest=None)
@@ -343,20 +343,20 @@ def test_stated_checksum_counts_where_none_is_known(server: LoopbackServer, path
     assert path.read_bytes() == CONTENT
 
 
-def test_stated_checksum_of_the_compressed_file_says_nothing(server: LoopbackServer, path: Path) -> None:
+def test_stated_checksum_of_the_compressed_file_is_not_used(server: LoopbackServer, path: Path) -> None:
     server.content, server.more_headers = CONTENT, {**stated(OTHER), "x-goog-stored-content-encoding": "gzip"}
     download(server.url(), path, digest=None)
     assert path.read_bytes() == CONTENT
 
 
-def test_known_checksum_goes_before_the_stated_one(server: LoopbackServer, path: Path) -> None:
+def test_known_checksum_takes_precedence_over_the_stated_one(server: LoopbackServer, path: Path) -> None:
     server.content, server.more_headers = OTHER, stated(OTHER)
     with pytest.raises(Unusable):
         fetch(server, path)
     assert names_in(path.parent) == set()
 
 
-def test_stated_checksum_spots_a_part_of_another_version(cut: LoopbackServer, path: Path) -> None:
+def test_stated_checksum_detects_a_part_of_another_version(cut: LoopbackServer, path: Path) -> None:
     """The server sends the rest of another file under the same ETag."""
     cut.content, cut.more_headers = OTHER, stated(OTHER)
     with pytest.raises(Unusable, match="has md5"):
@@ -370,7 +370,7 @@ def test_resumes_without_a_checksum(cut: LoopbackServer, path: Path) -> None:
     assert cut.sent_bytes == len(CONTENT)
 
 
-def test_part_of_no_known_version_starts_over_without_a_checksum(server: LoopbackServer, path: Path) -> None:
+def test_part_of_an_unknown_version_starts_over_without_a_checksum(server: LoopbackServer, path: Path) -> None:
     path.parent.mkdir()
     part_of(path).write_bytes(OTHER[:CUT])
     server.content, server.etag = CONTENT, ""
@@ -379,19 +379,19 @@ def test_part_of_no_known_version_starts_over_without_a_checksum(server: Loopbac
     assert server.headers("Range") == [None]
 
 
-def test_file_of_the_wrong_kind_gets_no_name(server: LoopbackServer, path: Path) -> None:
+def test_file_of_the_wrong_kind_is_not_renamed(server: LoopbackServer, path: Path) -> None:
     def refuse(part: Path) -> None:
         assert part.read_bytes() == CONTENT
         assert not path.exists()
-        raise UserError("it is no picture of a cat.")
+        raise UserError("it isn't a picture of a cat.")
 
     server.content = CONTENT
-    with pytest.raises(Unusable, match="it is no picture of a cat"):
+    with pytest.raises(Unusable, match="it isn't a picture of a cat"):
         download(server.url(), path, digest=None, inspect=refuse)
     assert names_in(path.parent) == set()
 
 
-def test_file_there_of_the_wrong_kind_is_replaced(server: LoopbackServer, path: Path) -> None:
+def test_existing_file_of_the_wrong_kind_is_replaced(server: LoopbackServer, path: Path) -> None:
     def refuse_other(part: Path) -> None:
         if part.read_bytes() == OTHER:
             raise UserError("it is the other one.")
@@ -403,7 +403,7 @@ def test_file_there_of_the_wrong_kind_is_replaced(server: LoopbackServer, path: 
     assert path.read_bytes() == CONTENT
 
 
-# From here on: Unreachable, and in time.
+# From here on: Unreachable is raised, and in time.
 
 
 def test_refused_port(path: Path, deadline: None) -> None:
@@ -457,7 +457,7 @@ def test_unreachable_keeps_the_part(cut: LoopbackServer, path: Path) -> None:
 
 
 def test_slow_redirects(server: LoopbackServer, path: Path, deadline: None) -> None:
-    """Each step is faster than the deadline, all of them together are not."""
+    """Each step is faster than the deadline, but all of them together are not."""
     server.content, server.pause_seconds = CONTENT, 0.3
     server.redirects = {"/file.bin": "/2", "/2": "/3", "/3": "/4", "/4": "/5"}
     with pytest.raises(Unreachable):
@@ -511,14 +511,14 @@ def test_proxy_that_refuses_the_tunnel(server: LoopbackServer, path: Path, monke
 
 
 def test_hang_after_the_first_answer_is_no_longer_unreachable(cut: LoopbackServer, path: Path) -> None:
-    """The part is no part of the file any more (416), and the second question gets no answer."""
+    """The part no longer belongs to the file (416), and the second request gets no response."""
     cut.content = OTHER[: CUT // 2]
     cut.dies_after_requests = 2
-    with pytest.raises(UserError, match="not when asked again"):
+    with pytest.raises(UserError, match="answered the first request, but not the second"):
         download(cut.url(), path, digest=hash_of(cut.content), reach_seconds=0.3)
 
 
 @pytest.mark.parametrize("url", ["nowhere/file.bin", "ftp://nowhere.invalid/", "http://[nowhere/"])
-def test_address_that_is_none(path: Path, url: str) -> None:
-    with pytest.raises(UserError, match="can't be asked for"):
+def test_invalid_address(path: Path, url: str) -> None:
+    with pytest.raises(UserError, match="can't be requested"):
         download(url, path, digest=hash_of(CONTENT))

@@ -15,7 +15,7 @@ def test_a_file_that_a_package_ships_is_found() -> None:
 @pytest.mark.parametrize(
     ("package", "distribution"), [("sklearn", "scikit-learn"), ("no_such_package", "no-such-package")]
 )
-def test_a_file_that_is_missing_is_answered_with_what_to_install(package: str, distribution: str) -> None:
+def test_the_error_for_a_missing_file_names_the_package_to_install(package: str, distribution: str) -> None:
     with pytest.raises(
         UserError,
         match=rf"^The file a/b of the package {distribution} isn't installed\.\n.*pip install {distribution}$",

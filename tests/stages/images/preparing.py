@@ -1,4 +1,4 @@
-"""Photos made ready in a graph, for the tests."""
+"""Photos preprocessed in a graph, for the tests."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def prepare_function(wanted: Preprocessing):
 
 
 def prepare(encoded: bytes, wanted: Preprocessing) -> np.ndarray:
-    """Make one image ready in a graph, traced once for each way."""
+    """Preprocess one image in a graph, traced once for each kind of preprocessing."""
     return prepare_function(wanted)(encoded).numpy()

@@ -1,4 +1,4 @@
-"""Augmentation: its draws against their ranges, its images against NumPy and TensorFlow's own operations."""
+"""Augmentation: draws compared with their ranges, images with NumPy and TensorFlow's own operations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from slimline.stages.images.augmentation_config import (
 )
 from slimline.stages.images.batches import without_autotune
 from slimline.stages.images.preprocessing_config import Preprocessing
-from slimline.stages.images.views import colour_matrix, draw_box
+from slimline.stages.images.views import color_matrix, draw_box
 from tests.stages.images.preparing import prepare
 
 SIDE = 24
@@ -30,8 +30,8 @@ RAW = Preprocessing(input_px=SIDE, crop="whole", resize="legacy_bilinear", offse
 LITE = Preprocessing(input_px=SIDE, offset=127.0, scale=128.0)
 VGG = Preprocessing(input_px=SIDE, crop="vgg", resize="legacy_bilinear", offset=(123.68, 116.78, 103.94), scale=1.0)
 WAYS = {"lite": LITE, "vgg": VGG}
-STILL = {"min_area": 1.0, "aspect_min": 1.0, "aspect_max": 1.0, "flip": False}  # a square photo's view is all of it
-COLOURLESS = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+STILL = {"min_area": 1.0, "aspect_min": 1.0, "aspect_max": 1.0, "flip": False}  # keeps all of a square photo
+COLORLESS = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
 OPTIONS = {
     "none": AugmentationConfig(),
     "crop": CropConfig(hue=0.1),
@@ -59,7 +59,7 @@ FUNCTIONS = {}
 
 
 def varied(encoded: bytes, wanted: Preprocessing, config: AugmentationConfig, seed=(1, 2)) -> np.ndarray:
-    """Augment one image in a graph, traced once for each way and config."""
+    """Augment one image in a graph, traced once for each preprocessing and config."""
     key = wanted, repr(config)
     if key not in FUNCTIONS:
         FUNCTIONS[key] = tf.function(
@@ -75,7 +75,7 @@ def many(encoded: bytes, config: AugmentationConfig, count: int, wanted: Preproc
 
 
 def spread_over(values: np.ndarray, low: float, high: float) -> None:
-    """Hold values to a uniform distribution: in its range, near both ends, and its mean and deviation."""
+    """Check that values are uniformly distributed: range, both ends, mean and deviation."""
     width = high - low
     assert values.min() >= low - 1e-3 * width
     assert values.max() <= high + 1e-3 * width
@@ -111,7 +111,7 @@ def test_a_seed_is_the_same_everywhere():
     assert image_seed(3, tf.constant(4, tf.int64), 5).numpy().tolist() == [-376074704, 1644073999]
 
 
-def test_the_draws_of_neighbours_have_nothing_in_common():
+def test_the_draws_of_neighboring_images_are_unrelated():
     @tf.function(autograph=False)
     def draw(number):
         return tf.random.stateless_uniform([], image_seed(1, number // 40, number % 40))
@@ -151,14 +151,14 @@ def test_boxes_keep_to_their_bounds(height, width):
     spread_over((top / np.maximum(height - tall, 1))[tall < 0.8 * height], 0, 1)
 
 
-def test_a_box_that_fits_nowhere_is_the_whole():
+def test_a_box_that_does_not_fit_is_the_whole_image():
     assert (boxes(1, 3000, 5) == [0, 0, 1, 3000]).all()
     assert (boxes(1, 1, 5) == [0, 0, 1, 1]).all()
 
 
 def test_a_view_is_its_box_resized():
     image = photo(61, 83)
-    config = CropConfig(**COLOURLESS, flip=False)
+    config = CropConfig(**COLORLESS, flip=False)
     for number in range(8):
         seed = tf.constant([number, 9])
         box = draw_box(tf.constant([61, 83]), tf.random.split(seed, 3)[0], (0.3, 1.0), (0.75, 1.333))
@@ -170,7 +170,7 @@ def test_a_view_is_its_box_resized():
         assert np.abs(varied(encode(image), LITE, config, (number, 9)) - bicubic).max() < 1e-6
 
 
-@pytest.mark.parametrize("config", [CropConfig(**COLOURLESS, **{**STILL, "flip": True}), RetrainConfig(True)])
+@pytest.mark.parametrize("config", [CropConfig(**COLORLESS, **{**STILL, "flip": True}), RetrainConfig(True)])
 def test_half_are_mirrored(config):
     image = photo(SIDE, SIDE)
     results = many(encode(image), config, 200)
@@ -181,7 +181,7 @@ def test_half_are_mirrored(config):
 
 def test_brightness_is_added_evenly():
     image = photo(SIDE, SIDE, 60, 190).astype(float)
-    config = CropConfig(**STILL, **{**COLOURLESS, "brightness": 0.125})
+    config = CropConfig(**STILL, **{**COLORLESS, "brightness": 0.125})
     added = many(encode(image.astype(np.uint8)), config, 150) - image
     assert np.ptp(added, axis=(1, 2, 3)).max() < 1e-4
     spread_over(added.mean((1, 2, 3)), -0.125 * 255, 0.125 * 255)
@@ -189,7 +189,7 @@ def test_brightness_is_added_evenly():
 
 def test_contrast_is_a_factor_about_each_channels_mean():
     image = photo(SIDE, SIDE, 70, 180).astype(float)
-    config = CropConfig(**STILL, **{**COLOURLESS, "contrast": 0.3})
+    config = CropConfig(**STILL, **{**COLORLESS, "contrast": 0.3})
     from_mean = image - image.mean((0, 1))
     changed = many(encode(image.astype(np.uint8)), config, 150) - image.mean((0, 1))
     factors = (changed * from_mean).sum((1, 2, 3)) / (from_mean**2).sum()
@@ -197,19 +197,19 @@ def test_contrast_is_a_factor_about_each_channels_mean():
     spread_over(factors, 0.7, 1.3)
 
 
-def test_saturation_is_a_factor_about_grey():
+def test_saturation_is_a_factor_about_gray():
     image = photo(SIDE, SIDE, 70, 180).astype(float)
-    config = CropConfig(**STILL, **{**COLOURLESS, "saturation": 0.4})
-    grey = (image @ LUMA)[..., None]
-    changed = many(encode(image.astype(np.uint8)), config, 150) - grey
-    factors = (changed * (image - grey)).sum((1, 2, 3)) / ((image - grey) ** 2).sum()
-    assert np.abs(changed - factors[:, None, None, None] * (image - grey)).max() < 1e-2
+    config = CropConfig(**STILL, **{**COLORLESS, "saturation": 0.4})
+    gray = (image @ LUMA)[..., None]
+    changed = many(encode(image.astype(np.uint8)), config, 150) - gray
+    factors = (changed * (image - gray)).sum((1, 2, 3)) / ((image - gray) ** 2).sum()
+    assert np.abs(changed - factors[:, None, None, None] * (image - gray)).max() < 1e-2
     spread_over(factors, 0.6, 1.4)
 
 
-def test_hue_turns_about_the_grey_axis():
+def test_hue_turns_about_the_gray_axis():
     image = photo(SIDE, SIDE, 100, 150).astype(float)
-    config = CropConfig(**STILL, **COLOURLESS, hue=0.2)
+    config = CropConfig(**STILL, **COLORLESS, hue=0.2)
     to_yiq = np.array([colorsys.rgb_to_yiq(*row) for row in np.eye(3)])
     before = (image @ to_yiq)[..., 1:] @ [1, 1j]
     after = (many(encode(image.astype(np.uint8)), config, 150) @ to_yiq)[..., 1:] @ [1, 1j]
@@ -218,20 +218,20 @@ def test_hue_turns_about_the_grey_axis():
     spread_over(turns, -0.2, 0.2)
 
 
-def test_the_colour_matrix():
-    colours = np.random.default_rng(1).uniform(0, 255, (50, 3))
-    grey = (colours @ LUMA)[:, None]
+def test_the_color_matrix():
+    colors = np.random.default_rng(1).uniform(0, 255, (50, 3))
+    gray = (colors @ LUMA)[:, None]
 
-    def changed(saturation, hue, colours=colours):
-        return colours @ colour_matrix(saturation, hue).numpy().astype(float)
+    def changed(saturation, hue, colors=colors):
+        return colors @ color_matrix(saturation, hue).numpy().astype(float)
 
-    assert np.allclose(changed(1.0, 0.0), colours, atol=1e-3)
-    assert np.allclose(changed(0.0, 0.3), grey, atol=1e-2)
-    assert np.allclose(changed(0.4, 0.0), grey + 0.4 * (colours - grey), atol=1e-2)
+    assert np.allclose(changed(1.0, 0.0), colors, atol=1e-3)
+    assert np.allclose(changed(0.0, 0.3), gray, atol=1e-2)
+    assert np.allclose(changed(0.4, 0.0), gray + 0.4 * (colors - gray), atol=1e-2)
     third = functools.partial(changed, 1.0, 1 / 3)
-    assert np.allclose(third(third(third())), colours, atol=1e-2)
-    assert np.abs(third() - colours).max() > 50
-    assert np.allclose(changed(1.7, 0.2) @ LUMA, grey[:, 0], atol=1e-2)
+    assert np.allclose(third(third(third())), colors, atol=1e-2)
+    assert np.abs(third() - colors).max() > 50
+    assert np.allclose(changed(1.7, 0.2) @ LUMA, gray[:, 0], atol=1e-2)
 
 
 def test_all_changes_are_one_affine_map_clipped_at_its_end():
@@ -241,18 +241,18 @@ def test_all_changes_are_one_affine_map_clipped_at_its_end():
     contrast, saturation, _, brightness = 1 + np.array([0.9, 0.8, 0.0, 1.0]) * (2 * draws - 1)
     mean = image.mean((0, 1))
     stretched = (image - mean) * contrast + mean
-    grey = (stretched @ LUMA)[..., None]
-    expected = np.clip(grey + saturation * (stretched - grey) + 255 * (brightness - 1), 0, 255)
+    gray = (stretched @ LUMA)[..., None]
+    expected = np.clip(gray + saturation * (stretched - gray) + 255 * (brightness - 1), 0, 255)
     config = CropConfig(**STILL, contrast=0.9, saturation=0.8, brightness=1.0)
     assert (expected == 0).any() or (expected == 255).any()
     ours = varied(encode(image.astype(np.uint8)), RAW, config, (5, 6))
     assert np.abs(ours - expected).max() < 1e-2
-    normalised = varied(encode(image.astype(np.uint8)), VGG, config, (5, 6))
-    assert np.allclose(normalised, ours - np.float32(VGG.offset), atol=1e-4)
+    normalized = varied(encode(image.astype(np.uint8)), VGG, config, (5, 6))
+    assert np.allclose(normalized, ours - np.float32(VGG.offset), atol=1e-4)
 
 
 def inception_formula(image: np.ndarray, seed, fast: bool) -> np.ndarray:
-    """Give what the zoo's operations make of an image with the draws of this seed, in its own order of steps."""
+    """Apply the zoo's operations to an image with the draws of this seed, in the zoo's order."""
     seeds = tf.random.split(tf.constant(seed), 3)
     begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
         image.shape,
@@ -279,7 +279,7 @@ def inception_formula(image: np.ndarray, seed, fast: bool) -> np.ndarray:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_inception_does_as_the_zoo(fast):
+def test_inception_equals_the_zoo(fast):
     image = photo(70, 90)
     wanted = Preprocessing(input_px=SIDE, offset=127.5, scale=127.5)
     for number in range(24):
@@ -287,9 +287,9 @@ def test_inception_does_as_the_zoo(fast):
         assert np.abs(ours - inception_formula(image, (number, 11), fast)).max() < 1e-4
 
 
-def test_inceptions_brightness_and_its_grey():
-    grey = np.full((SIDE, SIDE, 3), 128, np.uint8)
-    added = many(encode(grey), InceptionConfig(), 150) - 128
+def test_inceptions_brightness_on_gray():
+    gray = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    added = many(encode(gray), InceptionConfig(), 150) - 128
     assert np.ptp(added, axis=(1, 2, 3)).max() < 1e-3
     spread_over(added.mean((1, 2, 3)), -32, 32)
 
@@ -304,7 +304,7 @@ def legacy(image: np.ndarray, side: int) -> np.ndarray:
     return image
 
 
-def test_retrain_without_a_flag_squeezes_the_whole():
+def test_retrain_without_a_flag_resizes_the_whole_image():
     image = photo(50, 70)
     assert np.abs(varied(encode(image), RAW, RetrainConfig()) - legacy(image.astype(float), SIDE)).max() < 1e-3
 
@@ -315,7 +315,7 @@ def test_retrain_crops_and_scales():
     results = many(encode(image), RetrainConfig(random_crop=50, random_scale=100), 120)
     sides = 100 / (results[:, 0, 1, 0] - results[:, 0, 0, 0])
     assert np.abs(sides - sides.round()).max() < 0.02
-    spread_over(sides, 1.5 * SIDE - 0.5, 3 * SIDE - 0.5)  # cut to whole pixels
+    spread_over(sides, 1.5 * SIDE - 0.5, 3 * SIDE - 0.5)  # rounded down to whole pixels
     left, top = results[:, 0, 0, 0] * sides / 100, results[:, 0, 0, 1] * sides / 50
     for place in (left, top):
         assert np.abs(place - place.round()).max() < 0.02
@@ -334,6 +334,7 @@ def test_retrain_multiplies_and_does_not_clip():
     spread_over(factors.mean((1, 2, 3)), 0.6, 1.4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_none_is_preprocessing(kind, wanted):
@@ -341,6 +342,7 @@ def test_none_is_preprocessing(kind, wanted):
     assert np.array_equal(varied(image, wanted, AugmentationConfig()), prepare(image, wanted))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", VARIED)
 def test_formats_and_exif_make_no_difference(option):
     noise = np.random.default_rng(1).integers(0, 256, (45, 64, 3), dtype=np.uint8)
@@ -363,7 +365,7 @@ def test_formats_and_exif_make_no_difference(option):
     )
 
 
-def test_exif_is_ignored_where_the_network_has_it_ignored():
+def test_exif_is_ignored_if_the_preprocessing_ignores_it():
     exif = Image.Exif()
     exif[0x0112] = 6
     image, ignoring = photo(45, 64), dataclasses.replace(LITE, orientation="ignore")
@@ -385,7 +387,7 @@ def photos() -> list[bytes]:
 
 
 def through_tf_data(option: str, views: list[tuple[int, int]], calls: int) -> dict[tuple[int, int], bytes]:
-    """Augment these views, (a photo's number, an epoch) each, in this order, and give the bytes of each."""
+    """Augment these views, each (photo number, epoch), in this order; return the bytes of each."""
 
     @tf.autograph.experimental.do_not_convert
     def prepared(view, encoded):
@@ -400,8 +402,9 @@ def through_tf_data(option: str, views: list[tuple[int, int]], calls: int) -> di
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", OPTIONS)
-def test_an_images_draws_depend_on_its_number_and_the_epoch_alone(option):
+def test_an_images_draws_depend_only_on_its_number_and_the_epoch(option):
     first = through_tf_data(option, [(number, epoch) for epoch in range(2) for number in range(12)], 1)
     again = through_tf_data(option, [(7, 1), (3, 0), (11, 1), (0, 0), (5, 0), (7, 0)], 2)
     assert again == {view: first[view] for view in again}
@@ -410,7 +413,7 @@ def test_an_images_draws_depend_on_its_number_and_the_epoch_alone(option):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_real_photos_come_out_as_a_network_takes_them(option, flower_photos):
+def test_real_photos_have_the_networks_input_range(option, flower_photos):
     for path in sorted(flower_photos.glob("*/*.jpg"))[::1500]:
         image = varied(path.read_bytes(), LITE, OPTIONS[option])
         assert image.shape == (SIDE, SIDE, 3)

@@ -1,4 +1,4 @@
-"""The options of `train/augmentation`: their files, their ranges, and that they cost no TensorFlow."""
+"""The options of `train/augmentation`: their files, their ranges, and that they don't import TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("option", AUGMENTATIONS)
-def test_a_file_says_every_key_at_its_default(option):
+def test_a_file_has_every_key_with_its_default(option):
     file = OmegaConf.to_container(OmegaConf.load(ROOT / f"conf/train/augmentation/{option}.yaml"))
     assert file.pop("defaults") == [f"{option}_schema"]
     assert file == dataclasses.asdict(AUGMENTATIONS[option].config())

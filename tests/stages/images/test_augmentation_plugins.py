@@ -1,4 +1,4 @@
-"""Augmentations that plug-ins bring: an option with settings, applied by (seed, image, epoch), counted where chosen."""
+"""Augmentations of plug-ins: an option with settings, applied by (seed, image, epoch), in the key only if chosen."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget()
 
 
-def grey() -> Any:
+def gray() -> Any:
     file = io.BytesIO()
     Image.fromarray(np.full((16, 16, 3), 128, np.uint8)).save(file, "PNG")
     return tf.constant(file.getvalue())
 
 
-def test_a_plugins_augmentation_varies_photos_by_their_seed(site: Path) -> None:
+def test_a_plugins_augmentation_depends_on_the_seed(site: Path) -> None:
     install(site, "dark-box", {"slimline.augmentations": {"noise": "darkbox.rows:NOISE"}}, FILES)
     before = chosen_augmentation(CropConfig())
     config = STAGES["train"].schemas["augmentation/noise"](strength=2.0)
@@ -85,7 +85,7 @@ def test_a_plugins_augmentation_varies_photos_by_their_seed(site: Path) -> None:
     assert chosen_augmentation(config) == {table: ["darkbox.rows:NOISE", "darkbox.noise:noise"]}
     assert before[table] == ["slimline.stages.images.augmentation_rows:CROP", "slimline.stages.images.views:crop"]
     first, same, other = (
-        augment(grey(), WANTED, config, tf.constant(seed)).numpy() for seed in ([1, 2], [1, 2], [1, 3])
+        augment(gray(), WANTED, config, tf.constant(seed)).numpy() for seed in ([1, 2], [1, 2], [1, 3])
     )
     assert first.shape == (8, 8, 3) and np.array_equal(first, same) and not np.array_equal(first, other)
     assert 1.5 < np.std(first * 127.5) < 2.5
@@ -93,7 +93,9 @@ def test_a_plugins_augmentation_varies_photos_by_their_seed(site: Path) -> None:
 
 def test_a_row_with_the_config_of_another_is_refused(site: Path) -> None:
     install(site, "dark-box", {"slimline.augmentations": {"taken": "darkbox.rows:TAKEN"}}, FILES)
-    with pytest.raises(UserError, match=r"'taken' .* dark-box 1\.0 has the config CropConfig, .* of 'crop'\.\nFix the"):
+    with pytest.raises(
+        UserError, match=r"'taken' .* dark-box 1\.0 has the config CropConfig, which 'crop' has already\.\nFix the"
+    ):
         chosen_augmentation(CropConfig())
 
 

@@ -1,4 +1,4 @@
-"""EXIF orientation, read and applied in the graph, against Pillow."""
+"""EXIF orientation, read and applied in the graph, compared with Pillow."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def with_segments(encoded: bytes, *segments: bytes) -> bytes:
 def tiff(
     entries: list[tuple[int, int, int, int]], little: bool = True, count: int | None = None, directory: int = 8
 ) -> bytes:
-    """Write a TIFF structure by hand; each entry is (tag, type, count, value), the value in its first two bytes."""
+    """Build a TIFF structure; each entry is (tag, type, count, value), with the value in its first two bytes."""
     order = "<" if little else ">"
     body = b"".join(struct.pack(f"{order}HHIHxx", *entry) for entry in entries)
     number = len(entries) if count is None else count
@@ -75,7 +75,7 @@ def exif_segment(content: bytes) -> bytes:
 
 
 def pillows(encoded: bytes) -> np.ndarray:
-    """Return what Pillow makes of the pixels that TensorFlow decodes, as the header says they lie."""
+    """Return the pixels that TensorFlow decodes, turned upright by Pillow as the header says."""
     with Image.open(io.BytesIO(encoded)) as image:
         lossless = Image.fromarray(tf.io.decode_jpeg(encoded, channels=3).numpy())
         lossless.getexif().update(image.getexif())
@@ -105,7 +105,7 @@ def test_one_row_and_one_column_are_turned(orientation):
         assert np.array_equal(upright(image, tf.constant(orientation)), np.asarray(ImageOps.exif_transpose(pillow)))
 
 
-def test_segments_before_the_exif_are_passed_over(photo, read):
+def test_segments_before_the_exif_are_skipped(photo, read):
     bare = jpeg(photo)
     exif = exif_segment(tiff([(0x0112, 3, 1, 6)]))
     random = np.random.default_rng(0)
@@ -124,15 +124,15 @@ def test_segments_before_the_exif_are_passed_over(photo, read):
     assert int(read(with_segments(bare, *before))) == 1
 
 
-def test_exif_after_the_tables_and_before_the_scan_counts(photo, read):
+def test_exif_after_the_tables_and_before_the_scan_is_used(photo, read):
     bare = jpeg(photo)
     scan = bare.index(b"\xff\xda")
     exif = exif_segment(tiff([(0x0112, 3, 1, 8)], little=False))
     assert int(read(bare[:scan] + exif + bare[scan:])) == 8
-    assert int(read(bare + exif)) == 1  # past the scan it is no header any more
+    assert int(read(bare + exif)) == 1  # after the scan it is no longer part of the header
 
 
-def test_the_first_exif_counts(photo, read):
+def test_the_first_exif_is_used(photo, read):
     three, six = (exif_segment(tiff([(0x0112, 3, 1, value)])) for value in (3, 6))
     assert int(read(with_segments(jpeg(photo), three, six))) == 3
 
@@ -176,7 +176,7 @@ def test_a_big_exif_is_read_to_its_end(photo, read):
     }.items(),
     ids=lambda item: item[0],
 )
-def test_an_exif_that_says_nothing_usable_means_upright(photo, read, content, little):
+def test_an_unusable_exif_means_upright(photo, read, content, little):
     encoded = with_segments(jpeg(photo), exif_segment(tiff(little=little, **content[1])))
     assert int(read(encoded)) == 1
     good = with_segments(jpeg(photo), exif_segment(tiff([(0x0112, 3, 1, 6)], little)))
@@ -189,16 +189,16 @@ def test_an_unknown_byte_order_means_upright(photo, read):
         assert int(read(with_segments(jpeg(photo), exif_segment(order + content[4:])))) == 1
 
 
-def test_what_ends_too_early_is_no_error(photo, read):
+def test_a_truncated_exif_is_not_an_error(photo, read):
     exif = exif_segment(tiff([(0x0112, 3, 1, 6)]))
     encoded = with_segments(jpeg(photo), exif)
     found = [int(read(encoded[:end])) for end in range(2 + len(exif) + 1)]
-    whole = 2 + len(exif) - 2  # without the value's two empty bytes, the directory is cut short
+    whole = 2 + len(exif) - 2  # without the value's two empty bytes, the directory is truncated
     assert found[:whole] == [1] * whole
     assert found[-1] == 6
 
 
-def test_other_formats_and_no_format_are_upright(photo, read):
+def test_other_and_unknown_formats_are_upright(photo, read):
     png = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -223,10 +223,10 @@ def test_damage_is_never_an_error(photo, read):
         found = int(read(bytes(bad)))
         assert 1 <= found <= 8
         changed += found != 6
-    assert 50 < changed < 300  # some damage hits what matters, some doesn't
+    assert 50 < changed < 300  # some of the damage is in bytes that matter, some isn't
 
 
-def test_segments_without_end_are_given_up(photo, read):
+def test_reading_endless_segments_stops(photo, read):
     exif = exif_segment(tiff([(0x0112, 3, 1, 6)]))
     padded = b"\xff" * 900
     assert int(read(with_segments(jpeg(photo), padded + exif))) == 6
@@ -247,6 +247,7 @@ def test_a_photo_is_turned_before_it_is_cropped(photo, orientation, wanted):
     assert np.array_equal(ours, as_it_lies) == (orientation == 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", WAYS, ids=lambda wanted: wanted.crop)
 def test_a_dataset_and_a_reloaded_saved_model_agree(photo, tmp_path, wanted):
     photos = [jpeg(photo, orientation, endian) for orientation in ORIENTATIONS for endian in "<>"]

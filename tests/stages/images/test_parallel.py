@@ -1,4 +1,4 @@
-"""Work by threads: in order, few at a time, and an error is not lost."""
+"""Work in threads: results in order, few at a time, and no lost errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from slimline.stages.images.parallel import WINDOW, in_parallel
 
 
-def test_results_come_in_order_whichever_is_done_first():
+def test_results_are_in_order():
     def work(number):
         time.sleep(0.02 if number % 2 else 0)
         return number, threading.get_ident()
@@ -20,7 +20,7 @@ def test_results_come_in_order_whichever_is_done_first():
     assert len({thread for _, thread in found}) > 1
 
 
-def test_no_more_than_a_window_is_held():
+def test_at_most_a_window_is_in_memory():
     taken = []
 
     def items():

@@ -1,4 +1,4 @@
-"""Preprocessing against NumPy written from the formula, and against TensorFlow 1's own operations."""
+"""Preprocessing, compared with its formula in NumPy, and with TensorFlow 1's own operations."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def cubic(distance: np.ndarray) -> np.ndarray:
 
 
 def resize_rows(image: np.ndarray, rows: int) -> np.ndarray:
-    centres = (np.arange(rows) + 0.5) * len(image) / rows - 0.5
-    weights = cubic(centres[:, None] - np.arange(len(image))[None])
+    centers = (np.arange(rows) + 0.5) * len(image) / rows - 0.5
+    weights = cubic(centers[:, None] - np.arange(len(image))[None])
     weights /= weights.sum(axis=1, keepdims=True)
     return np.tensordot(weights, image, 1)
 
 
 def legacy_rows(image: np.ndarray, rows: int) -> np.ndarray:
-    """Bilinear as TensorFlow 1 does it: output row i is read at i * height / rows."""
+    """Resize bilinearly as in TensorFlow 1: output row i is read at i * height / rows."""
     source = np.arange(rows) * (len(image) / rows)
     low = np.floor(source).astype(int)
     weight = (source - low)[:, None, None]
@@ -142,7 +142,7 @@ def test_a_jpeg_is_cropped_as_it_is_decoded(photo):
     ("wanted", "formula", "tolerance"),
     [(INCEPTION, inception_formula, 1e-5), (VGG, vgg_formula, 1e-3), (WHOLE, whole_formula, 1e-5)],
 )
-def test_the_zoos_ways_follow_their_formulas(size, wanted, formula, tolerance):
+def test_the_zoos_preprocessing_follows_its_formulas(size, wanted, formula, tolerance):
     image = smooth(*size)
     ours = prepare(encoded(image, "PNG"), wanted)
     assert ours.shape == (wanted.input_px, wanted.input_px, 3)
@@ -159,7 +159,7 @@ def test_the_zoos_ways_follow_their_formulas(size, wanted, formula, tolerance):
         (WANTED, lite_in_one_resize, 0),
     ],
 )
-def test_each_way_equals_tensorflows_own_operations(size, wanted, reference, tolerance):
+def test_each_preprocessing_equals_tensorflows_own_operations(size, wanted, reference, tolerance):
     image = smooth(*size)
     ours = prepare(encoded(image, "PNG"), wanted)
     assert np.abs(ours - reference(image)).max() <= tolerance
@@ -188,7 +188,7 @@ def test_real_photos_crops_have_the_whole_images_pixels(flower_photos):
             assert np.abs(prepare(jpeg, wanted) - reference(image)).max() < 1e-6
 
 
-def test_the_vgg_way_at_full_size_makes_256_of_the_shorter_side():
+def test_vgg_at_full_size_resizes_the_shorter_side_to_256():
     image = smooth(300, 401)
     wanted = Preprocessing(input_px=224, crop="vgg", resize="legacy_bilinear", offset=MEANS, scale=1.0)
     resized = tf.compat.v1.image.resize_bilinear(image[None], [256, 342])[0]
@@ -210,15 +210,15 @@ def test_a_panorama_one_pixel_high_takes_no_more_memory_than_others(way, kind):
         assert np.abs(ours[0, 0] * 128 + 128).max() < 3  # the left end
 
 
-def test_grey_and_alpha_come_out_in_three_channels(photo):
+def test_gray_and_alpha_become_three_channels(photo):
     for kind in ("PNG", "JPEG"):
-        grey = prepare(encoded(photo[..., 0], kind), WANTED)
-        assert np.array_equal(grey[..., 0], grey[..., 1])
+        gray = prepare(encoded(photo[..., 0], kind), WANTED)
+        assert np.array_equal(gray[..., 0], gray[..., 1])
     alpha = np.dstack([photo, np.full(photo.shape[:2], 128, np.uint8)])
     assert prepare(encoded(alpha, "PNG"), WANTED).shape == (32, 32, 3)
 
 
-def test_a_cmyk_jpeg_is_read_as_tensorflow_reads_it(photo):
+def test_a_cmyk_jpeg_is_decoded_as_by_tensorflow(photo):
     file = io.BytesIO()
     Image.fromarray(photo).convert("CMYK").save(file, "JPEG", quality=95)
     whole = tf.io.decode_jpeg(file.getvalue(), channels=3).numpy()
@@ -226,7 +226,7 @@ def test_a_cmyk_jpeg_is_read_as_tensorflow_reads_it(photo):
     assert np.array_equal(ours, lite_in_one_resize(whole))
 
 
-def test_an_animations_first_frame_counts(photo):
+def test_an_animations_first_frame_is_used(photo):
     frames = [Image.fromarray(photo), Image.fromarray(255 - photo)]
     file, still = io.BytesIO(), io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
@@ -241,6 +241,7 @@ def test_a_bmp_is_its_png(photo):
     assert np.array_equal(ours, prepare(encoded(photo, "PNG"), INCEPTION))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_batch_is_its_images_and_so_is_a_dataset(photo, way):
     photos = [encoded(photo, "PNG"), encoded(photo[:40, ::-1], "JPEG")]
@@ -253,7 +254,7 @@ def test_a_batch_is_its_images_and_so_is_a_dataset(photo, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_wanted_survives_json(way):
+def test_a_preprocessing_survives_json(way):
     values = json.loads(json.dumps(dataclasses.asdict(WAYS[way])))
     assert Preprocessing(**values) == WAYS[way]
     assert hash(Preprocessing(**values)) == hash(WAYS[way])
@@ -264,18 +265,18 @@ def test_what_is_wanted_survives_json(way):
     [
         ({"input_px": 0}, "input_px=0"),
         ({"input_px": 2.5}, "input_px=2.5"),
-        ({"crop": "middle"}, "crop='middle': allowed are square, each_side, vgg, whole"),
+        ({"crop": "middle"}, "crop='middle' is not valid. Valid values: square, each_side, vgg, whole"),
         ({"crop_fraction": 0.0}, "crop_fraction=0.0"),
         ({"crop_fraction": 1.01}, "crop_fraction=1.01"),
-        ({"resize": "bilinear"}, "resize='bilinear': allowed are bicubic, legacy_bilinear"),
-        ({"crop": "vgg"}, "with crop='vgg'"),
+        ({"resize": "bilinear"}, "resize='bilinear' is not valid. Valid values: bicubic, legacy_bilinear"),
+        ({"crop": "vgg"}, "can't be used with crop='vgg'"),
         ({"offset": (1.0, 2.0)}, "offset="),
         ({"offset": float("nan")}, "offset=nan"),
         ({"offset": "127"}, "offset='127'"),
         ({"scale": 0.0}, "scale=0.0"),
-        ({"orientation": "up"}, "orientation='up': allowed are exif, ignore"),
+        ({"orientation": "up"}, "orientation='up' is not valid. Valid values: exif, ignore"),
     ],
 )
-def test_what_cannot_be_wanted_is_refused(change, said):
+def test_invalid_values_are_refused(change, said):
     with pytest.raises(ValueError, match=said):
         dataclasses.replace(WANTED, **change)

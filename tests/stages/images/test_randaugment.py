@@ -1,4 +1,4 @@
-"""RandAugment's operations against Pillow's, and how often each is drawn."""
+"""RandAugment's operations, compared with Pillow's, and how often each is drawn."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ PILLOW = {
 GEOMETRY = {"rotate", "shear_x", "shear_y", "translate_x", "translate_y"}
 
 
-def test_all_of_randaugments_operations_are_there():
+def test_all_of_randaugments_operations_exist():
     assert set(OPERATIONS) == set(PILLOW)
 
 
 def away_from_edges(moved: Image.Image) -> np.ndarray:
-    """Say which pixels lie away from the moved image's edges, where Pillow doesn't mix in the grey of beyond."""
+    """Mark the pixels away from the moved image's edges, where Pillow doesn't mix in the gray from outside."""
     inside = np.asarray(moved)[..., 0] > 128
     padded = np.pad(inside, 1)
     around = [padded[i : i + inside.shape[0], j : j + inside.shape[1]] for i in range(3) for j in range(3)]
@@ -77,7 +77,7 @@ def test_randaugments_operations_are_pillows(name, level, sign):
 
 
 @pytest.mark.parametrize("name", PILLOW)
-def test_an_image_of_one_colour_is_no_exception(name):
+def test_an_image_of_one_color_equals_pillows_too(name):
     image = np.full((5, 6, 3), (0, 77, 255), np.uint8)
     ours = OPERATIONS[name](tf.constant(image, tf.float32), 0.3, tf.constant(1.0)).numpy()
     if name not in GEOMETRY:
@@ -85,7 +85,7 @@ def test_an_image_of_one_colour_is_no_exception(name):
     assert np.isfinite(ours).all()
 
 
-def test_each_operation_is_drawn_about_as_often_and_both_ways():
+def test_each_operation_is_drawn_equally_often_and_in_both_directions():
     image = tf.constant(photo(16, 16, 20, 220), tf.float32)
     outcomes = {
         (name, sign): operation(image, 0.3, tf.constant(float(sign))).numpy().tobytes()
@@ -103,7 +103,7 @@ def test_each_operation_is_drawn_about_as_often_and_both_ways():
             assert 8 < drawn.count(one) < count - 8
 
 
-def test_layers_follow_one_another():
+def test_layers_are_applied_one_after_another():
     image = tf.constant(photo(16, 16, 20, 220), tf.float32)
     for number in range(20):
         seed = tf.constant([number, 8])

@@ -1,4 +1,4 @@
-"""Thumbnails: small, and the same way up as the network sees the photo."""
+"""Thumbnails: small, and with the same orientation as the network's input."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LEFT, TOP, RIGHT = [True, False, True, False], [True, True, False, False], [Fals
         pytest.param(saved("PNG", 0, mode="RGBA"), (120, 160, 3), LEFT, id="alpha"),
     ],
 )
-def test_a_thumbnail_is_the_way_up_that_the_network_sees_the_photo(encoded, shape, red_corners):
+def test_a_thumbnail_has_the_orientation_of_the_networks_input(encoded, shape, red_corners):
     image = np.asarray(Image.open(io.BytesIO(thumbnail(encoded))))
     assert image.shape == shape
     found = [bool(image[row, column, 0] > 150) for row, column in ((8, 8), (8, -8), (-8, 8), (-8, -8))]

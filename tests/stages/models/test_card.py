@@ -1,4 +1,4 @@
-"""The assembled model: which networks are the same function, so that none is traced twice."""
+"""The assembled model: equal networks are the same function, so that none is traced twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slimline.stages.networks.table import NETWORKS
 CARD = Card("mobilenet_v1", NETWORKS["mobilenet_v1"].preprocessing, ["a", "b"], {"dropout": 0.1}, "imagenet", "0")
 
 
-def test_models_that_differ_in_weights_and_names_alone_are_one_network():
+def test_models_that_differ_only_in_weights_and_names_are_one_network():
     other = replace(CARD, weights="random", weights_sha256="1", labels=["c", "d"], head={"dropout": 0.1})
     assert classifier_network(other) is classifier_network(CARD)
     assert base_network(other, 1001) is base_network(CARD, 1001)

@@ -1,4 +1,4 @@
-"""Heads in a table: chosen by their kind, rebuilt from cards, also from those of earlier versions."""
+"""The table of heads: chosen by their kind, rebuilt from cards, including cards of earlier versions."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ def test_a_heads_settings_are_what_its_factory_takes() -> None:
     assert chosen_head(made) == {"slimline.stages.models.head_table": ["slimline.stages.models.head_rows:MLP", factory]}
 
 
-def test_a_kind_of_other_settings_is_refused() -> None:
+def test_a_kind_with_other_settings_is_refused() -> None:
     with pytest.raises(UserError) as refused:
         HeadConfig(kind="mlp")
     assert str(refused.value).splitlines() == [
-        "head.kind=mlp doesn't go with the settings of HeadConfig.",
-        "Choose the head by its option, which sets the kind too: head=mlp.",
+        "head.kind=mlp can't be used with the settings of HeadConfig.",
+        "Choose the head with head=mlp, which sets head.kind too.",
     ]
     with pytest.raises(UserError, match=r"head\.kind=liner is not allowed\.\n.*linear, mlp\. Did you mean linear\?"):
         HeadConfig(kind="liner")

@@ -1,4 +1,4 @@
-"""Weights that anyone can make from their names, and networks run on them."""
+"""Reference weights, which are generated from variable names, and networks run with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import shared
 
 
 class Result(NamedTuple):
-    """What a network gave: its variables' shapes in the order of construction, its output, its end points."""
+    """A network's result: its variables' shapes in the order of construction, its output, its end points."""
 
     shapes: dict[str, tuple[int, ...]]
     output: Any
@@ -26,7 +26,7 @@ class Result(NamedTuple):
 
 
 class ByName(Mapping[str, Any]):
-    """Hands out the reference weights for whatever shape a variable is asked for with."""
+    """A mapping that generates the reference weights for each variable's shape."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self._shapes = shapes
@@ -41,9 +41,9 @@ class ByName(Mapping[str, Any]):
         return len(self._shapes)
 
 
-@lru_cache(maxsize=400)  # those of about one network: it runs twice in a row, and drawing takes half of the time
+@lru_cache(maxsize=400)  # about one network, which runs twice in a row; drawing the weights takes half of the time
 def weights_by_name(name: str, shape: tuple[int, ...]) -> Any:
-    """Draw a variable's value as the reference outputs' README says."""
+    """Draw a variable's value as described in the reference outputs' README."""
     random = np.random.RandomState(zlib.crc32(name.encode()))
     kind = name.rpartition("/")[2]
     if kind in ("weights", "depthwise_weights"):
@@ -62,7 +62,7 @@ def reference_images(size_px: int) -> Any:
 
 
 def reference(name: str) -> tuple[dict[str, tuple[int, ...]], Mapping[str, Any]]:
-    """Read a reference's variables, shapes by name, and its outputs; skip the test where it is absent."""
+    """Read a reference's variables, as shapes by name, and its outputs; skip the test if it is absent."""
     folder = shared(f"reference/{name}")
     shapes = json.loads((folder / "variables.json").read_text())
     with np.load(folder / "outputs.npz") as outputs:
@@ -70,7 +70,7 @@ def reference(name: str) -> tuple[dict[str, tuple[int, ...]], Mapping[str, Any]]
 
 
 def run(network: Callable[..., Any], shapes: Mapping[str, tuple[int, ...]], images: Any) -> Result:
-    """Run a network as a module, on the weights that its variables' names give."""
+    """Run a network as a module, with the reference weights of its variables' names."""
     started = time.thread_time()
     module = SlimModule(network, images.shape[1:], ByName(shapes))
     output, end_points = tf.function(lambda inputs: module(inputs), autograph=False)(tf.constant(images))
@@ -79,8 +79,8 @@ def run(network: Callable[..., Any], shapes: Mapping[str, tuple[int, ...]], imag
     return Result(made, output.numpy(), {name: tensor.numpy() for name, tensor in end_points.items()}, seconds)
 
 
-def run_plainly(network: Callable[..., Any], images: Any, values: Mapping[str, Any] | None = None) -> Any:
-    """Run a network that isn't ours without a module; it returns one tensor or a dict of them."""
+def run_directly(network: Callable[..., Any], images: Any, values: Mapping[str, Any] | None = None) -> Any:
+    """Run another library's network without a module; it returns one tensor or a dict of tensors."""
 
     def get(getter: Any, name: str, *_: Any, **wanted: Any) -> Any:
         with tf.init_scope():
@@ -97,6 +97,6 @@ def run_plainly(network: Callable[..., Any], images: Any, values: Mapping[str, A
 
 
 def relative_error(found: Any, expected: Any) -> float:
-    """Return the distance by the length of what was expected, which must depend on something."""
+    """Return the distance divided by the norm of `expected`, which must not be constant."""
     assert np.ptp(expected) > 0.1
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))

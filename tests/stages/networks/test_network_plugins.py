@@ -1,4 +1,4 @@
-"""Networks that plug-ins bring: chosen by a config, counted in its keys, and nothing to all others."""
+"""Networks of plug-ins: chosen by a config, part of its keys, and of no other config's keys."""
 
 from __future__ import annotations
 
@@ -66,20 +66,20 @@ def test_a_plugins_network_can_be_chosen() -> None:
 
 
 @pytest.mark.usefixtures("netbox")
-def test_a_misspelt_network_is_answered_with_the_nearest_of_all() -> None:
-    with pytest.raises(UserError, match=r"base\.network='poket' is no .*\n.*pocket, resnet.*Did you mean pocket\?"):
+def test_the_error_for_a_misspelled_network_suggests_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"base\.network='poket' is not .*\n.*pocket, resnet.*Did you mean pocket\?"):
         BaseConfig("poket")
     with pytest.raises(UserError, match=r"Did you mean mobilenet_v2\?"):
         BaseConfig("mobilnet_v2")
 
 
 @pytest.mark.usefixtures("netbox")
-def test_what_is_no_row_is_refused() -> None:
+def test_an_object_that_is_not_a_row_is_refused() -> None:
     with pytest.raises(UserError, match=r"'sack' \(netbox\.rows:SACK\) of the plug-in net-box 0\.3 is a str, but must"):
         BaseConfig("sack").preprocessing()
 
 
-def test_only_who_chooses_the_network_counts_it(netbox: None, tmp_path: Path) -> None:
+def test_the_network_is_only_in_the_keys_of_configs_that_choose_it(netbox: None, tmp_path: Path) -> None:
     def read(network: str) -> dict[str, str]:
         found = CodeReader(tmp_path / "memory.json", DISPLAY_ONLY).read(
             STAGES["base"], chosen_network(BaseConfig(network))

@@ -1,4 +1,4 @@
-"""What the networks are made of: names, shapes, counts, initial values; nothing is run here."""
+"""The networks' outlines: names, shapes, counts, initial values; no network is run."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from slimline.stages.networks.architectures.resnet import resnet_v1_50, resnet_v
 from slimline.stages.networks.architectures.top import add_top
 from slimline.stages.networks.graphs.module import SlimModule, outline
 
+pytestmark = pytest.mark.slow
+
 
 class Case(NamedTuple):
-    """A network at its size, and its counts: variables, parameters that train, the pooled features' width."""
+    """A network at its size, and its counts: variables, trainable parameters, the pooled features' width."""
 
     network: object
     size_px: int
@@ -40,7 +42,7 @@ CASES = {
     "InceptionV1": Case(inception_v1, 224, 1001, 230, 6_618_649, 1024),
     "InceptionV2": Case(inception_v2, 224, 1001, 277, 11_179_361, 1024),
     "InceptionV3": Case(inception_v3, 299, 1000, 378, 23_817_352, 2048),  # Keras
-    # 42,679,816 (timm) has 31,584 scales of batch norm, which the zoo's has not
+    # 42,679,816 (timm) includes 31,584 scales of batch norm, which the zoo's network doesn't have
     "InceptionV4": Case(inception_v4, 299, 1000, 598, 42_679_816 - 31_584, 1536),
     "MobilenetV1": Case(mobilenet_v1, 224, 1000, 137, 4_231_976, 1024),  # Keras
     "MobilenetV2": Case(mobilenet_v2, 224, 1000, 262, 3_504_872, 1280),  # Keras
@@ -167,7 +169,7 @@ def test_the_auxiliary_head_is_the_zoo_s_at_any_size(outlines, scope, size_px):
     head = {name: kind.shape for name, kind in made.variables.items() if name not in outlines[scope].variables}
     assert len(head) == 10
     assert {name: head[f"{scope}/AuxLogits/{name}"] for name in shapes} == shapes
-    assert list(made.variables)[-12:-2] == list(head)  # the zoo makes it before the last layer
+    assert list(made.variables)[-12:-2] == list(head)  # the zoo builds it before the last layer
 
 
 @pytest.mark.parametrize("scope", AUXILIARY)
@@ -223,13 +225,13 @@ CUT = 0.8796  # the standard deviation of a standard normal that is cut at 2
         ("resnet_v2_50/conv1/biases", 0.0),
     ],
 )
-def test_initial_values_spread_as_the_zoo_s(outlines, name, deviation):
+def test_initial_values_have_the_zoo_s_deviation(outlines, name, deviation):
     value = outlines[name.partition("/")[0]].variables[name].initial_value(name, 0).numpy()
     assert value.std() == pytest.approx(deviation, rel=0.05)
 
 
 @pytest.mark.parametrize("dense", [False, True])
-def test_the_top_drops_features_in_training_alone(dense):
+def test_the_top_drops_features_only_in_training(dense):
     def network(maps, *, is_training=False):
         end_points = {}
         top = partial(add_top, num_classes=1, dropout_keep=0.8, scope="Logits/Last", dense=dense)
@@ -244,6 +246,6 @@ def test_the_top_drops_features_in_training_alone(dense):
     trained, end_points = tf.function(lambda: module(maps, is_training=True), autograph=False)()
     assert np.allclose(end_points["pooled"], 1.0)
     kept = trained.numpy() * 0.8
-    assert np.allclose(kept, np.round(kept), atol=1e-2)  # each feature is whole, or gone
+    assert np.allclose(kept, np.round(kept), atol=1e-2)  # each feature is kept or dropped
     assert np.mean(kept) == pytest.approx(800, abs=10)  # its standard deviation is 1.6
     assert np.std(kept) == pytest.approx(np.sqrt(1000 * 0.8 * 0.2), rel=0.5)

@@ -168,5 +168,5 @@ def test_a_value_out_of_range_is_refused(wrong):
 
 
 def test_a_missing_model_is_refused():
-    with pytest.raises(UserError, match=r"serve\.model=nowhere holds no exported model"):
+    with pytest.raises(UserError, match=r"serve\.model=nowhere contains no exported model"):
         settle_model(ServeConfig(model="nowhere"), False)

@@ -46,7 +46,7 @@ def _strangers() -> Files:
         "zeros.jpg": (bytes(5000), "it is zeros"),
         "answer.jpg": (b'{"error": 404}', "it is text (JSON)"),
         "new.jpg": (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99), "it is JPEG XL"),
-        "noise.jpg": (bytes(range(1, 255)), "it is no image"),
+        "noise.jpg": (bytes(range(1, 255)), "it is not an image"),
     }
 
 
@@ -81,7 +81,7 @@ def _bombs() -> Files:
     last = progressive[progressive.rindex(b"\xff\xda") : -2]
     large = Image.new("P", (1500, 1500))
     lots = [picture(number) for number in range(MOST_FRAMES + 1)]
-    unpacked = "unpacks to more than any photo has"
+    unpacked = "larger, once decompressed, than that of any photo"
     text = {
         "profile": png_chunk_of(b"iCCP", b"sRGB\0\0"),
         "ztxt": png_chunk_of(b"zTXt", b"key\0\0"),
@@ -97,7 +97,7 @@ def _bombs() -> Files:
         "frames.webp": (save(image, "WEBP", save_all=True, append_images=lots), "max_frames=20"),
         "frames.png": (png_animation(MOST_FRAMES + 2), "max_frames=20"),
         "pages.tif": (save(image, "TIFF", save_all=True, append_images=lots), "max_frames=20"),
-        "tiles.tiff": (by_hand.tiled_tiff(np.asarray(image.convert("L")), 9000), "too large: its tiles"),
+        "tiles.tiff": (by_hand.tiled_tiff(np.asarray(image.convert("L")), 9000), "too large: tiles of"),
         "heavy.jpg": (save(image, "JPEG") + bytes(MOST_FILE_BYTES), "ingest.max_file_mb"),
     }
 
@@ -112,17 +112,17 @@ def _broken() -> Files:
     uneven = patched(patched(patched(jpeg, header + 11, b"\x31"), header + 14, b"\x21"), header + 17, b"\x21")
     plain = save(image, "PNG")
     return {
-        "12-bit.jpg": (patched(jpeg, header + 4, b"\x0c"), "a JPEG of 12 bits a channel"),
+        "12-bit.jpg": (patched(jpeg, header + 4, b"\x0c"), "a JPEG with 12 bits per channel"),
         "uneven.jpg": (uneven, "can't be decoded"),
         "no-end.jpg": (jpeg[:-2], "its end is missing"),
-        "two-headers.jpg": (jpeg[:header] + jpeg[header : header + 19] + jpeg[header:], "two pictures in one"),
-        "no-height.jpg": (patched(jpeg, header + 5, b"\0\0"), "states no size"),
+        "two-headers.jpg": (jpeg[:header] + jpeg[header : header + 19] + jpeg[header:], "it describes two images"),
+        "no-height.jpg": (patched(jpeg, header + 5, b"\0\0"), "the size is missing"),
         "checksum.png": (patched(plain, plain.index(b"IDAT") + 30, b"\xff\0\xff\0"), "can't be decoded"),
         "long.png": (
             png(1_000_001, 1, 8, 0, bytes(1_000_002)),
             "too long: TensorFlow can't decode a png of 1,000,001 x 1 pixels",
         ),
-        "float.tiff": (save(image.convert("F"), "TIFF"), "numbers of more than 16 bits"),
+        "float.tiff": (save(image.convert("F"), "TIFF"), "more than 16 bits"),
         "raw.tiff": (by_hand.retagged(save(image, "TIFF"), 278, 50706, 1), "raw file (DNG)"),
         "garbage.webp": (b"RIFF\x40\0\0\0WEBPVP8 " + zlib.compress(bytes(99)) + b"\x9d" * 80, "damaged"),
     }

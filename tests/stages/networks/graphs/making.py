@@ -1,4 +1,4 @@
-"""GraphDefs built by hand, for the tests of frozen graphs, and TensorFlow 1's way of running them."""
+"""GraphDefs for the tests of frozen graphs, and TensorFlow 1's way of running them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def some_images(count, side_px=SIDE_PX):
 
 
 def graph_of(build):
-    """Return the GraphDef of what `build()` makes."""
+    """Return the GraphDef that `build()` builds."""
     with tf.Graph().as_default() as graph:
         build()
     return graph.as_graph_def()
@@ -39,7 +39,7 @@ def pooled(images, name="pool"):
 
 
 def run_one_by_one(graph_def, given, wanted, values):
-    """Run a GraphDef as it is in a TensorFlow 1 session, a value at a time; concatenate the outputs."""
+    """Run an unchanged GraphDef in a TensorFlow 1 session, one value at a time; concatenate the outputs."""
     with tf.Graph().as_default():
         tf.graph_util.import_graph_def(graph_def, name="")
         with tf.compat.v1.Session() as session:
@@ -74,7 +74,7 @@ def inception_2015(scale_after_normalization=False):
             tf.constant(value, name=f"conv/batchnorm/{part}")
 
     graph_def = graph_of(build)
-    # Today's Python refuses to make this operation.
+    # The current Python API refuses to create this operation.
     [node] = [node for node in graph_def.node if node.name == "conv/batchnorm"]
     node.op = "BatchNormWithGlobalNormalization"
     node.input.extend(f"conv/batchnorm/{part}" for part in ("moving_mean", "moving_variance", "beta", "gamma"))

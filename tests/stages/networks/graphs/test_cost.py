@@ -1,4 +1,4 @@
-"""Multiply-adds, against what can be worked out by hand."""
+"""Multiply-adds, compared with counts by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frozen graphs and class names as files: what is read, and what each other file is said to be."""
+"""Files of frozen graphs and class names: valid files are read, and errors describe the others."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def test_binary_and_text_are_read(tmp_path, graph_def):
     assert read_graph(tmp_path / "graph.pbtxt") == graph_def
 
 
-def test_a_file_that_is_not_there_is_named_in_full(tmp_path, monkeypatch):
+def test_a_missing_file_is_named_by_its_full_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     [first, *_] = refusal(type(tmp_path)("absent.pb"))
-    assert first == f"The graph {tmp_path / 'absent.pb'} isn't there."
+    assert first == f"The graph {tmp_path / 'absent.pb'} doesn't exist."
 
 
 def test_folders(tmp_path, graph_def):
-    assert refusal(tmp_path)[1].endswith("in it is no .pb file.")
+    assert refusal(tmp_path)[1].endswith("the folder contains no .pb file.")
     (tmp_path / "graph.pb").write_bytes(graph_def.SerializeToString())
     assert refusal(tmp_path) == [
         f"The graph {tmp_path} is a folder.",
-        "Give the frozen GraphDef's file; in it is graph.pb.",
+        "Choose the frozen GraphDef's file; the folder contains graph.pb.",
     ]
 
 
-def test_a_saved_model_is_called_one(tmp_path):
+def test_a_saved_model_is_recognized(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path))
     for path in (tmp_path, tmp_path / "saved_model.pb"):
         assert refusal(path)[0] == f"The graph {path} is a SavedModel, not a frozen graph."
@@ -71,7 +71,7 @@ def test_a_saved_model_is_called_one(tmp_path):
         (b"", "empty"),
     ],
 )
-def test_other_files_are_named_for_what_they_are(tmp_path, content, name):
+def test_other_kinds_of_files_are_recognized(tmp_path, content, name):
     path = tmp_path / "graph.pb"
     path.write_bytes(content)
     assert refusal(path)[0] == f"The graph {path} is {name}."
@@ -147,10 +147,12 @@ def test_label_maps_that_are_not_the_2015_graphs(tmp_path):
     assert refusal(tmp_path, read_inception_2015_labels)[0].endswith("have a class 1008.")
     inception_labels(tmp_path, [7])
     (tmp_path / "imagenet_synset_to_human_label_map.txt").write_text("n00000008\tthing\n")
-    assert refusal(tmp_path, read_inception_2015_labels)[0].endswith("lack n00000007.")
+    assert refusal(tmp_path, read_inception_2015_labels)[0].endswith(
+        "lack n00000007, which is in imagenet_2012_challenge_label_map_proto.pbtxt."
+    )
 
 
-def test_names_one_a_line(tmp_path):
+def test_one_name_per_line(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_bytes("\ufeffdaisy\r\nœillet d'Inde \r\ndaisy\r\n\r\n".encode())
     assert read_label_lines(path) == ["daisy", "œillet d'Inde", "daisy"]
@@ -171,6 +173,6 @@ def test_names_that_cannot_be_read(tmp_path, content, ending):
     assert refusal(path, read_label_lines)[0].endswith(ending)
 
 
-def test_names_that_are_not_there(tmp_path):
+def test_a_missing_file_of_names(tmp_path):
     [first, _] = refusal(tmp_path / "labels.txt", read_label_lines)
     assert first == f"The class names {tmp_path / 'labels.txt'} can't be read: {os.strerror(2)}."

@@ -1,4 +1,4 @@
-"""Frozen graphs, cut and run: equal to what TensorFlow 1 gives, one image at a time."""
+"""Frozen graphs, cut and run: equal to TensorFlow 1's outputs, one image at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slimline.stages.networks.architectures.mobilenet_v1 import mobilenet_v1
 from slimline.stages.networks.graphs.file import read_graph
 from slimline.stages.networks.graphs.frozen_graph import cut_graph, frozen_network, logits_tensor
 from slimline.stages.networks.graphs.module import SlimModule, freeze
-from slimline.stages.networks.graphs.tensors import bottleneck_candidates, import_graph, input_candidates, modernise
+from slimline.stages.networks.graphs.tensors import bottleneck_candidates, import_graph, input_candidates, modernize
 from slimline.stages.networks.weights.checkpoint import read_checkpoint
 from tests.conftest import shared
 from tests.stages.networks.graphs.making import (
@@ -66,7 +66,7 @@ def operations(function):
 
 
 def test_mobilenet_names_its_candidates(mobilenet):
-    graph = import_graph(modernise(mobilenet))
+    graph = import_graph(modernize(mobilenet))
     assert [tensor.name for tensor in input_candidates(graph)] == ["input:0"]
     found = {tensor.name: tensor.shape.as_list() for tensor in bottleneck_candidates(graph)}
     assert found[POOL] == [1, 1, 1, 1024]
@@ -75,7 +75,7 @@ def test_mobilenet_names_its_candidates(mobilenet):
 
 
 @pytest.mark.parametrize(("logits", "name"), [(False, POOL), (True, PROBABILITIES)])
-def test_mobilenet_takes_any_batch_and_gives_what_it_gave(mobilenet, mobilenet_cut, logits, name):
+def test_mobilenet_takes_any_batch_and_keeps_its_outputs(mobilenet, mobilenet_cut, logits, name):
     images = np.concatenate([photo(), some_images(2, 224)])
     wanted = run_one_by_one(mobilenet, "input:0", name, images[:, None])
     run = frozen(mobilenet_cut, 224, logits)
@@ -221,8 +221,8 @@ def test_a_fixed_batch_becomes_any(end, batch):
         assert error(run(tf.constant(images[:count])).numpy(), wanted[:count]) < 1e-5
 
 
-def test_a_leading_one_that_is_not_the_batch_stays():
-    """A Split of [3, batch, ...], as attention has it, gives [1, batch, ...]: that 1 may be squeezed away."""
+def test_a_leading_one_that_is_not_the_batch_is_kept():
+    """A Split of [3, batch, ...], as in attention, gives [1, batch, ...]: that 1 may be squeezed away."""
 
     def build():
         net = tf.reshape(tf.squeeze(pooled(images_placeholder(None)), [1, 2]), [-1, 3, 2])
@@ -236,7 +236,7 @@ def test_a_leading_one_that_is_not_the_batch_stays():
 
 
 def spelled_out(net, name, order=1):
-    """Normalise as TensorFlow 1 did before its fused operation."""
+    """Normalize as TensorFlow 1 did before it had a fused operation."""
     mean, variance, gamma, beta = (random(6, seed=seed) for seed in range(4))
     inverse = tf.math.rsqrt(tf.constant(variance**2) + 0.001) * gamma
     offset = tf.identity(beta) - tf.constant(mean) * inverse
@@ -245,7 +245,7 @@ def spelled_out(net, name, order=1):
 
 
 @pytest.mark.parametrize("order", [0, 1])
-def test_batch_norm_that_is_spelled_out_is_folded(order):
+def test_batch_norm_of_separate_operations_is_folded(order):
     def build():
         net = tf.nn.conv2d(images_placeholder(), random(3, 3, 3, 6), 1, "SAME")
         tf.reduce_mean(tf.nn.relu(spelled_out(net, "norm", order)), [1, 2], name="pool")
@@ -259,7 +259,7 @@ def test_batch_norm_that_is_spelled_out_is_folded(order):
     assert not {"Mul", "Add", "AddV2", "Rsqrt", "FusedBatchNormV3"} & set(operations(run))
 
 
-def test_batch_norm_whose_convolution_is_read_twice_stays_and_is_right():
+def test_batch_norm_whose_convolution_is_read_twice_is_kept_and_right():
     def build():
         net = tf.nn.conv2d(images_placeholder(), random(3, 3, 3, 6), 1, "SAME")
         tf.reduce_mean(spelled_out(net, "norm") + net, [1, 2], name="pool")
@@ -287,7 +287,7 @@ def test_the_fused_batch_norm_of_2017_is_folded():
     assert "FusedBatchNorm" not in operations(run)
 
 
-def test_what_only_orders_side_effects_is_left_out():
+def test_edges_that_only_order_side_effects_are_removed():
     def build():
         raw = tf.compat.v1.placeholder(tf.float32, [None, None, None, 3], name="raw")
         seen = tf.debugging.Assert(tf.reduce_all(raw < 9), [raw])
@@ -332,7 +332,7 @@ def test_a_branch_that_a_constant_chooses_works(training):
     assert error(frozen(cut(graph_def, "flat"))(tf.constant(images)).numpy(), wanted) < 1e-5
 
 
-def test_what_is_random_is_no_constant():
+def test_random_tensors_are_not_constants():
     def build():
         noise = tf.sqrt(tf.random.uniform([1, 6]))
         tf.add(tf.reshape(pooled(images_placeholder()), [1, 6]), noise, name="flat")
@@ -342,7 +342,7 @@ def test_what_is_random_is_no_constant():
     assert not np.array_equal(run(images), run(images))
 
 
-def test_defaults_of_placeholders_hold():
+def test_defaults_of_placeholders_are_used():
     def build():
         keep = tf.compat.v1.placeholder_with_default(np.float32(0.5), [], name="keep")
         tf.multiply(tf.reshape(pooled(images_placeholder()), [1, 6]), keep, name="flat")
@@ -388,7 +388,7 @@ def test_the_cut_graph_is_a_network_like_any_other():
 
 
 @pytest.mark.parametrize("tail", ["Softmax", "Reshape", "Squeeze", "Identity"])
-def test_logits_are_found_behind_what_keeps_them(tail):
+def test_logits_are_found_through_operations_that_keep_them(tail):
     def build():
         net = tf.identity(pooled(images_placeholder()), name="scores")
         net = tf.nn.softmax(net, name="Softmax")
@@ -402,7 +402,7 @@ def test_logits_are_found_behind_what_keeps_them(tail):
 
 
 def test_spatial_squeezes_and_candidates():
-    """Squeeze-and-excite's [batch, 1, 1, width] lies before what is spatial: no bottleneck."""
+    """The [batch, 1, 1, width] of squeeze-and-excite is before spatial tensors, so it isn't a bottleneck."""
 
     def build():
         net = convolved(images_placeholder(None))

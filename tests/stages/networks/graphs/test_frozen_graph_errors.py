@@ -1,4 +1,4 @@
-"""What a frozen graph is refused for, in the words that the user reads."""
+"""The errors for frozen graphs that can't be used, word for word."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def simple():
     return graph_of(lambda: tf.reshape(pooled(images_placeholder()), [1, 6], name="flat"))
 
 
-def test_an_unknown_bottleneck_is_answered_with_the_nearest_and_the_candidates():
+def test_the_error_for_an_unknown_bottleneck_lists_similar_names_and_candidates():
     assert refusal(inception_2015(), "pool_4:0", "Mul:0", 16) == [
         "base.bottleneck=pool_4:0: the graph has no such tensor.",
-        "The nearest: pool_3.",
+        "Similar names: pool_3.",
         "Candidates for base.bottleneck:",
         "  pool_3:0 [1, 1, 1, 6]",
         "  pool_3/_reshape:0 [1, 6]",
@@ -42,10 +42,10 @@ def test_an_unknown_bottleneck_is_answered_with_the_nearest_and_the_candidates()
     ]
 
 
-def test_an_unknown_input_is_answered_with_the_nearest_and_the_candidates():
+def test_the_error_for_an_unknown_input_lists_similar_names_and_candidates():
     assert refusal(inception_2015(), "pool_3:0", "Mull", 16) == [
         "base.input=Mull: the graph has no such tensor.",
-        "The nearest: Mul.",
+        "Similar names: Mul.",
         "Candidates for base.input:",
         "  ExpandDims:0 [1, ?, ?, 3]",
         "  ResizeBilinear:0 [1, 16, 16, 3]",
@@ -64,7 +64,7 @@ def test_candidates_are_at_most_ten():
 
 
 @pytest.mark.parametrize("output", ["flat:1", "flat:x", "flat:"])
-def test_an_output_that_is_not_there(output):
+def test_an_output_that_does_not_exist(output):
     assert refusal(simple(), output) == [f"base.bottleneck={output}: flat has one output, flat:0."]
 
 
@@ -101,9 +101,9 @@ def test_another_placeholder_is_needed():
         tf.matmul(net / keep, random(6, 4), name="flat")
 
     assert refusal(graph_of(build)) == [
-        "base.bottleneck=flat needs the placeholder keep_prob besides base.input.",
+        "base.bottleneck=flat needs the placeholder keep_prob in addition to base.input.",
         "Choose a tensor that doesn't: features:0.",
-        "Or freeze the graph for inference, with that as a constant.",
+        "Or freeze the graph for inference, with keep_prob as a constant.",
     ]
 
 
@@ -115,7 +115,7 @@ def test_a_queue_is_needed():
 
     assert (
         refusal(graph_of(build))[0]
-        == "base.bottleneck=flat needs the FIFOQueueV2 operation numbers besides base.input."
+        == "base.bottleneck=flat needs the FIFOQueueV2 operation numbers in addition to base.input."
     )
 
 
@@ -123,7 +123,7 @@ def test_a_map_of_features():
     graph_def = graph_of(lambda: pooled(images_placeholder()))
     assert refusal(graph_def, "conv/relu") == [
         "conv/relu is [1, 4, 4, 6]: neither [batch, width] nor [batch, 1, 1, width].",
-        "Choose the tensor behind the global pooling.",
+        "Choose the tensor after the global pooling.",
         "Candidates for base.bottleneck:",
         "  pool:0 [1, 1, 1, 6]",
     ]
@@ -141,7 +141,7 @@ def test_another_type_shape_or_size_than_the_images_have():
 
     graph_def = graph_of(build)
     assert refusal(graph_def, "pool", "raw") == [
-        "base.input=raw:0 holds uint8, not float32.",
+        "base.input=raw:0 is of type uint8, not float32.",
         "Candidates for base.input:",
         "  images:0 [1, 8, 8, 3]",
     ]
@@ -149,14 +149,14 @@ def test_another_type_shape_or_size_than_the_images_have():
         "base.input=conv/relu:0 is [1, 4, 4, 6], not [batch, height, width, 3]."
     )
     assert refusal(inception_2015(), "pool_3", "DecodeJpeg/contents", 16)[0] == (
-        "base.input=DecodeJpeg/contents:0 holds string, not float32."
+        "base.input=DecodeJpeg/contents:0 is of type string, not float32."
     )
     assert refusal(inception_2015(), "pool_3", "Cast", 16)[0] == (
         "base.input=Cast:0 is [?, ?, 3], not [batch, height, width, 3]."
     )
     assert refusal(graph_def, "pool", size_px=9) == [
         "base.size=9 doesn't fit base.input=images:0, which is [1, 8, 8, 3].",
-        "Give base.size=8: the graph was frozen for it.",
+        "Set base.size=8: the graph was frozen for it.",
     ]
 
 
@@ -166,8 +166,8 @@ def test_a_batch_that_cannot_be_freed():
         tf.expand_dims(tf.raw_ops.GatherV2(params=net, indices=0, axis=0, name="picked"), 0, name="flat")
 
     assert refusal(graph_of(build)) == [
-        "The graph works on a batch of fixed size: picked:0 is [6] whatever the batch.",
-        "Choose tensors before that, or freeze the graph with a batch of unknown size (None).",
+        "The graph only works with a batch of fixed size: picked:0 is [6] for any batch.",
+        "Choose tensors before that one, or freeze the graph with a batch of unknown size (None).",
     ]
 
 
@@ -177,15 +177,15 @@ def test_a_batch_that_is_taken_apart():
         tf.expand_dims(tf.unstack(net, name="apart")[0], 0, name="flat")
 
     assert refusal(graph_of(build))[0] == (
-        "The graph works on a batch of fixed size: apart:0 is [6] whatever the batch."
+        "The graph only works with a batch of fixed size: apart:0 is [6] for any batch."
     )
 
 
 def test_places_that_are_mixed_into_the_batch():
-    """[batch, 4, 4, 6] as [-1, 6] has an unknown first dimension too: 16 rows an image."""
+    """[batch, 4, 4, 6] as [-1, 6] has an unknown first dimension too: 16 rows per image."""
     graph_def = graph_of(lambda: tf.reshape(convolved(images_placeholder(None)), [-1, 6], name="flat"))
     assert refusal(graph_def)[0] == (
-        "The graph works on a batch of fixed size: the first dimension of its outputs isn't the batch."
+        "The graph only works with a batch of fixed size: the first dimension of its outputs isn't the batch."
     )
 
 
@@ -199,18 +199,18 @@ def test_a_graph_in_training_mode():
         tf.reduce_mean(norm.y, [1, 2], name="flat")
 
     assert refusal(graph_of(build)) == [
-        "The graph was frozen in training mode: norm takes its statistics from the batch.",
+        "The graph was frozen in training mode: norm computes its statistics from the batch.",
         "Freeze it for inference (is_training=False).",
     ]
 
 
-def test_a_graph_that_tensorflow_refuses():
+def test_a_graph_that_tensorflow_rejects():
     graph_def = simple()
     graph_def.node[0].input.append("nowhere")
-    assert refusal(graph_def)[0].startswith(f"TensorFlow {tf.__version__} refuses the graph: ")
+    assert refusal(graph_def)[0].startswith(f"TensorFlow {tf.__version__} rejects the graph: ")
 
 
-def test_nothing_is_changed_in_the_graph_that_is_given():
+def test_the_given_graph_is_not_changed():
     graph_def = inception_2015()
     before = graph_def.SerializeToString(deterministic=True)
     cut_graph(graph_def, input_name="Mul", output_names={"pooled": "pool_3"}, size_px=16)

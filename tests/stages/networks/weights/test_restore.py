@@ -1,4 +1,4 @@
-"""Restoring by name, and refusing what doesn't fit."""
+"""Restoring by name, and the errors for weights that don't fit."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def test_excluded_scopes_are_new_though_the_weights_have_them():
     assert report["mismatched"] == report["unused"] == []
 
 
-def test_a_scope_is_a_path_and_no_beginning_of_a_name():
+def test_a_scope_is_a_path_and_not_a_prefix_of_a_name():
     assert in_scopes("Net/Conv/weights", ["Net/Conv/"])
     assert in_scopes("Net/Conv/weights", ["Net/Conv/weights"])
     assert not in_scopes("Net/Conv_1/weights", ["Net/Conv"])
 
 
-def test_a_wrong_scope_is_refused_with_the_scopes_there_are():
-    with pytest.raises(UserError, match=r"exclude_scopes names 'Nets', .*\n.*Net/Conv, Net/Logits"):
+def test_the_error_for_a_wrong_scope_lists_the_network_s_scopes():
+    with pytest.raises(UserError, match=r"exclude_scopes has 'Nets', .*\n.*Net/Conv, Net/Logits"):
         check(dict(WANTED), exclude=("Nets",))
 
 
-def test_other_shapes_are_refused_with_both():
-    with pytest.raises(UserError, match=r"Net/Logits/weights: \[1, 1, 8, 5\], wanted \[1, 1, 8, 10\]"):
+def test_the_error_for_other_shapes_names_both():
+    with pytest.raises(UserError, match=r"Net/Logits/weights: \[1, 1, 8, 5\], but the network's is \[1, 1, 8, 10\]"):
         check({**WANTED, "Net/Logits/weights": (1, 1, 8, 5)})
 
 
@@ -63,7 +63,7 @@ def test_missing_variables_are_refused_unless_ignored():
     assert check(given, ignore_missing=True)["new"] == ["Net/Conv/BatchNorm/beta"]
 
 
-def test_too_little_is_refused_even_where_missing_variables_are_ignored():
+def test_too_few_parameters_are_refused_even_if_missing_variables_are_ignored():
     given = {"Net/Conv/BatchNorm/beta": (8,), "Other/weights": (1,)}
     with pytest.raises(UserError, match=r"Only 2\.6% of the network's parameters are in the file"):
         check(given, ignore_missing=True)

@@ -1,4 +1,4 @@
-"""Reading PyTorch's old files: tensors come out, and nothing runs."""
+"""PyTorch's old files: tensors are read, and no code runs."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_another_format_is_refused(tmp_path, content):
         read_torch_file(path)
 
 
-def test_a_cut_file_is_refused(tmp_path):
+def test_a_truncated_file_is_refused(tmp_path):
     [published] = published_weights("efficientnet_lite0", 1.0, 224)
     whole = package_file(published.package, published.file).read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])

@@ -1,4 +1,4 @@
-"""What a user may give as weights, found without TensorFlow."""
+"""Weights that a user provides, found without TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def checkpoint(prefix: Path, content: str = "x") -> Path:
 
 
 @pytest.mark.parametrize("ending", ["", ".index", ".data-00000-of-00001", ".meta"])
-def test_a_checkpoint_is_meant_by_its_prefix_or_any_of_its_files(tmp_path, ending):
+def test_a_checkpoint_is_named_by_its_prefix_or_any_of_its_files(tmp_path, ending):
     prefix = checkpoint(tmp_path / "model.ckpt")
     assert find_given("base.weights", f"{prefix}{ending}") == Given("checkpoint", prefix)
 
@@ -30,21 +30,21 @@ def test_a_checkpoint_of_the_first_format_is_one_file(tmp_path):
     assert len(given.digest()) == 64
 
 
-def test_the_only_checkpoint_in_a_folder_is_meant(tmp_path):
+def test_the_only_checkpoint_in_a_folder_is_used(tmp_path):
     prefix = checkpoint(tmp_path / "mobilenet [v1].ckpt")
     assert find_given("base.weights", str(tmp_path)) == Given("checkpoint", prefix)
 
 
-def test_of_several_the_state_file_names_the_latest_and_else_the_user_must(tmp_path):
+def test_of_several_checkpoints_the_state_file_or_the_user_chooses(tmp_path):
     checkpoint(tmp_path / "model.ckpt-10")
     latest = checkpoint(tmp_path / "model.ckpt-20")
-    with pytest.raises(UserError, match=r"holds 2 checkpoints\.\nChoose one of: model.ckpt-10, model.ckpt-20"):
+    with pytest.raises(UserError, match=r"contains 2 checkpoints\.\nChoose one of: model.ckpt-10, model.ckpt-20"):
         find_given("base.weights", str(tmp_path))
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-20"\nall_model_checkpoint_paths: "x"\n')
     assert find_given("base.weights", str(tmp_path)) == Given("checkpoint", latest)
 
 
-def test_an_earlier_run_gives_what_it_trained(tmp_path):
+def test_an_earlier_run_gives_its_trained_model(tmp_path):
     (tmp_path / "manifest.json").write_text("{}")
     base = checkpoint(tmp_path / "artifacts/base/model.ckpt")
     assert find_given("base.weights", str(tmp_path)) == Given("checkpoint", base)
@@ -52,14 +52,14 @@ def test_an_earlier_run_gives_what_it_trained(tmp_path):
     assert find_given("base.weights", str(tmp_path)) == Given("checkpoint", best)
 
 
-def test_saved_models_and_keras_files_are_known_by_their_form(tmp_path):
+def test_saved_models_and_keras_files_are_recognized(tmp_path):
     (tmp_path / "saved_model.pb").write_text("m")
     assert find_given("base.weights", str(tmp_path)).kind == "saved_model"
     (tmp_path / "x.H5").write_text("h")
     assert find_given("base.weights", str(tmp_path / "x.H5")).kind == "keras"
 
 
-def test_the_digest_is_of_the_content_whatever_the_name(tmp_path):
+def test_the_digest_is_of_the_content_and_not_of_the_name(tmp_path):
     first, copy = checkpoint(tmp_path / "a.ckpt"), checkpoint(tmp_path / "elsewhere/b*.ckpt")
     other = checkpoint(tmp_path / "c.ckpt", "y")
     digests = [find_given("base.weights", str(prefix)).digest() for prefix in (first, copy, other)]
@@ -82,10 +82,10 @@ def test_the_digest_of_a_saved_model_covers_its_variables(tmp_path, changed):
         ("model.keras", "model.save('model.h5')"),
         ("mobilenet.tgz", "Unpack the archive"),
         ("inception.tar.gz", "Unpack the archive"),
-        ("weights.txt", "Allowed are: imagenet, random"),
+        ("weights.txt", "Choose imagenet, random"),
     ],
 )
-def test_other_files_are_refused_with_what_to_do(tmp_path, name, advice):
+def test_errors_for_other_files_say_what_to_do(tmp_path, name, advice):
     (tmp_path / name).write_text("?")
     with pytest.raises(UserError) as caught:
         find_given("base.weights", str(tmp_path / name))
@@ -93,11 +93,11 @@ def test_other_files_are_refused_with_what_to_do(tmp_path, name, advice):
     assert advice in str(caught.value)
 
 
-def test_nothing_half_a_checkpoint_and_an_empty_folder_are_refused(tmp_path):
-    with pytest.raises(UserError, match="isn't there"):
+def test_a_missing_file_half_a_checkpoint_and_an_empty_folder_are_refused(tmp_path):
+    with pytest.raises(UserError, match="doesn't exist"):
         find_given("base.weights", str(tmp_path / "none.ckpt"))
-    with pytest.raises(UserError, match="holds no weights"):
+    with pytest.raises(UserError, match="contains no weights"):
         find_given("base.weights", str(tmp_path))
     (tmp_path / "half.ckpt.index").write_text("i")
-    with pytest.raises(UserError, match=r"no \.data file beside it"):
+    with pytest.raises(UserError, match=r"no \.data file next to it"):
         find_given("base.weights", str(tmp_path / "half.ckpt"))

@@ -1,4 +1,4 @@
-"""The zoo's archives: unpacked for a moment, and nothing but the checkpoint leaves them."""
+"""The zoo's archives: only the checkpoint is unpacked, and only while it is read."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_reads_the_single_file_of_tensorflow_s_first_format(tmp_path):
     assert all(np.array_equal(found[name], VALUES[name]) for name in NAMES)
 
 
-def test_remains_of_a_killed_try_are_no_obstacle(archive):
+def test_files_of_an_attempt_that_was_killed_are_removed(archive):
     remains = archive.with_name("net.tgz.unpacked")
     remains.mkdir()
     (remains / "net.ckpt.index").write_text("half")
@@ -84,7 +84,7 @@ def test_remains_of_a_killed_try_are_no_obstacle(archive):
     assert not remains.exists()
 
 
-def test_an_error_while_reading_cleans_up_and_stays_itself(archive):
+def test_an_error_while_reading_cleans_up_and_is_raised(archive):
     with pytest.raises(FileNotFoundError, match="mine"), unpacked(archive, "net.ckpt"):
         raise FileNotFoundError("mine")
     assert not archive.with_name("net.tgz.unpacked").exists()
@@ -99,8 +99,8 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfil
 @pytest.mark.parametrize(
     ("odd", "reason"),
     [
-        (member("/tmp/x"), "lies outside"),
-        (member("a/../../x"), "lies outside"),
+        (member("/tmp/x"), "would be unpacked outside of its folder"),
+        (member("a/../../x"), "would be unpacked outside of its folder"),
         (member("x", tarfile.SYMTYPE, "/etc/passwd"), "neither a file nor a folder"),
         (member("x", tarfile.LNKTYPE, "net.ckpt.index"), "neither a file nor a folder"),
         (member("x", tarfile.FIFOTYPE), "neither a file nor a folder"),
@@ -116,30 +116,30 @@ def test_refuses_links_and_names_outside(tmp_path, checkpoint, odd, reason):
 
 
 @pytest.mark.parametrize("lost_bytes", [1, 5, 8, 100, 1000])
-def test_refuses_a_cut_archive(archive, lost_bytes):
+def test_refuses_a_truncated_archive(archive, lost_bytes):
     check_archive(archive, "net.ckpt")
     archive.write_bytes(archive.read_bytes()[:-lost_bytes])
     with pytest.raises(UserError, match="can't be unpacked"):
         check_archive(archive, "net.ckpt")
 
 
-def test_refuses_what_is_no_archive_or_of_another_network(tmp_path, archive):
-    with pytest.raises(UserError, match=r"holds no other\.ckpt"):
+def test_refuses_other_files_and_archives_of_other_networks(tmp_path, archive):
+    with pytest.raises(UserError, match=r"contains no other\.ckpt"):
         check_archive(archive, "other.ckpt")
     archive.write_text("<html>Please log in</html>")
     with pytest.raises(UserError, match="can't be unpacked"):
         check_archive(archive, "net.ckpt")
 
 
-def test_running_averages_go_before_the_last_values():
+def test_moving_averages_replace_the_last_values():
     average = np.full(4, 0.5, np.float32)
     found = pick_averages({**VALUES, "Net/Conv/BatchNorm/beta/ExponentialMovingAverage": average}, NAMES)
     assert np.array_equal(found["Net/Conv/BatchNorm/beta"], average)
     assert np.array_equal(found["Net/Conv/weights"], VALUES["Net/Conv/weights"])
 
 
-def test_variables_that_are_missing_or_of_another_shape():
+def test_variables_that_are_missing_or_have_another_shape():
     with pytest.raises(UserError, match="lacks the network's variable Net/Logits/weights"):
         pick_averages(VALUES, {**NAMES, "Net/Logits/weights": (4, 2)})
-    with pytest.raises(UserError, match=r"Net/Conv/BatchNorm/beta is \[4\], where the network's is \[5\]"):
+    with pytest.raises(UserError, match=r"Net/Conv/BatchNorm/beta is \[4\], but the network's is \[5\]"):
         pick_averages(VALUES, {**NAMES, "Net/Conv/BatchNorm/beta": (5,)})
