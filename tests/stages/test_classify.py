@@ -283,7 +283,7 @@ def test_where_nothing_can_be_classified_the_command_fails(exported, photos, tmp
 
 def test_a_photo_below_the_threshold_is_unknown(exported, photos, tmp_path, capsys):
     facts = run(ClassifyConfig([str(photos)], str(exported), threshold=1.0), tmp_path / "all")
-    assert facts["unknown"] == sum(row["rejected"] for row in rows(tmp_path / "all")[::3]) >= 19
+    assert facts["unknown"] == sum(row["rejected"] for row in rows(tmp_path / "all")[::3]) >= 10
     best = rows(tmp_path / "all")[0]
     told = f"unknown: the best guess, {best['name']}, scores {best['score']:.5f}, below the threshold 1.00000"
     assert capsys.readouterr().out.splitlines()[1:3] == [best["path"], told]

@@ -24,6 +24,7 @@ def test_a_photo_in_any_format_is_classified(client, kind):
     assert answer.status_code == 200
     found = answer.json()
     assert found["label"] == "bright <b>"
+    assert found["threshold"] == 0.6
     assert [one["name"] for one in found["guesses"]] == ["bright <b>", "dark"]
     assert found["guesses"][0]["score"] == pytest.approx(240 / 255, abs=0.02)
 
