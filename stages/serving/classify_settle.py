@@ -140,6 +140,6 @@ def _require_photos(inputs: Sequence[Path]) -> None:
     told = [f"  {printable(str(file.path))}: {file.problem}" for file in first]
     if others:
         told.append(f"  Files that are not images: {len(others):,}, such as {printable(str(others[0].path))}")
-    raise UserError(
-        f"{KEY} leads to no photo that can be read:", *told, left_out_line(faults, faults.total()), _accepted()
-    )
+    if faults.total() > len(first):
+        told.append(left_out_line(faults, faults.total()))
+    raise UserError(f"{KEY} leads to no photo that can be read:", *told, _accepted())
