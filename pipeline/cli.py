@@ -21,7 +21,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -30,7 +30,7 @@ from slimline import __version__
 from slimline.pipeline.arguments import rewrite_arguments
 from slimline.pipeline.commands import COMMANDS, RUN, program_name, split_command
 from slimline.pipeline.composing import VERSION_BASE, compose_config
-from slimline.pipeline.config import config_keys, register_schemas
+from slimline.pipeline.config import config_keys, register_schemas, typed_configs
 from slimline.pipeline.config_files import EXPERIMENT, searched
 from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, list_options, search_first
 from slimline.pipeline.errors import Stopped, Unavailable, UserError, exit_code
@@ -151,6 +151,7 @@ def run_sweep(arguments: Namespace) -> None:
                 f"Give {argument.partition('=')[0]} one value; all points of a sweep share one folder.",
             )
     _check_swept_experiments(arguments)
+    _check_swept_values(arguments)
     token = begin_sweep()
     with tempfile.TemporaryDirectory() as folder:  # for Hydra's own files; the manifests contain the same information
         sys.argv.insert(1, f"hydra.sweep.dir={folder}")
@@ -186,6 +187,30 @@ def _check_swept_experiments(arguments: Namespace) -> None:
             f"The experiments write their runs to different folders: {', '.join(dict.fromkeys(names))}.",
             "Add run.name=NAME, so that they can be compared in one folder.",
         )
+
+
+def _check_swept_values(arguments: Namespace) -> None:
+    """Refuse a value that a setting does not take before the first point runs; each is tried with one of the others.
+
+    Raises:
+        UserError: a point of the sweep has such a value.
+    """
+    parsed = [_parsed(argument) for argument in arguments.overrides]
+    if any(not one.is_discrete_sweep() or isinstance(one.value(), Glob) for one in parsed if one.is_sweep_override()):
+        return  # a sweeper chooses these values
+    main = Path(arguments.config_path or CONF).absolute()
+    pairs = list(zip(arguments.overrides, parsed, strict=True))
+    plain = [text for text, one in pairs if not one.is_sweep_override()]
+    values = [
+        [f"{text.partition('=')[0]}={value}" for value in one.sweep_string_iterator()]
+        for text, one in pairs
+        if one.is_sweep_override()
+    ]
+    first = [points[0] for points in values]
+    for place, points in enumerate(values):
+        for point in points if place == 0 else points[1:]:
+            together = [*plain, *first[:place], point, *first[place + 1 :]]
+            typed_configs(compose_config(together, [main], STAGES.values()).config, STAGES)
 
 
 def run(typed: list[str]) -> None:
