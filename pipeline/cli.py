@@ -41,7 +41,7 @@ from slimline.pipeline.run import Run
 from slimline.pipeline.runner import execute
 from slimline.pipeline.settings import read_settings
 from slimline.pipeline.stage import Stage
-from slimline.pipeline.streams import open_standard_streams, tolerate_missing_readers
+from slimline.pipeline.streams import lost_output, open_standard_streams, tolerate_missing_readers
 from slimline.pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
 from slimline.pipeline.usage import usage
 from slimline.stages.former_flags import FORMER_FLAGS
@@ -285,7 +285,9 @@ def main() -> None:
     # Everything is on disk. A regular shutdown of TensorFlow would take most of a second.
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    if reason := lost_output():
+        print(f"The output could not be written: {reason}.", file=sys.stderr, flush=True)
+    os._exit(2 if reason else 0)
 
 
 def _do(typed: list[str]) -> None:

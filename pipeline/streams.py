@@ -39,11 +39,22 @@ def _writer(number: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(buffered, encoding, errors, line_buffering=number == 2)
 
 
+_lost: list[str] = []
+
+
+def lost_output() -> str:
+    """Return why lines could not be written, for example because the disk is full; an empty text if all were."""
+    return _lost[0] if _lost else ""
+
+
 class _Pipe(io.FileIO):
-    """A stream that drops what is written once its reader has gone."""
+    """A stream that drops what is written once its reader has gone, or where it cannot be written."""
 
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
-            return len(memoryview(data).cast("B"))
+            pass
+        except OSError as error:  # the run itself is complete: `lost_output` tells of the lines at its end
+            _lost.append(error.strerror or str(error))
+        return len(memoryview(data).cast("B"))

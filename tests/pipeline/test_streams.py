@@ -37,6 +37,15 @@ def test_a_run_is_completed_though_nobody_reads_its_lines(toy_program: tuple[str
     assert '"completed"' in (tmp_path / "runs/toy/latest/manifest.json").read_text()
 
 
+def test_lines_that_do_not_fit_on_the_disk_are_told_of_after_the_run(
+    toy_program: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = shell(f"{sys.executable} {toy_program[0]} > /dev/full", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "The output could not be written: No space left on device.\n"
+    assert '"completed"' in (tmp_path / "runs/toy/latest/manifest.json").read_text()
+
+
 def test_a_run_without_standard_streams_writes_none_of_its_lines_into_its_files(
     toy_program: tuple[str, ...], tmp_path: Path
 ) -> None:
