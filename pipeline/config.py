@@ -17,6 +17,8 @@ from slimline.pipeline.errors import UserError, nearest
 from slimline.pipeline.stage import Stage, former_names
 
 SCHEMA = "schema"
+LONGEST_NAME = 200
+"""Bytes of a folder's name; file systems take 255, and some encrypted ones 143."""
 
 
 @dataclass
@@ -54,6 +56,11 @@ class RunConfig:
             raise UserError(
                 f"run.name={self.name!r} is not a valid name for a folder of runs.",
                 "Use letters, digits, '-', '_' and '.'. A leading '.' and the name 'store' are not allowed.",
+            )
+        if (length := len(self.name.encode())) > LONGEST_NAME:
+            raise UserError(
+                f"run.name={self.name[:20]}... is too long for the name of a folder: {length} bytes.",
+                f"Use at most {LONGEST_NAME}.",
             )
 
 
@@ -145,11 +152,13 @@ def _without_schema(stage: str, wanted: type) -> Exception:
 
 def check_names(key: str, names: list[str], configured: Mapping[str, Any]) -> None:
     """Raise a UserError if a list of stages names one that is not configured."""
+    kept = [name for name in names if name in configured]
     for name in names:
         if name not in configured:
+            rest = f" Without it: '{key}=[{','.join(kept)}]'." if kept and key == "run.targets" else ""
             raise UserError(
                 f"{key} names {name!r}, which is not a stage of this experiment.",
-                f"Its stages are: {', '.join(configured) or 'none'}.",
+                f"Its stages are: {', '.join(configured) or 'none'}.{rest}",
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +52,8 @@ def execute(
     if targets:
         check_names("run.sweep.target", targets, configs)
     ordered = order_stages(stages, configs, targets or _targets(run_config))
-    store = Store(_writable(Path(run_config.directory).absolute()) / "store", display_only)
+    directory = _writable(run_config, Path(run_config.directory).absolute())
+    store = Store(directory / "store", display_only)
     steps = make_plan(ordered, configs, store, run_config.force, run_config.plan)
     for step in steps:
         log.info(step.line())
@@ -73,21 +75,42 @@ def execute(
     return run
 
 
-def _writable(directory: Path) -> Path:
+def _writable(run_config: RunConfig, directory: Path) -> Path:
     """Return the folder of runs, which may not exist yet.
 
     Raises:
-        UserError: it is a file, or it is not writable.
+        UserError: it, or this experiment's folder in it, is a file, or it is not writable.
     """
-    there = next(path for path in (directory, *directory.parents) if path.exists())
+    try:
+        there = next(path for path in (directory, *directory.parents) if path.exists())
+    except OSError as error:
+        raise _not_made(directory, error) from error
     if not there.is_dir():
         raise UserError(f"run.directory={directory}: {there} is not a folder.", "Name another folder for the runs.")
+    if (own := directory / run_config.name).exists() and not own.is_dir():
+        raise UserError(f"run.name={run_config.name}: {own} is not a folder.", "Give the runs another name.")
     if not os.access(there, os.W_OK):
         raise UserError(
             f"run.directory={directory}: {there} is not writable.",
             "Check its permissions, or name another folder for the runs.",
         )
+    if there != directory:
+        _try_a_folder(there, directory)
     return directory
+
+
+def _try_a_folder(there: Path, directory: Path) -> None:
+    """Make a folder and remove it: some file systems, such as /proc, take none although they say they are writable."""
+    try:
+        tempfile.TemporaryDirectory(dir=there).cleanup()
+    except OSError as error:
+        raise _not_made(directory, error) from error
+
+
+def _not_made(directory: Path, error: OSError) -> UserError:
+    return UserError(
+        f"run.directory={directory}: the folder cannot be made ({error.strerror}).", "Name another folder for the runs."
+    )
 
 
 def _targets(run_config: RunConfig) -> list[str]:

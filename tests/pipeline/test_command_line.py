@@ -83,6 +83,16 @@ MISTAKES = {
         ["-m", "+experiment=flowers", "ingest.origin=drawn", "head=linear,mlp", "ingest.split.test=10,99"],
         "ingest.split.test=99 is out of range.",
     ),
+    "long name": (["+experiment=flowers", "ingest.origin=drawn", "run.name=" + "x" * 300], "is too long"),
+    "long folder": (["+experiment=flowers", "ingest.origin=drawn", "run.directory=" + "x" * 300], "cannot be made"),
+    "folder that cannot be made": (
+        ["+experiment=flowers", "ingest.origin=drawn", "run.directory=/proc/x"],
+        "run.directory=/proc/x: the folder cannot be made",
+    ),
+    "name of a file": (
+        ["+experiment=flowers", "ingest.origin=drawn", "run.directory=photos/daisy", "run.name=1.jpg"],
+        "/1.jpg is not a folder.",
+    ),
     "target of a sweep": (
         ["-m", "+experiment=flowers", "ingest.origin=drawn", "run.plan=true", "run.sweep.target=trian"],
         "trian",
