@@ -72,6 +72,7 @@ def run(experiment: str | None = None, *overrides: str, config_dir: str | PathLi
         >>> sorted(run.metrics["per_class"])
         ['daisy', 'dandelion', 'roses', 'sunflowers', 'tulips']
     """
+    _refuse_other_types(overrides)
     arguments = [*_experiment(experiment), *(expand_home(one, str(Path.home())) for one in overrides)]
     folders = _config_folders(config_dir)
     with _composing, _plain_refusals():
@@ -133,6 +134,15 @@ def _config_folders(config_dir: str | PathLike[str] | None) -> ConfigFolders:
             "Pass a folder with your own options, such as experiment/mine.yaml.",
         )
     return find_config_folders(config_dir, plugin_config_folders(), CONF)
+
+
+def _refuse_other_types(overrides: Sequence[object]) -> None:
+    for one in overrides:
+        if not isinstance(one, str):
+            raise UserError(
+                f"{one!r} is not a setting: each is a text of its own.",
+                'Write, for example: slimline.run("flowers", "head=mlp", "train.epochs=3")',
+            )
 
 
 def _refuse_flags(overrides: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,8 +17,9 @@ def explain_missing(error: ModuleNotFoundError) -> str | None:
     checkout = Path(__file__).resolve().parents[1]
     found = next((one for one in (Path.cwd(), checkout) if (one / ".venv/bin/activate").is_file()), None)
     if found is not None:
-        where = ".venv" if found == Path.cwd() else str(found / ".venv")
+        where = ".venv" if found == Path.cwd() else shlex.quote(str(found / ".venv"))
         advice = f"Activate the environment first: . {where}/bin/activate"
     else:
-        advice = f"Set it up in {checkout}: python3 -m venv .venv && . .venv/bin/activate && pip install -e ."
+        folder = shlex.quote(str(checkout))
+        advice = f"Set it up: cd {folder} && python3 -m venv .venv && . .venv/bin/activate && pip install -e ."
     return f"The package {package} is not installed in this Python ({sys.executable}).\n{advice}"
