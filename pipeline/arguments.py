@@ -145,6 +145,8 @@ def _item(value: str, item: Any) -> str:
 
 def _named(opened: str, name: str, value: str, argument: str) -> str:
     """Write values of a mapping whose names no schema lists: `train.class_weights.tulips=2`, or `={tulips: 2}`."""
+    if name and not value:
+        raise UserError(f"{argument} has no value.", f"Write {shlex.quote(f'{opened}.{name}=VALUE')}.")
     if name:
         return f"++{opened}={{{encode_name(name)}:{value}}}"
     if not (value.startswith("{") and value.endswith("}")):

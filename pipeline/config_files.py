@@ -18,6 +18,7 @@ from slimline.pipeline.errors import UserError
 log = logging.getLogger(__name__)
 
 EXPERIMENT = "experiment"
+ALL_SETTINGS = "`+experiment=flowers --cfg job` shows all settings."
 GLOBAL = "_global_"
 ROOT = "config"
 BYTE_ORDER_MARK = "\ufeff"

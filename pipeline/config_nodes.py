@@ -34,11 +34,12 @@ def check_keys(node: Any, prefix: str) -> None:
 def not_a_setting(parent: str, name: str, schema: type) -> UserError:
     """Return the answer to a name that a schema does not have: its present name, or the one nearest to it."""
     known = {item.name: former_names(item) for item in fields(schema)}
+    start = f"{parent}." if parent else ""
     if renamed := next((one for one, former in known.items() if name in former), None):
-        return UserError(f"{parent}.{name} has a new name: {parent}.{renamed}.", f"Write {renamed} instead.")
+        return UserError(f"{start}{name} has a new name: {start}{renamed}.", f"Write {renamed} instead.")
     return UserError(
-        f"{parent}.{name} is not a setting of this config.{nearest(name, known, f'{parent}.')}",
-        f"{parent} has: {', '.join(sorted(known))}.",
+        f"{start}{name} is not a setting of this config.{nearest(name, known, start)}",
+        f"{parent or 'Its neighbors are'}{' has' if parent else ''}: {', '.join(sorted(known))}.",
     )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from slimline.pipeline.config_files import ALL_SETTINGS
 from slimline.pipeline.config_folders import ConfigFolders
 from slimline.pipeline.errors import UserError, nearest
 from slimline.pipeline.settings import Setting
@@ -17,13 +20,16 @@ EXPERIMENT = "experiment"
 SWITCHES = ("--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m")
 WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 OPTIONAL_VALUE = ("--info", "-i")
+SHOWN = {
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
 UNSUPPORTED = {
     "--experimental-rerun": "To repeat a run, give its overrides again: they are in its overrides.json.",
     "--shell-completion": "`--help` lists every choice.",
     "-sc": "`--help` lists every choice.",
 }
 MOST_SUGGESTED = 3
-ALL = "`+experiment=flowers --cfg job` shows all settings."
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ def check_typed(typed: Sequence[str], words: Vocabulary) -> None:
         if word.startswith("-") and len(word) > 1:
             place += _flag(word, following, words)
         else:
+            _check_list(word, following, words)
             _check_word(word, following, words)
             place += 1
 
@@ -100,12 +107,22 @@ def _flag(word: str, following: Sequence[str], words: Vocabulary) -> int:
     if name in SWITCHES:
         return 1
     if name in OPTIONAL_VALUE:
-        return 1 if given or not following or "=" in following[0] or following[0].startswith("-") else 2
+        alone = given or not following or "=" in following[0] or following[0].startswith("-")
+        _check_shown("--info", value if given or alone else following[0])
+        return 1 if alone else 2
     if name in WITH_VALUE:
         if not given and (not following or following[0].startswith("-")):
-            raise UserError(f"{name} has no value.", f"Write {name} VALUE.")
+            raise UserError(f"{name} has no value.", f"Write {name} {'job' if name in ('--cfg', '-c') else 'VALUE'}.")
+        if name in ("--cfg", "-c"):
+            _check_shown("--cfg", value if given else following[0])
         return 1 if given else 2
     raise _unknown_flag(name, value if given else _value(following), words)
+
+
+def _check_shown(flag: str, value: str) -> None:
+    if value and value not in SHOWN[flag]:
+        near = nearest(value, SHOWN[flag])
+        raise UserError(f"{flag} {value} shows nothing.{near}", f"Write {flag} with one of: {', '.join(SHOWN[flag])}.")
 
 
 def _value(following: Sequence[str]) -> str:
@@ -141,9 +158,22 @@ def _keys_called(name: str, words: Vocabulary) -> list[str]:
     return sorted(keys, key=lambda key: (key.count("."), key))[:MOST_SUGGESTED]
 
 
+def _check_list(word: str, following: Sequence[str], words: Vocabulary) -> None:
+    """Refuse the words that a shell makes of `classify.images=a.jpg b.jpg`: a list is one word."""
+    key, _, value = word.partition("=")
+    more = list(takewhile(lambda one: "=" not in one and not one.startswith("-"), following))
+    setting = words.settings.get(key)
+    if value and more and setting and (setting.is_flat_list or setting.kind is Any) and not value.startswith("["):
+        one_list = shlex.quote(f"{key}=[{','.join([value, *more])}]")
+        raise UserError(f"{more[0]} is not a setting, and a list is one word.", f"Write {one_list}.")
+
+
 def _check_word(word: str, following: Sequence[str], words: Vocabulary) -> None:
     key, equals, value = word.partition("=")
     bare = key.lstrip("+~")
+    if not equals:
+        _check_bare(word, following, words)
+    _check_key(key, bare, value, words)
     known = bare in words.settings or bare in words.groups or bare == EXPERIMENT
     if known and not equals and not word.startswith("~"):
         rest = following[1:] if following[:1] == ["="] else [one.removeprefix("=") for one in following]
@@ -160,6 +190,30 @@ def _check_word(word: str, following: Sequence[str], words: Vocabulary) -> None:
         raise UserError(f"{word} takes no plus: {bare} is part of each config.", f"Write {_written(bare, value)}.")
     if key.startswith("+") and not known:
         _check_added(bare, value, words)
+
+
+def _check_bare(word: str, following: Sequence[str], words: Vocabulary) -> None:
+    """Refuse a word that is the name of an experiment, of a command elsewhere, or a path next to a list of them."""
+    rest = " ".join(shlex.quote(one) for one in following if "=" in one and not one.startswith("-"))
+    if word in words.groups.get(EXPERIMENT, ()):
+        written = f"+{EXPERIMENT}={word} {rest}".strip()
+        paths = [one for one in following if "=" not in one and not one.startswith("-")]
+        if word == "classify" and paths:
+            written += " " + shlex.quote(f"classify.images=[{','.join(paths)}]")
+        raise UserError(f"{word} lacks the name of its group: it is an experiment.", f"Write {written}.")
+    if word in ("help", "version"):
+        raise UserError(f"{word} is an option of this program.", f"Write --{word}.")
+
+
+def _check_key(key: str, bare: str, value: str, words: Vocabulary) -> None:
+    """Refuse `a.b:c`, `a.b:=c`, `a.b+=c` and `a.b==c` for a setting a.b: one '=' gives it its value."""
+    name, _, rest = bare.partition(":")
+    name = name.rstrip("+:-").strip()
+    if value.startswith("=") and bare in words.settings:
+        raise UserError(f"{key}={value} has two signs '='.", f"Write {_written(bare, value.lstrip('='))}.")
+    if name != bare.strip() and (name in words.settings or name in words.groups) and not key.startswith("~"):
+        given = value or rest
+        raise UserError(f"{key} is not a setting: '=' gives one its value.", f"Write {_written(name, given)}.")
 
 
 def _check_added(key: str, value: str, words: Vocabulary) -> None:
@@ -189,7 +243,7 @@ def _check_added(key: str, value: str, words: Vocabulary) -> None:
         }
     )
     near = nearest(name, siblings, f"{parent}.") if siblings else nearest(key, words.settings)
-    advice = f"{parent} has: {', '.join(siblings)}." if siblings else ALL
+    advice = f"{parent} has: {', '.join(siblings)}." if siblings else ALL_SETTINGS
     raise UserError(f"{key} is not a setting of this config.{near}", advice)
 
 

@@ -15,11 +15,11 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from slimline.pipeline.config import SCHEMA, ConfigKeys
-from slimline.pipeline.config_files import chosen, explain_yaml, searched, shown, used
+from slimline.pipeline.config_files import ALL_SETTINGS, EXPERIMENT, chosen, explain_yaml, searched, shown, used
 from slimline.pipeline.config_folders import list_options
 from slimline.pipeline.config_nodes import not_a_setting
 from slimline.pipeline.errors import UserError, nearest
-from slimline.pipeline.wrong_values import NOT_MERGED, NOT_SETTINGS, not_settings, wrong_value
+from slimline.pipeline.wrong_values import AMBIGUOUS, NOT_MERGED, NOT_SETTINGS, not_settings, wrong_value
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError)
 """The errors to explain. Hydra raises a bare ValueError for a choice that is null."""
@@ -73,13 +73,26 @@ def explain(error: BaseException, keys: ConfigKeys) -> UserError:
         return UserError(
             f"{key} already exists, so it cannot be added with a plus.", f"Write {key}=... without the plus."
         )
+    if (found := AMBIGUOUS.search(str(error))) and _is_unknown(
+        key := found.group(1).partition("=")[0].lstrip("+"), keys
+    ):
+        return _unknown_key(key, keys)
     return wrong_value(error, refused)
+
+
+def _is_unknown(key: str, keys: ConfigKeys) -> bool:
+    """Whether a setting exists nowhere; groups, `experiment` and `hydra` are no settings."""
+    known = key in keys.names or any(name.startswith(f"{key}.") for name in keys.names)
+    return not known and "/" not in key and key.partition(".")[0] not in (EXPERIMENT, "hydra")
 
 
 def _in_file(file: Path, error: BaseException, keys: ConfigKeys) -> UserError:
     """Explain a mistake in a file of the user or of a plug-in: in its settings or its list of defaults."""
     refused = _refused(error)
-    if isinstance(refused, ConfigKeyError):
+    if isinstance(refused, ConfigKeyError) and is_dataclass(refused.object_type) and "." not in f"{refused.full_key}":
+        # an item of a list, such as train.phases, which OmegaConf names without the list
+        answer = not_a_setting("", str(refused.key), refused.object_type)
+    elif isinstance(refused, ConfigKeyError):
         answer = _unknown_key(f"{refused.full_key}", keys)
     elif found := NOT_THERE.search(str(error)):
         answer = _unknown_group(found.group(1), keys)
@@ -97,6 +110,8 @@ def _in_file(file: Path, error: BaseException, keys: ConfigKeys) -> UserError:
 
 def _chosen_twice(group: str) -> UserError:
     """Explain a list of defaults that adds an option of a group which has one already."""
+    if group == EXPERIMENT:
+        return UserError("A command runs one experiment, and two are chosen.", f"Write +{EXPERIMENT}=NAME once.")
     file = next((shown(file) for (one, _), file in chosen.items() if one == group), None)
     problem = f"{group} is chosen already, so its option must be overridden."
     if file is None:
@@ -160,6 +175,9 @@ def _unknown_inside(error: BaseException, refused: OmegaConfBaseException | None
     key, full = found.group(1).lstrip("+"), f"{refused.full_key}"
     if full == key:
         return None
+    if f"{key}.".startswith(f"{full}."):  # it is the name of the group above that is unknown: evaluate.atleast.top1=1
+        parent, _, name = full.rpartition(".")
+        return not_a_setting(parent, name, refused.object_type)
     parent = full.rpartition(".")[0]
     # OmegaConf names the item of a list that is not part of the config yet without the list's key.
     parent = parent if f"{parent}.".startswith(f"{key}.") else f"{key}[...]" + (f".{parent}" if parent else "")
@@ -180,7 +198,7 @@ def _unknown_key(key: str, keys: ConfigKeys) -> UserError:
         near = nearest(key, keys.names)
         return UserError(
             f"{key} is not a setting of this config.{near}",
-            "To list all settings, run: python -m pipeline +experiment=flowers --cfg job",
+            ALL_SETTINGS,
         )
     names = ", ".join(name.rpartition(".")[2] for name in siblings)
     return UserError(f"{key} is not a setting of this config.{nearest(key, siblings)}", f"{parent} has: {names}.")
@@ -193,9 +211,11 @@ def _quoted(text: str) -> str:
 
 def _ungrammatical(argument: str) -> UserError:
     if "=" not in argument:
+        experiments = sorted(option for group, option, _ in list_options(searched) if group == EXPERIMENT)
+        near = nearest(argument, experiments, f"+{EXPERIMENT}=")
         return UserError(
-            f"{argument} is not a setting.",
-            f"Write a setting as key=value. To run an experiment, write +experiment={argument}.",
+            f"{argument or repr(argument)} is not a setting.{near}",
+            f"Write a setting as key=value, and an experiment as +{EXPERIMENT}=NAME; --help lists the choices.",
         )
     key, _, value = argument.partition("=")
     items = [_quoted(item.strip().strip("'\"")) for item in value.strip("[]").split(",")]

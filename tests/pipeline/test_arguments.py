@@ -184,6 +184,7 @@ def test_any_name_is_read_back(name: str) -> None:
     [
         ("toy.images=", ["toy.images= has no value.", "toy.images=VALUE", "toy.images=null"]),
         ("toy.count=", ["toy.count= has no value.", "toy.count=VALUE"]),
+        ("toy.weights.wild rose=", ["toy.weights.wild rose= has no value.", "Write 'toy.weights.wild rose=VALUE'"]),
         ("toy.inner.rate=0,01", ["toy.inner.rate=0,01", "toy.inner.rate=0.01", "-m"]),
         ("toy.kinds=csv,json", ["toy.kinds=csv,json", "'toy.kinds=[csv,json]'", "-m"]),
         ("toy.names=a, b", ["'toy.names=[a,b]'"]),

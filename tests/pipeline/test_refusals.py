@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from slimline.pipeline.config import config_keys, register_schemas
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
+from slimline.stages.evaluation.config import EvaluateConfig
 from slimline.stages.table import STAGES
 from slimline.stages.training.config import TrainConfig
 from slimline.stages.training.optimizer_config import OPTIMIZERS, MomentumConfig
@@ -88,7 +89,7 @@ def test_a_home_with_a_backslash_is_not_changed() -> None:
             "trian.epochs=3",
             [
                 "trian.epochs is not a setting of this config. Did you mean train.epochs?",
-                "To list all settings, run: python -m pipeline +experiment=flowers --cfg job",
+                "`+experiment=flowers --cfg job` shows all settings.",
             ],
         ),
         (
@@ -142,6 +143,50 @@ def test_a_home_with_a_backslash_is_not_changed() -> None:
             [
                 "base=vgg is not a valid choice.",
                 f"The choices are: {', '.join(sorted(path.stem for path in (CONF / 'base').glob('*.yaml')))}.",
+            ],
+        ),
+        ("train.epochs=null", ["train.epochs=null: this setting needs a value.", "Write train.epochs=VALUE."]),
+        ("export.formats=null", ["export.formats=null: this setting needs a value.", "Write export.formats=VALUE."]),
+        (
+            "ingest.split=10",
+            [
+                "ingest.split is a group of settings, not a single value.",
+                "Write ingest.split.NAME=VALUE with one of these names: by, fold, folds, salt, test, validation.",
+            ],
+        ),
+        (
+            "evaluate.atleast.top1=0.9",
+            [
+                "evaluate.atleast is not a setting of this config. Did you mean evaluate.at_least?",
+                f"evaluate has: {', '.join(sorted(one.name for one in fields(EvaluateConfig)))}.",
+            ],
+        ),
+        (
+            "~ingest.images",
+            ["~ingest.images: a setting cannot be removed.", "Give it another value: ingest.images=VALUE."],
+        ),
+        (
+            "~train.epochs=3",
+            ["~train.epochs: its value is 30, and a setting cannot be removed.", "Write train.epochs=VALUE."],
+        ),
+        ("~heads", ["~heads: the config does not have heads, so it cannot be removed.", "Leave it out."]),
+        ("+experiment=flowers", ["experiment is chosen more than once.", "Choose it once."]),
+        (
+            "+experiment=classify",
+            ["A command runs one experiment, and two are chosen.", "Write +experiment=NAME once."],
+        ),
+        (
+            "train.epoch=1,2",
+            [
+                "train.epoch is not a setting of this config. Did you mean train.epochs?",
+                f"train has: {', '.join(sorted(one.name for one in fields(TrainConfig)))}.",
+            ],
+        ),
+        (
+            "base=a,b",
+            [
+                "base=a,b has several values, which only a sweep can use.",
+                "Add -m to run a sweep over the values, or choose one of them.",
             ],
         ),
         ("train.epochs=many", ["train.epochs=many has the wrong type.", "It must be a whole number."]),
