@@ -65,7 +65,7 @@ def test_the_terminal_shows_a_plan_one_line_per_stage_and_a_summary(garden):
     assert rest[1].startswith("labels    ")
     assert rest[2] == "report    runs/flowers/v001/report.html"
     assert re.match(r"done in \d+\.\d s: runs/flowers/v001", rest[3])
-    assert all(len(line) <= 100 for line in lines[place:])
+    assert all(len(line) <= 100 for line in lines[place + 1 :])
     assert lines.count("dataset   runs/flowers/v001/dataset.html") == 1
     assert done.stderr == ""
 
