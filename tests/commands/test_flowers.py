@@ -148,16 +148,30 @@ def test_classify_uses_the_runs_model(garden, tmp_path):
         "classify.top=2",
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("1 of 3 photos could not be classified; ")
+    assert done.stderr.startswith(f"1 of 3 photos could not be classified:\n  {photos}/bad.jpg: ")
     assert re.search(r"bad\.jpg\nnot classified: ", done.stdout)
+    assert "\nleft out 1 of 3: 1 not an image\nscores    runs/classify/v001/predictions.parquet\n" in done.stdout
+    assert (folder / "runs/classify/latest").resolve().name == "v001"
+    assert manifest(folder / "runs/classify/v001")["status"] == "completed"
     rows = pq.read_table(folder / "runs/classify/v001/predictions.parquet").to_pylist()
-    assert list(rows[0]) == ["path", "rank", "name", "score", "rejected"]
+    assert list(rows[0]) == ["path", "rank", "name", "score", "rejected", "threshold"]
     assert [row["rank"] for row in rows] == [1, 2, 1, 2]
     assert {row["name"] for row in rows} <= {"daisy", "dandelion", "roses", "sunflowers", "tulips"}
     lines = (folder / "runs/classify/v001/predictions.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == rows
     failures = (folder / "runs/classify/v001/failures.jsonl").read_text(encoding="utf-8").splitlines()
     assert [Path(json.loads(line)["path"]).name for line in failures] == ["bad.jpg"]
+
+
+def test_classify_of_nothing_but_broken_photos_keeps_the_latest_run(garden, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8 no")
+    before = pipeline(garden[0], "+experiment=classify", "run.name=broken")
+    done = pipeline(garden[0], "+experiment=classify", "run.name=broken", f"classify.images={tmp_path}/bad.jpg")
+    assert (before.returncode, done.returncode) == (0, 2)
+    assert done.stderr.startswith(f"No photo could be classified:\n  {tmp_path}/bad.jpg: ")
+    assert done.stderr.endswith("\nleft out 1 of 1: 1 not an image\n")
+    assert (garden[0] / "runs/broken/latest").resolve().name == "v001"
+    assert manifest(garden[0] / "runs/broken/v002")["status"] == "failed"
 
 
 def test_classify_without_arguments_classifies_the_bundled_photo(garden):

@@ -6,6 +6,7 @@ function element(name, text, kind) {
   if (kind) made.className = kind;
   return made;
 }
+function percent(score) { return (100 * score).toFixed(1) + "%"; }
 async function ask(path, file) {
   if (file.size > most) throw new Error(`the file is larger than ${most / 1e6} MB`);
   const reply = await fetch(path, {method: "POST", body: file, headers: {"Content-Type": file.type || "image/jpeg"}});
@@ -21,9 +22,11 @@ async function show(file) {
   answers.prepend(box);
   try {
     const answer = await (await ask("classify", file)).json();
-    const percent = score => (100 * score).toFixed(1) + "%", [best] = answer.guesses;
-    const below = `${percent(best.score)}, below the threshold ${percent(answer.threshold)}`;
-    said.firstChild.textContent = answer.label ?? `unknown (best guess: ${best.name}, ${below})`;
+    said.firstChild.textContent = answer.label ?? "unknown";
+    if (answer.label === null) {
+      const [best] = answer.guesses, least = percent(answer.threshold);
+      said.append(element("p", `best guess: ${best.name}, ${percent(best.score)}, below the threshold of ${least}`));
+    }
     for (const guess of answer.guesses) {
       const row = element("div", "", "bar"), meter = element("meter");
       meter.value = guess.score;
