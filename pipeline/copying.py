@@ -32,10 +32,10 @@ def copy_option(arguments: Sequence[str], folders: ConfigFolders, program: str) 
             file.write(source.read_text(encoding="utf-8"))
     except OSError as error:
         if target.is_file():
-            raise UserError(
-                f"{shown(target)} already exists, so nothing was copied.",
-                "Edit it, or remove it first. To copy into another folder, add --config-dir DIR.",
-            ) from error
+            advice = "Edit it, or remove it first. To copy into another folder, add --config-dir DIR."
+            if target.samefile(source):  # in a checkout, whose ./conf is the shipped folder
+                advice = "It is the shipped file. Create a folder for your own files, and add --config-dir DIR."
+            raise UserError(f"{shown(target)} already exists, so nothing was copied.", advice) from error
         raise UserError(
             f"{shown(target)} cannot be written: {error.strerror}.",
             "Check the folder and its permissions, or name another one with --config-dir DIR.",

@@ -47,7 +47,8 @@ def _is_plugin(distribution: Distribution) -> bool:
 
 def _versions(found: Iterable[Distribution]) -> dict[str, str]:
     """Return versions by name, sorted. Of two with the same name, the first counts: Python imports it."""
-    return dict(sorted({(one.name or "?"): one.version for one in reversed(list(found))}.items()))
+    about = (one.metadata for one in reversed(list(found)))  # parsed once; `name` and `version` each parse it again
+    return dict(sorted({(one["Name"] or "?"): one["Version"] for one in about}.items()))
 
 
 def git_state() -> dict[str, str] | None:

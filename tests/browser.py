@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+def needs_browser(test: Any) -> Any:
+    """Mark a test that opens a browser: it belongs to the release tier, and is skipped if no browser is installed."""
+    return pytest.mark.release(pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")(test))
 
 
 @contextmanager

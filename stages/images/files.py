@@ -60,7 +60,7 @@ SIGNATURES = (
     (4, b"ftypmif1", HEIF),
     (4, b"ftypmsf1", HEIF),
 )
-MOST_BRANDS_BYTES = 64
+START_BYTES = 64
 
 warnings.filterwarnings("ignore", module="PIL")  # damaged files get a row. `catch_warnings` isn't safe with threads
 Image.MAX_IMAGE_PIXELS = None  # `read_header` checks every size against ingest.max_pixels before anything is decoded
@@ -107,7 +107,7 @@ def sniff(start: bytes) -> str | None:
 
 
 def _format_of(encoded: bytes) -> str | None:
-    is_avif = encoded[4:12] == b"ftypmif1" and b"avif" in encoded[12:MOST_BRANDS_BYTES]
+    is_avif = encoded[4:12] == b"ftypmif1" and b"avif" in encoded[12:START_BYTES]
     return AVIF if is_avif else sniff(encoded[:12])
 
 
@@ -117,12 +117,7 @@ def read_header(encoded: bytes, most_pixels: int, most_frames: int) -> Header:
     Raises:
         NotUsable: it isn't an image, is too large, is an animation with too many frames, or needs another package.
     """
-    if not encoded:
-        raise NotUsable("the file is empty", Fault.empty)
-    found = _format_of(encoded)
-    if found is None:
-        raise NotUsable(*describe(encoded))
-    _require_reader(found)
+    found = readable_format(encoded)
     try:
         if found == JPEG:
             jpeg = read_jpeg(encoded)
@@ -148,12 +143,22 @@ def read_header(encoded: bytes, most_pixels: int, most_frames: int) -> Header:
     return _pillows_header(encoded, found, most_pixels, most_frames)
 
 
-def _require_reader(kind: str) -> None:
-    """Refuse a format that the installed packages can't read."""
+def readable_format(start: bytes) -> str:
+    """Return the format of an image from its bytes, of which the first START_BYTES are enough.
+
+    Raises:
+        NotUsable: it isn't an image, or needs another package.
+    """
+    if not start:
+        raise NotUsable("the file is empty", Fault.empty)
+    kind = _format_of(start)
+    if kind is None:
+        raise NotUsable(*describe(start))
     if kind == HEIF and not can_read_heif():
         raise NotUsable("it is HEIC, which needs another package: pip install pillow-heif", Fault.heif)
     if kind == AVIF and not _can_read_avif():
         raise NotUsable("it is AVIF, which needs a later Pillow: pip install 'pillow>=11.3'", Fault.avif)
+    return kind
 
 
 @cache

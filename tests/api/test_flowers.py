@@ -23,7 +23,9 @@ from PIL import Image
 
 import slimline
 from slimline import api, results
+from tests.command_server import run_python
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SMALL = ("ingest.origin=drawn", "ingest.drawn_per_class=14", "train.epochs=3")
 CLASSES = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
@@ -100,7 +102,9 @@ def garden(application: tuple[Path, Any, str], monkeypatch: pytest.MonkeyPatch) 
 def test_the_second_run_in_a_process_equals_a_run_of_the_command_line(
     application: tuple[Path, dict[str, Any], str], tmp_path: Path
 ) -> None:
-    done = start(tmp_path, "-m", "pipeline", "+experiment=flowers", *SMALL, "head=mlp", "run.seed=1")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = ("-m", "pipeline", "+experiment=flowers", *SMALL, "head=mlp", "run.seed=1")
+    done = run_python(*command, folder=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
     theirs = slimline.load(tmp_path / "runs/flowers/latest").manifest["stages"]
     ours = slimline.load(application[1]["paths"][1]).manifest["stages"]
@@ -202,6 +206,7 @@ def test_cells_run_inside_an_event_loop(garden: Path) -> None:
     assert asyncio.run(cells()).facts["train"]["epochs"] == 3
 
 
+@pytest.mark.release
 def test_a_notebook_runs_twice_loads_and_classifies(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import kept_store
 from tests.commands.test_flowers import SMALL, manifest, pipeline
 from tests.conftest import shared
 
+pytestmark = pytest.mark.slow
 UNTRAINED = ["base=mobilenet_v1", "base.multiplier=0.25", "base.size=96", "base.weights=random"]
 
 
@@ -71,7 +73,8 @@ def test_an_earlier_run_serves_as_a_base(untrained):
     assert (facts["restored"], facts["new"], facts["unused"]) == (135, 0, 2)
 
 
-def test_all_available_bases_are_compared(tmp_path):
+def test_all_available_bases_are_compared(tmp_path, store):
+    kept_store.use(store, tmp_path)
     bases = "base=efficientnet_lite0,mobilenet_v1,inception_v3"
     done = pipeline(tmp_path, "-m", "+experiment=bases", bases, "ingest.origin=drawn", *SMALL)
     assert done.returncode == 0, done.stderr + done.stdout
@@ -102,7 +105,8 @@ def test_all_available_bases_are_compared(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["checkpoint", "frozen graph"])
-def test_the_real_mobilenet_classifies_all_ten_photos(how, imagenet_photos, tmp_path):
+def test_the_real_mobilenet_classifies_all_ten_photos(how, imagenet_photos, tmp_path, store):
+    kept_store.use(store, tmp_path)
     folder = shared("weights/mobilenet_v1_1.0_224")
     if how == "checkpoint":
         choice = ["base=mobilenet_v1", f"base.weights={folder}/mobilenet_v1_1.0_224.ckpt"]
@@ -116,7 +120,8 @@ def test_the_real_mobilenet_classifies_all_ten_photos(how, imagenet_photos, tmp_
     assert {row["name"] for row in rows} == {Path(row["path"]).stem.replace("_", " ") for row in rows}
 
 
-def test_names_are_printed_in_full_on_request(imagenet_photos, tmp_path):
+def test_names_are_printed_in_full_on_request(imagenet_photos, tmp_path, store):
+    kept_store.use(store, tmp_path)
     koala = f'classify.images="{imagenet_photos}/koala.jpg"'
     done = pipeline(tmp_path, "+experiment=classify", koala, "classify.full_names=true", "classify.top=1")
     assert "koala, koala bear, kangaroo bear, native bear, Phascolarctos cinereus (score = " in done.stdout

@@ -16,6 +16,8 @@ import pytest
 from slimline.stages.data.drawing.garden import SPECIES, draw_flower
 from tests.commands.test_flowers import manifest, pipeline
 
+pytestmark = pytest.mark.slow
+
 PER_CLASS = 14
 
 

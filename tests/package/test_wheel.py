@@ -18,6 +18,7 @@ import pytest
 
 import slimline
 
+pytestmark = pytest.mark.release
 ROOT = Path(__file__).parents[2]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "conf", "pipeline", "stages", "slimline")
 ABOUT = f"slimline-{slimline.__version__}.dist-info"

@@ -67,6 +67,10 @@ MISTAKES = {
     "few photos": (["+experiment=flowers", "ingest.images=photos"], "/photos has too few photos of: rose (1)."),
     "path with brackets": (["+experiment=flowers", "ingest.images=IMG(1)"], "ingest.images=IMG(1) does not exist"),
     "no experiment": ([], "No experiment is chosen, so there is nothing to run."),
+    "no plus": (
+        ["experiment=flowers"],
+        "experiment=flowers lacks a plus: an experiment is added to the config.\nWrite +experiment=flowers.",
+    ),
     "part that nothing reads": (
         ["+experiment=flowers", "ingest.origin=drawn", "run.plan=true", "+trian.epochs=3"],
         "trian",

@@ -68,6 +68,13 @@ def test_a_copy_overwrites_nothing(folders: ConfigFolders, tmp_path: Path, confi
     assert (tmp_path / "conf" / "head" / "mlp.yaml").read_text() == "# mine\n"
 
 
+def test_in_a_checkout_a_copy_needs_a_folder_of_its_own(folders: ConfigFolders, tmp_path: Path) -> None:
+    folders.shipped.rename(tmp_path / "conf")
+    with pytest.raises(UserError, match=r"^conf/head/mlp.yaml already exists, .*\nIt is the shipped file\. Create a"):
+        copy_option(["head/mlp"], ConfigFolders(None, folders.plugins, tmp_path / "conf"), "slimline")
+    assert (tmp_path / "conf" / "head" / "mlp.yaml").read_text(encoding="utf-8") == "# straße\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [

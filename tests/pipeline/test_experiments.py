@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ def hydra() -> Iterator[None]:
         yield
 
 
+@cache
+def composed(*overrides: str) -> DictConfig:
+    """Return a read-only config, composed once for all tests."""
+    config = compose("config", overrides=list(overrides))
+    OmegaConf.set_readonly(config, True)
+    return config
+
+
 def missing_in(option: str) -> list[str]:
     """List the settings, in dotted form, that an option's file requires from the user with ???."""
     group, _, name = option.partition("=")
@@ -50,7 +59,7 @@ def test_there_are_experiments_and_options() -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_composes_and_its_targets_have_their_inputs(name: str) -> None:
-    config = compose("config", overrides=[f"+experiment={name}"])
+    config = composed(f"+experiment={name}")
     run, configs = typed_configs(config, STAGES)
     assert run.name == name
     ordered = [stage.name for stage in order_stages(STAGES, configs, run.targets)]
@@ -66,7 +75,7 @@ def test_an_experiment_states_the_command_that_runs_it(name: str) -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_composes_or_names_what_it_needs(option: str) -> None:
     missing = missing_in(option)
-    config = compose("config", overrides=["+experiment=flowers", option])
+    config = composed("+experiment=flowers", option)
     if missing:
         assert sorted(OmegaConf.missing_keys(config)) == missing
         with pytest.raises(UserError, match=f"{missing[0]} is required, but has no value"):
@@ -81,7 +90,7 @@ def test_an_option_composes_or_names_what_it_needs(option: str) -> None:
 @pytest.mark.parametrize("part", [*options_of("train/optimizer"), *options_of("train/augmentation")])
 def test_every_optimizer_and_augmentation_can_be_combined_with_every_training(train: str, part: str) -> None:
     together, alone = (
-        typed_configs(compose("config", overrides=["+experiment=flowers", *options]), STAGES)[1]["train"]
+        typed_configs(composed("+experiment=flowers", *options), STAGES)[1]["train"]
         for options in ([train, part], [part])
     )
     field = part.partition("=")[0].rpartition("/")[2]
@@ -91,7 +100,7 @@ def test_every_optimizer_and_augmentation_can_be_combined_with_every_training(tr
 @pytest.mark.parametrize("option", OPTIONS)
 def test_the_composed_config_contains_the_values_of_an_options_file(option: str) -> None:
     group, _, name = option.partition("=")
-    config = compose("config", overrides=["+experiment=flowers", option])
+    config = composed("+experiment=flowers", option)
     node = OmegaConf.select(config, group.replace("/", "."))
     said = OmegaConf.load(CONF / group / f"{name}.yaml")
     assert isinstance(said, DictConfig)

@@ -52,7 +52,7 @@ GROUPS = {"slimline.stages": {"shine": "plugbox.shine:shine"}, "slimline.shapes"
 
 @pytest.fixture
 def site(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_code: Callable[[], None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_code: Callable[..., None]
 ) -> Iterator[Callable[..., Path]]:
     """Return a function that installs a distribution (by default `plug-box` 1.0) where only the test finds it."""
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
@@ -64,7 +64,7 @@ def site(
             del sys.modules[name]
         importlib.invalidate_caches()
         installed_plugins.cache_clear()
-        forget_code()
+        forget_code(installed=True)
 
     def add(name: str = "plug-box", groups: dict[str, dict[str, str]] = GROUPS, **more: object) -> Path:
         made = install(tmp_path / "site", name, groups, **{"files": FILES, **more})  # type: ignore[arg-type]

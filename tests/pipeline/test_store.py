@@ -246,6 +246,7 @@ def check_nothing_is_incomplete(root: Path, stage_name: str, whole: Artifact) ->
         assert json.loads((latest / "manifest.json").read_text())["status"] == "completed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resume", [False, True], ids=["from scratch", "resumed"])
 def test_a_crash_at_any_moment_leaves_nothing_incomplete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: bool
@@ -271,6 +272,7 @@ def test_a_crash_at_any_moment_leaves_nothing_incomplete(
     assert crashes > 25
 
 
+@pytest.mark.slow
 def test_a_crash_while_a_second_generation_is_made_leaves_the_first(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     first, _ = store.obtain(fit, KEY, {}, make)

@@ -15,6 +15,8 @@ from slimline.stages.images.preprocessing_config import Crop, Resize
 from slimline.stages.models.base_config import BaseConfig, FrozenGraphConfig, MobilenetConfig
 from slimline.stages.models.base_settle import find_graph, find_labels, settle_weights
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"network": "mobilenet_v1", "multiplier": 0.25, "size": 64}
 
 

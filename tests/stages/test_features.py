@@ -29,6 +29,8 @@ from slimline.stages.models.base_config import MobilenetConfig
 from slimline.stages.models.base_settle import settle_weights
 from slimline.stages.models.card import Card, write_card
 
+pytestmark = pytest.mark.slow
+
 SIDE = 16
 SEEN = Preprocessing(input_px=SIDE, crop="whole", offset=128.0, scale=64.0)
 CONFIG = FeaturesConfig(precision=Precision.float32, batch_size=8)

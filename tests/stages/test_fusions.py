@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
@@ -43,6 +41,9 @@ from slimline.stages.models.assemble import build, classifier_network
 from slimline.stages.models.card import Card
 from slimline.stages.networks.table import NETWORKS
 from slimline.stages.training.config import PhaseConfig, Switch
+from tests.command_server import run_python
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 SIDE_PX, BATCH = 64, 4
@@ -291,9 +292,8 @@ def test_the_command_prints_both_tables_and_writes_them(tmp_path):
     small = ["base=mobilenet_v1", "base.multiplier=0.25", "base.size=96", "base.weights=random"]
     own = ["fusions.batch_size=2", "fusions.steps=1", "fusions.input_px=64"]
     chosen = ["fusions.fused.batch_norm=never", "fusions.fused.pointwise=always"]
-    command = [sys.executable, "-m", "pipeline", "+experiment=fusions", *small, *own, *chosen]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False)
+    command = ("-m", "pipeline", "+experiment=fusions", *small, *own, *chosen)
+    done = run_python(*command, folder=tmp_path, environment={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr + done.stdout
     said = done.stdout
     assert "input_px 64, batch_size 2" in said

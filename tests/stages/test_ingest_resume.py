@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 CHUNK = 16
 RUN = f"""
 import os, sys, time
@@ -59,7 +61,9 @@ def photos(tmp_path: Path) -> Path:
 def start(photos: Path, out: Path) -> subprocess.Popen[bytes]:
     root = Path(__file__).parents[2]
     process = subprocess.Popen([sys.executable, "-c", RUN, str(photos), str(out)], cwd=root, stdout=subprocess.PIPE)
-    assert process.stdout and process.stdout.readline() == b"ready\n"
+    assert process.stdout
+    with process.stdout:
+        assert process.stdout.readline() == b"ready\n"  # the only line
     return process
 
 

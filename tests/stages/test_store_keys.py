@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,11 +30,19 @@ Edit = tuple[str, str, str]
 """A file below stages/, a text that occurs in it once, and its replacement."""
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the stages into a folder, which also caches the parsed modules: an edit changes one of 250 files."""
+    folder = tmp_path_factory.mktemp("tree")
+    shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
 @pytest.fixture
-def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Code]]:
-    """Return a function that edits a copy of the tree and reads the code of each cached stage from it."""
-    shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(slimline, "__path__", [str(tmp_path)])
+def read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, Code]]]:
+    """Return a function that edits the copy for one test, and reads the code of each cached stage from it."""
+    monkeypatch.setattr(slimline, "__path__", [str(tree)])
+    unedited: dict[Path, str] = {}
     network = chosen_network(BaseConfig("efficientnet_lite0"))
     source = chosen_source(IngestConfig(images="photos", source=SourceKind.folder))
     chosen = {**network, **source}
@@ -43,14 +51,16 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[
 
     def read_code(edit: Edit | None = None) -> dict[str, Code]:
         if edit:
-            path, old, new = tmp_path / "stages" / edit[0], *edit[1:]
-            text = path.read_text(encoding="utf-8")
+            path, old, new = tree / "stages" / edit[0], *edit[1:]
+            text = unedited[path] = path.read_text(encoding="utf-8")
             assert text.count(old) == 1, edit
             path.write_text(text.replace(old, new), encoding="utf-8")
-        reader = CodeReader(tmp_path / "memory.json", DISPLAY_ONLY)
+        reader = CodeReader(tree / "memory.json", DISPLAY_ONLY)
         return {name: reader.read(STAGES[name], choices[name]) for name in CACHED}
 
-    return read_code
+    yield read_code
+    for path, text in unedited.items():
+        path.write_text(text, encoding="utf-8")
 
 
 def changed(before: dict[str, Code], after: dict[str, Code]) -> set[str]:
@@ -86,7 +96,7 @@ def changed(before: dict[str, Code], after: dict[str, Code]) -> set[str]:
         ("networks/weights/cache.py", "REACH_SECONDS = 5.0", "REACH_SECONDS = 6.0"),
         ("table.py", "DISPLAY_ONLY = (", 'DISPLAY_ONLY = (\n    "slimline.stages.pages",'),
         ("networks/architectures/efficientnet_lite.py", '"""EfficientNet-Lite in', '"""EfficientNet-Lite by'),
-        ("training/loop.py", '"""How a training runs', '"""How training runs'),
+        ("training/loop.py", '"""The training loop', '"""A training loop'),
     ],
     ids=lambda edit: edit[0],
 )

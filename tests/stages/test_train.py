@@ -38,6 +38,9 @@ from tests.stages.toy_training import (
     phase,
     rows,
 )
+from tests.tiers import release
+
+pytestmark = pytest.mark.slow
 
 HEAD = {"Head/Logits/weights", "Head/Logits/biases"}
 
@@ -333,24 +336,32 @@ TRAININGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def undisturbed(toys):
-    """Result of each training without interruption: its files, its facts, and its number of calls."""
-    found = {}
-    for name, wanted in TRAININGS.items():
-        out = toys.out()
+class Undisturbed(dict):
+    """Result of each training without interruption, run once when needed: its files, facts and number of calls."""
+
+    def __init__(self, toys):
+        super().__init__()
+        self.toys = toys
+
+    def __missing__(self, name):
+        out = self.toys.out()
         with pytest.MonkeyPatch.context() as patch:
             left = kill(patch, 10**6)
-            facts = toys.train(replace(wanted, checkpoint_seconds=0.0), out)
-        found[name] = kept_bytes(out), facts, 10**6 - left[0]
-    return found
+            facts = self.toys.train(replace(TRAININGS[name], checkpoint_seconds=0.0), out)
+        self[name] = kept_bytes(out), facts, 10**6 - left[0]
+        return self[name]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(toys):
+    return Undisturbed(toys)
 
 
 def lasting(facts):
     return {name: value for name, value in facts.items() if not name.endswith("_per_second")}
 
 
-@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize("name", release(TRAININGS, ("pixels",)))
 def test_a_training_killed_anywhere_ends_with_the_same_bits(toys, undisturbed, name):
     wanted, facts, calls = undisturbed[name]
     out, kills = toys.out(), 0
@@ -402,8 +413,13 @@ def test_a_kill_after_the_last_step_gives_the_same_bits(toys, undisturbed, monke
     assert lasting(ended) == lasting(facts)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("name", ["head", "cut"])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    release(
+        [(name, number) for name in ("head", "cut") for number in (signal.SIGTERM, signal.SIGINT)],
+        [("head", signal.SIGTERM), ("cut", signal.SIGINT)],
+    ),
+)
 def test_a_signal_writes_a_checkpoint_and_the_same_command_resumes(toys, undisturbed, monkeypatch, name, number):
     out = toys.out()
     method = "run_steps" if name == "head" else "run_step"

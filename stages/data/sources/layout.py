@@ -36,6 +36,11 @@ def is_photo_name(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
+def not_named_as_a_photo(name: str) -> str:
+    """Return the reason why a file with another extension is left out."""
+    return f"not named as a photo: {PurePosixPath(name).suffix or 'no extension'}"
+
+
 @dataclass(frozen=True)
 class Layout:
     """Layout of a folder tree, found from its files' paths.
@@ -80,8 +85,7 @@ class Layout:
         label, split = self._class_and_split(inside[:-1])
         photo = place._replace(label=label, split=split)
         if not is_photo_name(parts[-1]):
-            extension = PurePosixPath(parts[-1]).suffix or "no extension"
-            problem = f"not named as a photo: {extension}"
+            problem = not_named_as_a_photo(parts[-1])
             return photo._replace(skipped=True, problem=problem, fault=Fault.not_an_image)
         if not label:
             return photo._replace(skipped=True, problem="not in a class folder", fault=Fault.no_class_folder)

@@ -23,7 +23,8 @@ def check_classes(counts: Counter[str], least: int, where: str) -> None:
     if not counts.total():
         raise UserError(
             f"{where} holds no photos.",
-            "It must hold one folder per class, with photos in it (.jpg, .png, .gif, .bmp, .webp).",
+            "It must hold one folder per class, with photos in it (.jpg, .png, .gif, .bmp, .webp)."
+            " Convert HEIC to JPEG first.",
         )
     if len(counts) == 1:
         raise UserError(

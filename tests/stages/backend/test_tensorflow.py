@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 IMPORTS = """
 import sys
 import slimline.stages.backend.tensorflow

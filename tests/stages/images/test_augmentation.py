@@ -334,6 +334,7 @@ def test_retrain_multiplies_and_does_not_clip():
     spread_over(factors.mean((1, 2, 3)), 0.6, 1.4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_none_is_preprocessing(kind, wanted):
@@ -341,6 +342,7 @@ def test_none_is_preprocessing(kind, wanted):
     assert np.array_equal(varied(image, wanted, AugmentationConfig()), prepare(image, wanted))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", VARIED)
 def test_formats_and_exif_make_no_difference(option):
     noise = np.random.default_rng(1).integers(0, 256, (45, 64, 3), dtype=np.uint8)
@@ -400,6 +402,7 @@ def through_tf_data(option: str, views: list[tuple[int, int]], calls: int) -> di
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_images_draws_depend_only_on_its_number_and_the_epoch(option):
     first = through_tf_data(option, [(number, epoch) for epoch in range(2) for number in range(12)], 1)

@@ -247,6 +247,7 @@ def test_a_photo_is_turned_before_it_is_cropped(photo, orientation, wanted):
     assert np.array_equal(ours, as_it_lies) == (orientation == 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", WAYS, ids=lambda wanted: wanted.crop)
 def test_a_dataset_and_a_reloaded_saved_model_agree(photo, tmp_path, wanted):
     photos = [jpeg(photo, orientation, endian) for orientation in ORIENTATIONS for endian in "<>"]

@@ -241,6 +241,7 @@ def test_a_bmp_is_its_png(photo):
     assert np.array_equal(ours, prepare(encoded(photo, "PNG"), INCEPTION))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_batch_is_its_images_and_so_is_a_dataset(photo, way):
     photos = [encoded(photo, "PNG"), encoded(photo[:40, ::-1], "JPEG")]

@@ -18,6 +18,8 @@ from slimline.stages.models.self_test import self_test
 from slimline.stages.networks.weights.checkpoint import write_checkpoint
 from tests.conftest import shared
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def lite(tmp_path_factory) -> Path:

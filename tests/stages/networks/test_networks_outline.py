@@ -23,6 +23,8 @@ from slimline.stages.networks.architectures.resnet import resnet_v1_50, resnet_v
 from slimline.stages.networks.architectures.top import add_top
 from slimline.stages.networks.graphs.module import SlimModule, outline
 
+pytestmark = pytest.mark.slow
+
 
 class Case(NamedTuple):
     """A network at its size, and its counts: variables, trainable parameters, the pooled features' width."""

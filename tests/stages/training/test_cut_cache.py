@@ -20,6 +20,8 @@ from slimline.stages.training.cut_cache import cached_views, lower_function, vie
 from slimline.stages.training.network import phase_network
 from tests.stages.toy_training import CACHE, SEEN, phase
 
+pytestmark = pytest.mark.slow
+
 SHAPE, VIEWS = (8, 8, 8), 3
 CROP = CropConfig()
 

@@ -18,6 +18,8 @@ from slimline.stages.training.state import Position
 from slimline.stages.training.trainer import PhaseTrainer
 from tests.stages.toy_training import SIDE, WIDTH, config, kept_bytes, phase
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def profiled(monkeypatch):
@@ -138,7 +140,9 @@ def files(out):
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize("stubbed", [*((name,) for name in DISPLAY_ONLY), DISPLAY_ONLY])
+@pytest.mark.parametrize(
+    "stubbed", [*(pytest.param((name,), marks=pytest.mark.release) for name in DISPLAY_ONLY), DISPLAY_ONLY]
+)
 def test_stubs_of_the_display_modules_do_not_change_the_results(toys, shown, monkeypatch, stubbed):
     room = "slimline.stages.training"
     package = importlib.import_module(room)

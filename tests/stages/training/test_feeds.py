@@ -14,6 +14,8 @@ from slimline.stages.images.preprocessing import preprocess
 from slimline.stages.training.feeds import AHEAD, FeaturesFeed, PhotosFeed, ViewsFeed, _ahead, in_order
 from tests.stages.toy_training import SEEN
 
+pytestmark = pytest.mark.slow
+
 COUNT, VIEWS = 10, 3
 ROWS = np.array([[3, 1, 4, 1], [9, 2, 6, 5], [0, 0, 8, 7]])
 

@@ -24,6 +24,8 @@ from slimline.stages.training.optimizer_config import (
 from slimline.stages.training.optimizers import Optimizer
 from slimline.stages.training.schedule_config import Schedule
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 GRADIENTS = (0.5, -0.25, 1.0, 0.125)
 WEIGHTS, BIASES, DEPTHWISE = "Net/Conv/weights", "Net/Conv/biases", "Net/Conv/depthwise_weights"

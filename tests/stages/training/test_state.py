@@ -152,6 +152,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_file_size_limit_is_reported_as_a_full_disk(tmp_path):
     saved(tmp_path, 1)
     command = [sys.executable, "-c", LIMITED, str(tmp_path)]

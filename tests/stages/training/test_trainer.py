@@ -17,6 +17,8 @@ from slimline.stages.training.schedule_config import Schedule
 from slimline.stages.training.trainer import PhaseTrainer, Settings
 from tests.stages.toy_training import SIDE, phase
 
+pytestmark = pytest.mark.slow
+
 CLASSES, WIDTH, BATCH, RATE = 3, 5, 6, 0.1
 WEIGHTS, BIASES = "Head/Logits/weights", "Head/Logits/biases"
 DRAW = np.random.default_rng(0)

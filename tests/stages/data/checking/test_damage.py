@@ -17,12 +17,16 @@ from tests.stages.data.checking.hostile import valid
 from tests.stages.data.checking.judging import WANTED, as_seen_by_the_network, check
 from tests.stages.data.checking.usable import picture
 from tests.stages.images.preparing import prepare
+from tests.tiers import RELEASE
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged files
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::UserWarning:PIL"),  # of damaged files
+]
 
 INTERNALS = ("0x", "_io.", "Op:", "function_node", "Error", "jpeg::", "Pillow", "b'")
 
-mutations = settings(deadline=None, max_examples=800)
+mutations = settings(deadline=None, max_examples=800 if RELEASE else 200)
 
 
 @pytest.fixture(scope="module")

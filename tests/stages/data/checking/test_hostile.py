@@ -30,7 +30,10 @@ from tests.stages.data.checking.judging import LIMITS, WANTED, as_seen_by_the_ne
 from tests.stages.data.checking.usable import REENCODED, USED, picture
 from tests.stages.images.preparing import prepare
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged files
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::UserWarning:PIL"),  # of damaged files
+]
 
 MOST_SECONDS = 2.0
 MOST_RISE_KB = 40_000

@@ -59,6 +59,7 @@ def test_an_unknown_species_is_refused_with_the_choices() -> None:
     assert all(word in str(refusal.value) for word in ("orchid", *SPECIES))
 
 
+@pytest.mark.slow
 def test_color_tells_something_but_not_the_species() -> None:
     """Chance is 20%; logistic regression on 512 bins and 300 drawings per species reached 41%."""
     arguments = [(species, number, 0) for number in range(DRAWINGS_PER_SPECIES) for species in SPECIES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from slimline.stages.data.config import ColumnsConfig
@@ -12,8 +13,8 @@ from tests.stages.data.sources.making import content
 
 
 def test_each_species_is_drawn_in_order(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool.bin")
-    found = list(list_garden(Listing(tmp_path, ColumnsConfig(), spool), 2, 7))
+    with closing(Spool(tmp_path / "spool.bin")) as spool:
+        found = list(list_garden(Listing(tmp_path, ColumnsConfig(), spool), 2, 7))
     assert [(photo.path, photo.label) for photo in found] == [
         (f"{name}/{number:04d}.jpg", name) for name in SPECIES for number in range(2)
     ]

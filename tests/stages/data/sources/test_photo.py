@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,12 @@ def test_a_partial_write_is_continued(tmp_path: Path) -> None:
         def write(self, data: Any) -> int:
             return int(self.file.write(data[:3]))
 
-    spool = Spool(tmp_path / "spool")
-    spool._file = Slow(spool._file)  # type: ignore[assignment]
-    placed = [spool.add(Photo("a", "ant"), b"0123456789"), spool.add(Photo("b", "ant"), b"abcd")]
+        def close(self) -> None:
+            self.file.close()
+
+    with closing(Spool(tmp_path / "spool")) as spool:
+        spool._file = Slow(spool._file)  # type: ignore[assignment]
+        placed = [spool.add(Photo("a", "ant"), b"0123456789"), spool.add(Photo("b", "ant"), b"abcd")]
     assert [content(photo) for photo in placed] == [b"0123456789", b"abcd"]
 
 
@@ -86,10 +90,10 @@ def test_a_full_disk_is_not_an_error_of_the_source(tmp_path: Path, monkeypatch: 
 def test_a_listing_stores_photos_that_are_small_enough(tmp_path: Path) -> None:
     photo = Photo("a", "ant")
     assert Listing(tmp_path, ColumnsConfig()).placed(photo, b"12345") == photo
-    spool = Spool(tmp_path / "spool")
-    asked = Listing(tmp_path, ColumnsConfig(), spool, most_bytes=4)
-    assert asked.placed(photo, b"12345").problem == "0.0 MB are more than ingest.max_file_mb allows"
-    assert content(asked.placed(photo, b"1234")) == b"1234"
+    with closing(Spool(tmp_path / "spool")) as spool:
+        asked = Listing(tmp_path, ColumnsConfig(), spool, most_bytes=4)
+        assert asked.placed(photo, b"12345").problem == "0.0 MB are more than ingest.max_file_mb allows"
+        assert content(asked.placed(photo, b"1234")) == b"1234"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])

@@ -49,7 +49,7 @@ def test_names_in_any_script_give_no_warning(caplog):
 
 def test_too_few_classes_or_photos_are_refused_with_the_numbers():
     for counts in (Counter(), Counter(ant=0, bee=0)):
-        with pytest.raises(UserError, match="here holds no photos"):
+        with pytest.raises(UserError, match=r"here holds no photos\.\n.*Convert HEIC to JPEG first"):
             check_classes(counts, 3, "here")
     with pytest.raises(UserError, match="one class only, 'ant'"):
         check_classes(Counter(ant=50), 3, "here")

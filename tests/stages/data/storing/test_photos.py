@@ -95,6 +95,7 @@ print(pages_mapped())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="specific to glibc's malloc")
 def test_large_blocks_of_memory_are_still_reused_after_reading(ingest):
     """After one of TensorFlow's datasets from generators, malloc maps each block of 8 MB separately: 2,048 pages."""

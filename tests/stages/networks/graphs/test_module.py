@@ -19,6 +19,8 @@ from slimline.stages.networks.architectures.efficientnet_lite import (
 )
 from slimline.stages.networks.graphs.module import SlimModule, freeze, outline
 
+pytestmark = pytest.mark.slow
+
 
 def small(images, *, is_training=False):
     """A convolution, batch norm and ReLU; then a depthwise convolution with batch norm."""

@@ -15,6 +15,9 @@ from slimline.stages.networks.graphs.module import SlimModule
 from slimline.stages.networks.graphs.pointwise import use_products
 from slimline.stages.networks.graphs.symbolic import find_cut, lower_part, trace, upper_part
 from slimline.stages.networks.table import NETWORKS
+from tests.tiers import release
+
+pytestmark = pytest.mark.slow
 
 PX = 64
 NAMES = ("efficientnet_lite0", "mobilenet_v1", "mobilenet_v2", "inception_v1", "resnet_v1_50", "resnet_v2_50")
@@ -36,7 +39,7 @@ def drawn(shape, name):
     return (scale * draw.standard_normal(shape)).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=release(NAMES, ("mobilenet_v1", "resnet_v1_50")))
 def traced(request):
     found = trace(network(request.param), (PX, PX, 3))
     values = {name: drawn(declared.shape, name) for name, declared in found.variables.items()}

@@ -333,6 +333,7 @@ def test_two_at_once_download_once(server, keras_source, keras_file):
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_published_entry_is_downloaded_from_a_mirror_and_read_by_name(server, keras_file):
     """The entry of the file that Keras wrote: it has no known checksum, and is read by TF-Slim's names."""
     entries = published_weights("mobilenet_v1", 0.25, 128)
