@@ -24,8 +24,8 @@ def file_named(folder: str, text: str) -> str:
     """
     if _is_plain(text):
         return os.path.join(folder, text)  # noqa: PTH118  # a million Paths cost seconds
-    readings = [os.path.join(folder, one) for one in _readings(text)]  # noqa: PTH118
-    return next((path for path in readings if os.path.isfile(path)), readings[0])  # noqa: PTH113
+    paths = [os.path.join(folder, one) for one in readings(text)]  # noqa: PTH118
+    return next((path for path in paths if os.path.isfile(path)), paths[0])  # noqa: PTH113
 
 
 def _is_plain(text: str) -> bool:
@@ -46,7 +46,7 @@ def _without_scheme(text: str) -> str:
     return FILE_URL.sub("", text.strip(), count=1)
 
 
-def _readings(text: str) -> Iterator[str]:
+def readings(text: str) -> Iterator[str]:
     """Yield the names that a cell may mean, the most literal one first."""
     literal = [path_of_url(text), _without_scheme(text), text] if is_file_url(text) else [text, text.strip()]
     yield from literal
