@@ -164,12 +164,12 @@ def test_classify_uses_the_runs_model(garden, tmp_path):
 
 
 def test_classify_of_nothing_but_broken_photos_keeps_the_latest_run(garden, tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8 no")
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff no")
     before = pipeline(garden[0], "+experiment=classify", "run.name=broken")
     done = pipeline(garden[0], "+experiment=classify", "run.name=broken", f"classify.images={tmp_path}/bad.jpg")
     assert (before.returncode, done.returncode) == (0, 2)
     assert done.stderr.startswith(f"No photo could be classified:\n  {tmp_path}/bad.jpg: ")
-    assert done.stderr.endswith("\nleft out 1 of 1: 1 not an image\n")
+    assert done.stderr.endswith("\nleft out 1 of 1: 1 damaged\n")
     assert (garden[0] / "runs/broken/latest").resolve().name == "v001"
     assert manifest(garden[0] / "runs/broken/v002")["status"] == "failed"
 
