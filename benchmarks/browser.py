@@ -55,7 +55,10 @@ def main(run: Path, photos: Path, modules: Path) -> None:
             found = [line.split("\t") for line in page.locator("#answers").inner_text().splitlines()]
             said = page.said
         server.shutdown()
-    named = [(name.removeprefix("unknown (").removesuffix("?)"), float(score)) for _, name, score in found]
+    named = [
+        (name.removeprefix("unknown (best guess: ").removesuffix(")"), float(score.partition(",")[0]))
+        for _, name, score in found
+    ]
     pairs = list(zip(rows, named, strict=True))
     changed = [
         f"{row['filename']}: {name}, was {row['predicted']}" for row, (name, _) in pairs if name != row["predicted"]

@@ -1,4 +1,4 @@
-"""Benchmark for the README's table: whole commands on a folder of flower photos, timed from outside.
+"""Benchmark for the tables of the whole job: whole commands on a folder of flower photos, timed from outside.
 
     python benchmarks/flowers.py ../shared/data/flower_photos
 

@@ -145,16 +145,17 @@ def ask(port: int, photos: list[bytes]) -> list[float]:
 def batches(folder: Path, model: Path) -> None:
     """Print the photos per second of the exported model in batches, two at once, with the server's checks."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
+    from slimline.stages.data.checking.input_files import input_files
     from slimline.stages.data.checking.usable_photos import usable_photos
     from slimline.stages.models.formats import find_model
-    from slimline.stages.models.opened import open_model
+    from slimline.stages.models.opened_export import open_model
     from slimline.stages.serving.scored_photos import scored_photos
 
     opened = open_model(find_model(str(model), "model"), 16)
     paths = sorted(folder.rglob("*.jpg"))[:: max(1, 2934 // REQUESTS)]
-    list(scored_photos(opened, usable_photos(paths[:32]), 16))
+    list(scored_photos(opened, usable_photos(input_files(paths[:32])), 16))
     began = time.perf_counter()
-    count = len(list(scored_photos(opened, usable_photos(paths), 16)))
+    count = len(list(scored_photos(opened, usable_photos(input_files(paths)), 16)))
     print(count / (time.perf_counter() - began))
 
 

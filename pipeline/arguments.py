@@ -8,7 +8,8 @@ argument can be put into the form that Hydra reads as the user meant it. What Hy
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,30 @@ def rewrite_arguments(arguments: Sequence[str], settings: Mapping[str, Setting],
     Raises:
         UserError: a setting has no value, or several values where only one is possible.
     """
+    _refuse_repeated_lists(arguments, settings)
     return [_rewrite(argument, settings, sweep) for argument in arguments]
+
+
+def _refuse_repeated_lists(arguments: Sequence[str], settings: Mapping[str, Setting]) -> None:
+    """Refuse several single values for a setting that takes a list, as a shell makes of `x.photos={a,b}.jpg`.
+
+    Hydra would use the last one alone. A value in brackets replaces those before it, as for any other setting.
+
+    Raises:
+        UserError: a setting that takes a list is given several single values.
+    """
+    given: dict[str, list[str]] = {}
+    for argument in arguments:
+        found = ARGUMENT.fullmatch(argument)
+        key = found["key"].strip() if found else ""
+        if found and key in settings and (settings[key].is_flat_list or settings[key].kind is Any):
+            given.setdefault(key, []).append(found["value"].strip())
+    for key, values in given.items():
+        if len(set(values)) > 1 and not any(value.startswith("[") for value in values):
+            raise UserError(
+                f"{key} is given {len(values)} times, and only the last one would be used: {', '.join(values)}.",
+                "Write one list: " + shlex.quote(f"{key}=[{','.join(values)}]"),
+            )
 
 
 def _rewrite(argument: str, settings: Mapping[str, Setting], sweep: bool) -> str:
@@ -55,8 +79,11 @@ def _rewrite(argument: str, settings: Mapping[str, Setting], sweep: bool) -> str
         )
     if setting.kind is int and WHOLE.fullmatch(value) and float(value).is_integer():
         return f"{plus}{key}={int(float(value))}"
-    if setting.is_text or setting.kind is Any:
-        written = _list(key, value, str, sweep) if value[0] == "[" and setting.kind is Any else _text(value, sweep)
+    if setting.kind is Any:
+        is_list = value[0] == "[" or (not sweep and _has_several(value))
+        written = _list(key, value, str, sweep) if is_list else _text(value, sweep)
+    elif setting.is_text:
+        written = _text(value, sweep)
     elif setting.is_flat_list:
         written = _list(key, value, setting.item, sweep)
     else:
@@ -73,7 +100,7 @@ def _without_value(key: str, setting: Setting, argument: str) -> str:
 
 def _text(value: str, sweep: bool) -> str:
     """Write one text, such as a path; in a sweep several, separated by commas."""
-    if _exists(value):
+    if _exists(value) or (_is_in_a_folder(value) and len(_split(value)) == 1):
         return quoted(value)
     parsed = _parse(value)
     if parsed is None and _is_quoted(value):
@@ -92,11 +119,17 @@ def _list(key: str, value: str, item: Any, sweep: bool) -> str:
         return value  # a sweep by a function, such as choice([a],[b]), says itself what each point takes
     items = [value] if _exists(value) else _split(value)
     if len(items) > 1 and not sweep:
+        one_list = shlex.quote(f"{key}=[{','.join(items)}]")
         raise UserError(
             f"{key}={value} gives several values without brackets.",
-            f"Write '{key}=[{','.join(items)}]' for one list; with -m, each value is a point of a sweep.",
+            f"Write {one_list} for one list; with -m, each value is a point of a sweep.",
         )
     return ",".join(_one_list(one, item) for one in items)
+
+
+def _has_several(value: str) -> bool:
+    """Whether a value is several texts, separated by commas; quotes make it one."""
+    return not _is_quoted(value) and len(_split(value)) > 1
 
 
 def _one_list(value: str, item: Any) -> str:
@@ -153,11 +186,14 @@ def _split(value: str) -> list[str]:
 
 
 def _joined(parts: list[str]) -> list[str]:
+    """Join neighbors: as many as name a file only together, else as few as lie in a folder with a comma in its path."""
     found = []
     while parts:
-        most = next((many for many in range(len(parts), 1, -1) if _exists(",".join(parts[:many]).strip())), 1)
-        found.append(",".join(parts[:most]).strip())
-        parts = parts[most:]
+        joints = {many: ",".join(parts[:many]).strip() for many in range(1, len(parts) + 1)}
+        many = max((many for many, joint in joints.items() if _exists(joint)), default=0)
+        many = many or next((many for many, joint in joints.items() if _is_in_a_folder(joint)), 1)
+        found.append(joints[many])
+        parts = parts[many:]
     return found
 
 
@@ -183,7 +219,25 @@ def _unquoted(name: str) -> str:
 
 
 def _exists(path: str) -> bool:
+    """Whether a path exists; backslashes count as slashes too, as on Windows."""
+    return any(_holds(place, Path.exists) for place in _places(path))
+
+
+def _is_in_a_folder(path: str) -> bool:
+    """Whether a name or a pattern is below a folder that exists and has a comma in its path."""
+    folders = (folder for place in _places(path) for folder in place.parents if "," in str(folder))
+    return any(_holds(folder, Path.is_dir) for folder in folders)
+
+
+def _places(path: str) -> list[Path]:
     try:
-        return bool(path) and Path(path).expanduser().exists()
-    except (OSError, RuntimeError, ValueError):
+        return [Path(form).expanduser() for form in {path, path.replace("\\", "/")} if path]
+    except RuntimeError:  # the user after ~ does not exist
+        return []
+
+
+def _holds(path: Path, test: Callable[[Path], bool]) -> bool:
+    try:
+        return test(path)
+    except (OSError, ValueError):
         return False

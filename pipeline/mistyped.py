@@ -166,7 +166,7 @@ def _check_added(key: str, value: str, words: Vocabulary) -> None:
     """Refuse a plus that adds a setting which no schema has: nothing would read it.
 
     Raises:
-        UserError: there is no such setting.
+        UserError: the setting does not exist.
     """
     is_open = any(setting.is_open and key.startswith(f"{name}.") for name, setting in words.settings.items())
     is_part = any(name.startswith(f"{key}.") for name in words.settings)  # a mapping; what is in it is checked later

@@ -15,7 +15,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from slimline.pipeline.config import SCHEMA, ConfigKeys
-from slimline.pipeline.config_files import EXPERIMENT, chosen, explain_yaml, searched, shown, used
+from slimline.pipeline.config_files import chosen, explain_yaml, searched, shown, used
 from slimline.pipeline.config_folders import list_options
 from slimline.pipeline.config_nodes import not_a_setting
 from slimline.pipeline.errors import UserError, nearest
@@ -167,8 +167,6 @@ def _unknown_inside(error: BaseException, refused: OmegaConfBaseException | None
 
 
 def _unknown_key(key: str, keys: ConfigKeys) -> UserError:
-    if key == EXPERIMENT:
-        return UserError("experiment=... needs a plus in front.", "Write, for example: +experiment=flowers")
     if key in keys.former:
         return UserError(f"{key} was renamed to {keys.former[key]}.", f"Write {keys.former[key]}=... instead.")
     parent = key.rpartition(".")[0]

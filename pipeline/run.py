@@ -73,6 +73,11 @@ class Run:
         self.manifest["stages"][stage] = entry
         self._write()
 
+    def record_gate(self, stage: str, reason: str) -> None:
+        """Record that a stage's result is below what the config asks for, so that nothing builds on it."""
+        self.manifest["stages"][stage]["gate"] = reason
+        self._write()
+
     @property
     def failures(self) -> list[str]:
         """What the stages could not do while they kept the rest."""

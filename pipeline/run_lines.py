@@ -39,7 +39,7 @@ def _number(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return value if len(value) <= MOST_CHARACTERS else f"{value[:12]}…"
-    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
+    return f"{value:z,.4g}" if isinstance(value, float) else f"{value:,}"
 
 
 def headlines(run: Run) -> Iterator[str]:

@@ -146,6 +146,7 @@ def _run_stages(
         log.info(stage_line(stage.name, state, artifact.key, seconds, facts, stage.shown))
         if stage.gate and (closed := _closed(stage, config, artifact)):
             short = closed
+            run.record_gate(stage.name, str(closed))
             gated.add(stage.name)
     return short
 

@@ -90,7 +90,7 @@ def sweep_table(points: list[Point], metric: str) -> str:
     rows = [
         [
             str(rank),
-            "failed" if point.score is None else f"{point.score:.4f}",
+            "failed" if point.score is None else f"{point.score:z.4f}",
             *(_shown(point.columns.get(column)) for column in columns),
             f"{point.seconds:.1f}",
             name,
@@ -113,7 +113,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, int | float) and abs(value) >= MILLION:
         return f"{value / MILLION:,.1f}M"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:z.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from os import PathLike, fspath
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from slimline.stages.models.opened import OpenedModel
     from slimline.stages.serving.classified import Classified
+
+log = logging.getLogger(__name__)
 
 MANIFEST, LATEST = "manifest.json", "latest"
 EVALUATION, PREDICTIONS = "artifacts/evaluate", "predictions.parquet"
@@ -126,7 +129,8 @@ class Run:
 
         Returns:
             For each photo, in order: its `path`; `guesses`, a list of (name, score); `unknown`, true if no score
-            reaches the model's threshold; and `reason`, which says why a photo could not be used, or is empty.
+            reaches `threshold`, which is None if the model has none; and `reason`, which says why a photo could not be
+            used, or is empty. Files in a folder that are not photos are left out; a line is logged that counts them.
 
         Raises:
             UserError: a path does not exist, or the run has no model.
@@ -137,21 +141,26 @@ class Run:
             >>> name, score = photo.guesses[0]
         """
         from slimline.stages.serving.classified import classified_photos
-        from slimline.stages.serving.classify_config import ClassifyConfig
-        from slimline.stages.serving.classify_settle import settle_images
+        from slimline.stages.serving.classify_settle import find_inputs
+        from slimline.stages.serving.left_out import LeftOut
 
         given = [paths] if isinstance(paths, (str, PathLike)) else paths
-        images = [fspath(path) for path in given]
-        if not images:
+        photos = find_inputs([fspath(path) for path in given])
+        if not photos:
             return []
-        settled = settle_images(ClassifyConfig(images=images, top=top, batch_size=BATCH_SIZE), plan=False)
-        photos = [Path(path) for path in settled.images]
         model = self._model
-        return list(
-            classified_photos(
-                model, photos, model.labels, threshold=model.threshold, top=top, batch_size=settled.batch_size
-            )
-        )
+        left_out = LeftOut()
+        found = []
+        for photo in classified_photos(
+            model, photos, model.labels, threshold=model.threshold, top=top, batch_size=BATCH_SIZE
+        ):
+            if not photo.guesses:
+                left_out.add(photo)
+            if not photo.skipped:
+                found.append(photo)
+        if line := left_out.line(len(found) - left_out.count):
+            log.info(line)
+        return found
 
     @cached_property
     def _model(self) -> OpenedModel:

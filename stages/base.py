@@ -18,6 +18,7 @@ from slimline.stages.models.base_settle import settle_weights
         "mobilenet_v2": MobilenetConfig,
         "frozen_graph": FrozenGraphConfig,
     },
+    shown=("network", "input_px", "restored", "new", "parameters"),
 )
 def base(config: BaseConfig, out: Path) -> Facts:
     """Write `card.json`, and `model.ckpt` with `restore.json` or a frozen base's `graph.pb`.

@@ -10,14 +10,19 @@ from slimline.stages.serving.classify_config import ClassifyConfig
 from slimline.stages.serving.classify_settle import settle_images
 
 
-@stage(cache=False, resolve=settle_images, optional={"base": lambda config: config.model is None})
+@stage(
+    cache=False,
+    resolve=settle_images,
+    optional={"base": lambda config: config.model is None},
+    shown=("images", "left_out", "unknown", "threshold"),
+)
 def classify(config: ClassifyConfig, out: Path, *, base: Artifact | None) -> Facts:
     """Print the `top` names and scores of each photo; write `predictions.*` and `failures.jsonl`.
 
     `failures.jsonl` lists the photos that can't be used, and why.
 
     Raises:
-        UserError: some photos couldn't be used. It is raised at the end, after all others are classified.
+        UserError: no photo can be used.
     """
     from slimline.stages.serving.classify import classify_photos
 

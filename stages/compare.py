@@ -31,7 +31,7 @@ def settle_runs(config: CompareConfig, plan: bool) -> CompareConfig:
     return config
 
 
-@stage(cache=False, resolve=settle_runs)
+@stage(cache=False, resolve=settle_runs, shown=("runs", "best_top1", "best"))
 def compare(config: CompareConfig, out: Path) -> Facts:
     """Write `compare.html`.
 

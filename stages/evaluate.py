@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from slimline.pipeline.artifact import Artifact, Facts
@@ -10,9 +11,20 @@ from slimline.stages.evaluation.config import EvaluateConfig, chosen_network
 from slimline.stages.evaluation.settle import settle_model
 
 
+def check_minimum(config: EvaluateConfig, artifact: Artifact) -> None:
+    """Check the metrics against `at_least`.
+
+    Raises:
+        GateFailed: some are lower.
+    """
+    config.at_least.check(json.loads((artifact.path / "metrics.json").read_text(encoding="utf-8")))
+
+
 @stage(
     resolve=settle_model,
     choices=chosen_network,
+    gate=check_minimum,
+    shown=("top1", "count", "trained_on", "balanced_accuracy", "log_loss"),
     optional={
         "ingest": lambda config: config.model is None or config.images is not None,
         "train": lambda config: config.model is None,
@@ -25,10 +37,11 @@ def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact | None, trai
     calibrated model: its logits are divided by a temperature that is fitted to the validation photos.
     `calibration.json` holds the temperature, and the score below which a prediction should not be trusted. For a model
     that this run trained, `logs/saved_model` is the evaluated model and `frozen.pb` its network; exports start from
-    these.
+    these. `metrics.json` says how many of the photos trained or validated the model (`trained_on`), and of which
+    classes there are few photos (`few_photos`). If a metric is below its minimum in `at_least`, nothing is exported.
 
     Raises:
-        UserError: a metric is below its minimum in `at_least`; photos have classes that the model does not know.
+        UserError: photos have classes that the model does not know.
     """
     from slimline.stages.evaluation.measures import write_measures
 

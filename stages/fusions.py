@@ -9,8 +9,10 @@ from slimline.pipeline.stage import stage
 from slimline.stages.fusion.config import FusionsConfig
 from slimline.stages.fusion.settle import settle_switches
 
+SHOWN = tuple(f"{switch}_speedup" for switch in ("bfloat16", "epoch", "batch_norm", "pointwise", "xla"))
 
-@stage(cache=False, resolve=settle_switches)
+
+@stage(cache=False, resolve=settle_switches, shown=SHOWN)
 def fusions(config: FusionsConfig, out: Path, *, base: Artifact) -> Facts:
     """Print both tables, and write `fusions.json`, `switches.parquet` and `operations.parquet`.
 

@@ -11,7 +11,11 @@ from slimline.stages.models.head_config import HeadConfig, chosen_head
 from slimline.stages.models.head_table import HEADS
 
 
-@stage(choices=chosen_head, schemas=Derived(HEADS, lambda row: row.config))
+@stage(
+    choices=chosen_head,
+    schemas=Derived(HEADS, lambda row: row.config),
+    shown=("kind", "new_parameters", "restored", "new"),
+)
 def head(config: HeadConfig, out: Path, *, base: Artifact, ingest: Artifact) -> Facts:
     """Write the assembled model's `model.ckpt`, `card.json` and `restore.json`, which lists each variable once."""
     from slimline.stages.models.head import write_head

@@ -9,7 +9,7 @@ from slimline.pipeline.stage import RunRecord, stage
 from slimline.stages.pages.report_config import ReportConfig
 
 
-@stage(cache=False)
+@stage(cache=False, optional={"export": lambda config: True}, shown=("size_mb",))
 def report(
     config: ReportConfig,
     out: Path,
@@ -17,10 +17,13 @@ def report(
     ingest: Artifact,
     train: Artifact,
     evaluate: Artifact,
-    export: Artifact,
+    export: Artifact | None,
     run: RunRecord,
 ) -> Facts:
-    """Write `report.html`, which embeds everything that it shows."""
+    """Write `report.html`, which embeds everything that it shows.
+
+    If nothing is exported because the model is below `evaluate.at_least`, the page says so.
+    """
     from slimline.stages.pages.report import write_report
 
     return write_report(config, out, ingest=ingest, train=train, evaluate=evaluate, export=export, run=run)

@@ -10,7 +10,12 @@ from slimline.stages.serving.serve_config import ServeConfig
 from slimline.stages.serving.serve_settle import settle_model
 
 
-@stage(cache=False, resolve=settle_model, optional={"base": lambda config: config.model is None})
+@stage(
+    cache=False,
+    resolve=settle_model,
+    optional={"base": lambda config: config.model is None},
+    shown=("images", "address"),
+)
 def serve(config: ServeConfig, out: Path, *, base: Artifact | None) -> Facts:
     """Answer requests until Ctrl-C or SIGTERM; requests in progress are answered first.
 

@@ -59,6 +59,7 @@ class Server:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         around = {**environment, "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(command, cwd=ROOT, env=around, bufsize=0, **pipes)
+        self.unread = b""
         atexit.register(self.close)
         self.imported = frozenset(self._read(time.monotonic() + 120)["imported"])
 
@@ -88,14 +89,14 @@ class Server:
     def _read(self, until: float) -> Any:
         """Read one line of JSON."""
         assert self.process.stdout
-        line = b""
-        while not line.endswith(b"\n"):
+        while b"\n" not in self.unread:
             if not select.select([self.process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
                 raise TimeoutError
             read = os.read(self.process.stdout.fileno(), 1 << 16)
             if not read:
                 raise RuntimeError(f"the server of commands ended with {self.process.wait()}")
-            line += read
+            self.unread += read
+        line, _, self.unread = self.unread.partition(b"\n")
         return json.loads(line)
 
     def close(self) -> None:

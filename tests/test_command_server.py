@@ -41,7 +41,8 @@ def test_a_command_has_its_own_arguments_folder_and_environment(tmp_path: Path, 
     done = run(tmp_path, *started, "two words", "ü")
     assert (done.returncode, done.stderr) == (0, "words\n")
     assert done.stdout == f'[["two words", "\\u00fc"], "{tmp_path}", "\\u00e9", false, "", "__main__"]\n'
-    assert {"xml.dom.pulldom", "slimline.pipeline.cli"} <= done.imported
+    assert "xml.dom.pulldom" in done.imported
+    assert ("slimline.pipeline.cli" in done.imported) == FORKS
     assert "tensorflow" not in done.imported
 
 

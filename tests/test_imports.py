@@ -23,4 +23,4 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_the_top_of_stages_holds_the_stages_and_their_table() -> None:
-    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == {"__init__", "table", *STAGES}
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == {"__init__", "former_flags", "table", *STAGES}

@@ -37,13 +37,14 @@ class Expectation(NamedTuple):
         """The sentence for the terminal."""
         if self.top1 is None:
             return "labels    not checked: this takes two classes with two photos each"
-        begin = f"labels    {self.candidates:,} of {self.photos:,} to check"
+        candidates = f"labels    {self.candidates:,} of {self.photos:,} to check"
         if self.recall is None:
-            return f"{begin}; too few photos to test how many errors are found"
+            return f"{candidates}; too few photos to test how many errors are found"
         test = f"a test found {self.found:,} of {self.planted:,} planted"
         if self.one_in:
-            return f"{begin}, 1 in {self.one_in:,} wrong if 1% of all are; {test} among {self.tested:,}"
-        return f"{begin}; {test} errors ({self.recall}) among {self.tested:,} labels"
+            few = f"labels    {self.candidates:,} to check, 1 in {self.one_in:,} wrong if 1% of all are"
+            return f"{few}; {test} among {self.tested:,}"
+        return f"{candidates}; {test} errors ({self.recall}) among {self.tested:,}"
 
 
 def expectation(facts: Mapping[str, Any]) -> Expectation:

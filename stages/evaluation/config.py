@@ -11,9 +11,9 @@ from typing import Any
 from omegaconf import II
 
 from slimline.pipeline.config import require_range
-from slimline.pipeline.errors import UserError
+from slimline.pipeline.errors import GateFailed
 from slimline.pipeline.stage import external, untracked
-from slimline.stages.data.splitting.config import SPLITS
+from slimline.stages.data.splitting.config import split_names
 from slimline.stages.models.formats import DESCRIPTION
 from slimline.stages.networks import table
 
@@ -29,12 +29,15 @@ class Split(Enum):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the splits: all three for `all`, otherwise one."""
-        return SPLITS if self is Split.all else (self.value,)
+        return split_names(self.value)
 
 
 @dataclass
 class AtLeast:
-    """The least metrics that the model must reach; otherwise the run fails and exports nothing. None: no minimum."""
+    """The least metrics that the model must reach; otherwise nothing is exported and the run fails. None: no minimum.
+
+    They are checked in each run, also if the evaluation is cached.
+    """
 
     top1: float | None = None
     balanced_accuracy: float | None = None
@@ -47,7 +50,11 @@ class AtLeast:
                 require_range(f"evaluate.at_least.{one.name}", getattr(self, one.name), 0.0, 1.0)
 
     def check(self, metrics: Mapping[str, Any]) -> None:
-        """Raise a UserError that lists each metric below its minimum."""
+        """Compare metrics with the minima.
+
+        Raises:
+            GateFailed: some are lower; the message lists them.
+        """
         asked = {one.name: getattr(self, one.name) for one in fields(self)}
         short = [
             f"{name} {_shown(metrics[name])}, required {least:.4g}"
@@ -55,9 +62,10 @@ class AtLeast:
             if least is not None and (metrics[name] is None or metrics[name] < least)
         ]
         if short:
-            raise UserError(
+            raise GateFailed(
                 f"The model does not reach evaluate.at_least on {metrics['count']:,} photos: {', '.join(short)}.",
-                "The evaluation was not kept. Improve the training, or lower evaluate.at_least.",
+                "Nothing was exported; the metrics and the report are kept. Improve the training, or lower "
+                "evaluate.at_least.",
             )
 
 
@@ -76,7 +84,8 @@ class EvaluateConfig:
     """Which model and photos to evaluate, which metrics to compute, and the least values required.
 
     `model` is a run or an exported model, evaluated instead of the model that this run trains. Its photos are those of
-    its own run, or those of `images` (which is `ingest.images`). `top` lists the k of the top-k accuracies.
+    its own run, or those of `images` (which is `ingest.images`). `trained_on` lists the photos that trained it, if they
+    are known. `top` lists the k of the top-k accuracies; those that are not below the number of classes are left out.
     `reject_precision` is the precision that the reject threshold is chosen for. `slices` are columns of the index,
     or columns that ingest kept.
     """
@@ -84,12 +93,13 @@ class EvaluateConfig:
     model: str | None = external(None, more=description_files)
     photos: str | None = external(None)
     images: str | None = untracked(None)
+    trained_on: str | None = external(None)
     split: Split = Split.test
     top: list[int] = field(default_factory=lambda: [5])
     reject_precision: float | None = 0.95
     resamples: int = 1000
     slices: list[str] = field(default_factory=list)
-    at_least: AtLeast = field(default_factory=AtLeast)
+    at_least: AtLeast = untracked(AtLeast)
     seed: int = II("run.seed")
 
     def __post_init__(self) -> None:

@@ -3,44 +3,59 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slimline.pipeline.artifact import Artifact, Facts, read_artifact, write_json
-from slimline.stages.evaluation.config import EvaluateConfig, Split
+from slimline.stages.data.storing.training_photos import TrainingPhotos, read_training_photos
+from slimline.stages.evaluation.config import EvaluateConfig
 from slimline.stages.evaluation.predictions import Evaluated, by_checkpoint, by_model
 from slimline.stages.scoring.calibration import write_calibration
+from slimline.stages.scoring.cautions import cautions
 from slimline.stages.scoring.curves import write_curves
 from slimline.stages.scoring.metrics import classification_metrics, confidence_intervals
+from slimline.stages.scoring.sample_sizes import enough_to_calibrate, few_photos
 from slimline.stages.scoring.slices import sliced_metrics
+
+WIDTH = 100
+"""Characters of a line of the summary."""
 
 
 def write_measures(config: EvaluateConfig, out: Path, ingest: Artifact | None, train: Artifact | None) -> Facts:
     """Run the model on the photos and write its measurements into `out`: see the stage.
 
     Raises:
-        UserError: a metric is below its minimum in `at_least`; photos have classes that the model does not know.
+        UserError: photos have classes that the model does not know, or the list of its photos cannot be read.
     """
     photos = ingest or _kept(Path(str(config.photos)))
+    listed = photos.path / "index.parquet" if train else config.trained_on
+    seen = read_training_photos(Path(listed)) if listed else None
     splits = config.split.names
     found = (
         by_checkpoint(train.path, photos.path, splits, config.reject_precision, out)
         if train
         else by_model(Path(str(config.model)), photos.path, splits)
     )
-    metrics = _metrics(config, found)
-    config.at_least.check(metrics)
-    sliced = (found.sha256s, found.targets, found.scores, config.slices, config.seed, config.resamples)
-    metrics["slices"] = sliced_metrics(photos.path / "index.parquet", *sliced)
+    metrics = _metrics(config, found, seen)
+    metrics["slices"] = sliced_metrics(
+        photos.path / "index.parquet", found.sha256s, found.targets, found.scores, config.slices
+    )
     write_json(out / "metrics.json", metrics)
     write_calibration(out, found.calibration)
     write_curves(found.targets, found.scores, found.labels, out / "curves.parquet")
     _write_predictions(out / "predictions.parquet", found)
     plain = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-    headline = _headline(config.split, metrics, photos.facts["origin"] != "photos", found.trained)
-    return {**plain, "split": config.split.value, "base_weights": found.base_weights, "headline": headline}
+    return {
+        **plain,
+        **({"trained_on": metrics["trained_on"]["train"]} if metrics["trained_on"] else {}),
+        "split": config.split.value,
+        "base_weights": found.base_weights,
+        "headline": _headline(metrics, photos.facts["origin"] != "photos", found.trained),
+    }
 
 
 def _kept(path: Path) -> Artifact:
@@ -48,25 +63,45 @@ def _kept(path: Path) -> Artifact:
     return read_artifact(path, int(path.name))
 
 
-def _metrics(config: EvaluateConfig, found: Evaluated) -> dict[str, Any]:
+def _metrics(config: EvaluateConfig, found: Evaluated, seen: TrainingPhotos | None) -> dict[str, Any]:
+    counts = dict(zip(found.labels, np.bincount(found.targets, minlength=len(found.labels)).tolist(), strict=True))
     return {
         **classification_metrics(found.targets, found.scores, found.labels, config.top),
         "intervals": confidence_intervals(found.targets, found.scores, config.seed, config.resamples),
         **({"uncalibrated": found.uncalibrated} if found.uncalibrated else {}),
         **found.calibration.measured(found.targets, found.scores),
+        **_calibration(config, found),
+        "trained_on": seen.counts_among(found.sha256s) if seen else None,
+        "few_photos": few_photos(counts, seen.classes if seen else None),
         "split": config.split.value,
         "base_weights": found.base_weights,
     }
 
 
-def _headline(split: Split, metrics: dict[str, Any], drawn: bool, trained: bool) -> str:
+def _calibration(config: EvaluateConfig, found: Evaluated) -> dict[str, Any]:
+    """Return how the model was calibrated; of a given model it is not known."""
+    if found.validation_photos is None:
+        return {}
+    return {
+        "validation_photos": found.validation_photos,
+        "calibrated": enough_to_calibrate(found.validation_photos),
+        "reject_precision": config.reject_precision,
+    }
+
+
+def _headline(metrics: dict[str, Any], drawn: bool, trained: bool) -> str:
+    """Return the accuracy with its interval, and a line for each caution."""
     low, high = metrics["intervals"]["top1"]
     of_drawn = " of DRAWN flowers, not photos" if drawn else ""
-    seen = " that training never saw" if split in (Split.validation, Split.test) else ""
-    return (
-        f"{split.value:<10}top-1 {metrics['top1']:.1%}{of_drawn} ({low:.1%} to {high:.1%}),"
-        f" {metrics['count']:,} images{seen}{'' if trained else ', by an UNTRAINED base'}"
-    )
+    known = metrics["trained_on"]
+    unseen = " that training never saw" if known and not any(known.values()) else ""
+    lines = [
+        f"{metrics['split']:<9} top-1 {metrics['top1']:.1%}{of_drawn} ({low:.1%} to {high:.1%}),"
+        f" {metrics['count']:,} images{unseen}{'' if trained else ', by an UNTRAINED base'}"
+    ]
+    for one in cautions(metrics):
+        lines += wrap(one, WIDTH, initial_indent="warning   ", subsequent_indent=" " * 10, break_long_words=False)
+    return "\n".join(lines)
 
 
 def _write_predictions(path: Path, found: Evaluated) -> None:

@@ -36,6 +36,7 @@ class Evaluated(NamedTuple):
 
     `targets` are the true classes [count], `scores` the calibrated probabilities [count, classes]. `uncalibrated` is
     the log loss and the Brier score without the temperature; None where the logits are not known.
+    `validation_photos` is the number of photos that the calibration was fitted to, None for a given model.
     """
 
     labels: list[str]
@@ -47,6 +48,7 @@ class Evaluated(NamedTuple):
     scores: NDArray[np.float64]
     calibration: Calibration
     uncalibrated: dict[str, float] | None
+    validation_photos: int | None
 
 
 def by_checkpoint(
@@ -54,7 +56,8 @@ def by_checkpoint(
 ) -> Evaluated:
     """Write the best weights in float32 as a frozen graph and a SavedModel into `out`, and run the SavedModel."""
     card = read_card(train)
-    calibration = calibrate(*read_logits(train / "validation.parquet", card.labels), reject_precision)
+    validation, truth = read_logits(train / "validation.parquet", card.labels)
+    calibration = calibrate(validation, truth, reject_precision)
     values = read_weights(train / "best.ckpt")
     write_frozen(out / EVALUATED_GRAPH, freeze(classifier_network(card), values, input_shape(card)))
     write_saved_model(out / EVALUATED_MODEL, card, out / EVALUATED_GRAPH, values, calibration)
@@ -71,6 +74,7 @@ def by_checkpoint(
         probabilities(logits / calibration.temperature),
         calibration,
         proper_scores(targets, probabilities(logits)),
+        len(truth),
     )
 
 
@@ -92,6 +96,7 @@ def by_model(model: Path, ingest: Path, splits: Sequence[str]) -> Evaluated:
         places[np.asarray(columns["label"], np.int64)],
         scores.astype(np.float64),
         Calibration(threshold=opened.threshold or None),
+        None,
         None,
     )
 

@@ -22,8 +22,13 @@ METRICS = (
     "calibration_error",
     "reject_threshold",
     "accepted",
+    "trained_on",
+    "few_photos",
+    "validation_photos",
+    "calibrated",
+    "reject_precision",
 )
-PER_CLASS = ("precision", "recall", "support")
+PER_CLASS = ("precision", "recall", "recall_interval", "support")
 
 
 def card_facts(
@@ -40,8 +45,9 @@ def card_facts(
         "input_px": about.preprocessing.input_px,
         "data": {name: data[name] for name in DATA},
         "metrics": {
-            **{name: metrics[name] for name in METRICS},
+            **{name: metrics[name] for name in METRICS if name in metrics},
             "top1_interval": metrics["intervals"]["top1"],
+            "balanced_accuracy_interval": metrics["intervals"]["balanced_accuracy"],
             "per_class": {
                 label: {name: row[name] for name in PER_CLASS} for label, row in metrics["per_class"].items()
             },

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from slimline.pipeline.artifact import Artifact, content_digest
-from slimline.pipeline.errors import UserError
+from slimline.stages.exporting.failures import FormatFailed, failing, guarded
 from slimline.stages.exporting.parity import Parity, encoded_photos, measure, prepared_photos
 from slimline.stages.images.batches import AT_ONCE, padded
 from slimline.stages.images.preprocessing_config import Preprocessing
@@ -39,7 +39,8 @@ def parity_from_bytes(
     same = content_digest(path, {}) == content_digest(evaluate.path / EVALUATED_MODEL, {})
     checked = records.take(SPOT_CHECK_PHOTOS) if same else records
     singles = [given for given, *_ in encoded_photos(records.take(TIMED_PHOTOS), 1)]
-    run = padded(open_saved_model(path), batch_size)
+    with failing("opened"):
+        run = guarded(padded(open_saved_model(path), batch_size))
     batches, known = encoded_photos(checked, batch_size), evaluated if same else None
     found = measure(run, batches, singles, evaluated, AT_ONCE, known)
     return found._replace(right=round(evaluate.facts["top1"] * len(evaluated))) if same else found
@@ -49,28 +50,29 @@ def parity_from_images(
     one: Format, path: Path, preprocessing: Preprocessing, records: Any, batch_size: int, evaluated: dict[str, int]
 ) -> Parity:
     """Run another format in its own runtime on preprocessed images."""
-    run, at_once = open_runtime(one, path), 1
+    with failing("opened"):
+        run, at_once = guarded(open_runtime(one, path)), 1
     if one is Format.frozen_graph:
         run, at_once = padded(run, batch_size), AT_ONCE
     singles = [given for given, *_ in prepared_photos(records.take(TIMED_PHOTOS), preprocessing, 1)]
     return measure(run, prepared_photos(records, preprocessing, batch_size), singles, evaluated, at_once)
 
 
-def require_parity(one: Format, parity: Parity, most: float, evaluate: Path, labels: list[str]) -> None:
-    """Refuse a format whose predictions differ from the evaluated model's on more than the share `most` of the photos.
+def require_parity(one: Format, parity: Parity, most: int, evaluate: Path, labels: list[str]) -> None:
+    """Check that at most `most` photos have another best class than the evaluated model's.
 
     Raises:
-        UserError: they do; the message lists some of the photos.
+        FormatFailed: more have; the message lists some of the photos.
     """
-    if parity.changed_share <= most:
+    if len(parity.changed) <= most:
         return
     shown = "; ".join(_changed_photos(evaluate, parity, labels)[:MOST_SHOWN])
     setting = "export.max_changed_int8" if one in EIGHT_BITS else "export.max_changed"
-    raise UserError(
-        f"{one.name} classifies {len(parity.changed)} of {len(parity.predicted)} photos differently from the evaluated"
-        f" model: {parity.changed_share:.2%}, allowed {most:.2%}.",
+    raise FormatFailed(
+        f"it classifies {len(parity.changed):,} of {len(parity.predicted):,} photos differently from the evaluated"
+        f" model, and {setting} allows {most:,}.",
         f"For example: {shown}",
-        f"Nothing was kept. Remove {one.name} from export.formats, or raise {setting}.",
+        f"To keep it, raise {setting}.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from slimline.pipeline.config import require_range
@@ -9,10 +10,16 @@ from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import renamed
 from slimline.stages.models.formats import EIGHT_BITS, Format
 
+ROUNDING = 1e-9
+"""So that 0.07 of 100 photos are 7, though their product is a little less."""
+
 
 @dataclass
 class ExportConfig:
-    """The formats, and the share of photos that each may classify differently from the evaluated model."""
+    """The formats, and the share of photos that each may classify differently from the evaluated model.
+
+    One photo may differ even if the share is less than one photo; a share of 0 allows none.
+    """
 
     formats: list[Format] = field(default_factory=lambda: [Format.saved_model])
     max_changed: float = renamed(0.005, "max_flips")
@@ -31,6 +38,7 @@ class ExportConfig:
         require_range("export.calibration_photos", self.calibration_photos, 1, 100_000)
         require_range("export.batch_size", self.batch_size, 1, 4096)
 
-    def most_changed(self, one: Format) -> float:
-        """Return the share of photos that a format may classify differently."""
-        return self.max_changed_int8 if one in EIGHT_BITS else self.max_changed
+    def most_changed(self, one: Format, photos: int) -> int:
+        """Return how many of the evaluated photos a format may classify differently."""
+        share = self.max_changed_int8 if one in EIGHT_BITS else self.max_changed
+        return max(1, math.floor(share * photos + ROUNDING)) if share else 0

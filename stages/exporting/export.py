@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from slimline.pipeline.artifact import Artifact, Facts, write_text
+from slimline.pipeline.errors import UserError
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.data.storing.records import read_records
+from slimline.stages.data.storing.training_photos import write_training_photos
 from slimline.stages.exporting.card_facts import card_facts, write_card_facts
 from slimline.stages.exporting.comparison import parity_from_bytes, parity_from_images, read_predicted, require_parity
 from slimline.stages.exporting.config import ExportConfig
+from slimline.stages.exporting.failures import FormatFailed, leave_out
 from slimline.stages.exporting.measurements import write_formats
+from slimline.stages.exporting.parity import Parity
 from slimline.stages.exporting.writers import Material, write_format
 from slimline.stages.images.batches import prepared_batches
 from slimline.stages.models.card import Card, read_card
 from slimline.stages.models.description import describe, write_description
-from slimline.stages.models.formats import EVALUATED_GRAPH, EVALUATED_MODEL, FILES, Format
+from slimline.stages.models.formats import EVALUATED_GRAPH, EVALUATED_MODEL, FILES, TRAINING_PHOTOS, Format
 from slimline.stages.scoring.calibration import read_calibration
 
 
@@ -28,13 +32,13 @@ def export_model(config: ExportConfig, out: Path, ingest: Artifact, train: Artif
     """Write each format and the files that describe the model; return the facts of the `export` stage.
 
     Raises:
-        UserError: a format classifies more photos differently from the evaluated model than the config allows, or
-            cannot be written.
+        UserError: every format failed, or the environment prevents one.
     """
     card = read_card(train.path)
     description = describe(card, read_calibration(evaluate.path))
     write_description(out, description)
     write_text(out / "labels.txt", "".join(f"{label}\n" for label in card.labels))
+    write_training_photos(ingest.path / "index.parquet", out / TRAINING_PHOTOS)
     material = Material(
         card,
         description,
@@ -42,36 +46,77 @@ def export_model(config: ExportConfig, out: Path, ingest: Artifact, train: Artif
         evaluate.path / EVALUATED_GRAPH,
         lambda: _samples(card, ingest.path, config.calibration_photos),
     )
-    evaluated = read_predicted(evaluate.path, card.labels)
-    records = read_records(ingest.path, evaluate.facts["split"])
-    measured, timings = {}, {}
-    for one in config.formats:
-        path = write_format(one, material, out)
-        if one is Format.saved_model:
-            parity = parity_from_bytes(path, evaluate, records, config.batch_size, evaluated)
-        else:
-            parity = parity_from_images(one, path, card.preprocessing, records, config.batch_size, evaluated)
-        require_parity(one, parity, config.most_changed(one), evaluate.path, card.labels)
-        measured[one.name] = {
-            "file": FILES[one],
-            "size_mb": _size_bytes(path) / 1e6,
-            "top1": parity.right / len(parity.predicted),
-            "changed": len(parity.changed),
-            "checked": len(parity.predicted),
-        }
-        timings[one.name] = {
-            "latency_seconds": parity.median_seconds,
-            "latency_p95_seconds": parity.slowest_seconds,
-            "images_per_second": parity.rate,
-        }
-    write_formats(out, measured, timings)
+    exports, failures = _write_formats(config, out, material, ingest, evaluate)
+    write_formats(
+        out,
+        {name: one.measured for name, one in exports.items()},
+        {name: one.timings for name, one in exports.items()},
+    )
     metrics = json.loads((evaluate.path / "metrics.json").read_text(encoding="utf-8"))
+    measured = {name: one.measured for name, one in exports.items()}
     write_card_facts(out, card_facts(description, ingest.facts, metrics, measured))
-    first = {**measured[config.formats[0].name], **timings[config.formats[0].name]}
+    first = next(iter(exports.values()))
     return {
-        **{name: first[name] for name in ("size_mb", "checked", "changed", "latency_seconds")},
-        "formats": [one.name for one in config.formats],
-        "headline": f"model     {{path}}/{first['file']}",
+        **{name: first.measured[name] for name in ("size_mb", "checked", "changed")},
+        "latency_seconds": first.timings["latency_seconds"],
+        "formats": list(exports),
+        "failures": failures,
+        "headline": f"model     {{path}}/{first.measured['file']}",
+    }
+
+
+class Exported(NamedTuple):
+    """The measurements of a format that was kept, and its times, which are stored apart."""
+
+    measured: dict[str, Any]
+    timings: dict[str, float]
+
+
+def _write_formats(
+    config: ExportConfig, out: Path, material: Material, ingest: Artifact, evaluate: Artifact
+) -> tuple[dict[str, Exported], list[str]]:
+    """Write and check each format. Return those that are kept, by name, and a text for each that is left out.
+
+    Raises:
+        UserError: every format failed, or the environment prevents one.
+    """
+    evaluated = read_predicted(evaluate.path, material.card.labels)
+    records = read_records(ingest.path, evaluate.facts["split"])
+    exports, failures = {}, []
+    for one in config.formats:
+        try:
+            path = write_format(one, material, out)
+            if one is Format.saved_model:
+                parity = parity_from_bytes(path, evaluate, records, config.batch_size, evaluated)
+            else:
+                wanted = material.card.preprocessing
+                parity = parity_from_images(one, path, wanted, records, config.batch_size, evaluated)
+            most = config.most_changed(one, len(parity.predicted))
+            require_parity(one, parity, most, evaluate.path, material.card.labels)
+        except FormatFailed as error:
+            failures.append(leave_out(one, error, out))
+            continue
+        exports[one.name] = Exported(_measured(one, path, parity), _timings(parity))
+    if not exports:
+        raise UserError("Nothing was exported: every format failed.", *failures)
+    return exports, failures
+
+
+def _measured(one: Format, path: Path, parity: Parity) -> dict[str, Any]:
+    return {
+        "file": FILES[one],
+        "size_mb": _size_bytes(path) / 1e6,
+        "top1": parity.right / len(parity.predicted),
+        "changed": len(parity.changed),
+        "checked": len(parity.predicted),
+    }
+
+
+def _timings(parity: Parity) -> dict[str, float]:
+    return {
+        "latency_seconds": parity.median_seconds,
+        "latency_p95_seconds": parity.slowest_seconds,
+        "images_per_second": parity.rate,
     }
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.backend.tensorflow import quiet_stderr, tf
+from slimline.stages.exporting.failures import failing
 from slimline.stages.models.card import Card
 from slimline.stages.models.description import Description, description_json
 from slimline.stages.models.formats import FILES, LITERT, Format
@@ -41,7 +42,8 @@ def write_format(one: Format, material: Material, folder: Path) -> Path:
     """Write a model in a format; return its file or folder.
 
     Raises:
-        UserError: the format's package is not installed, or cannot convert the network.
+        FormatFailed: the network cannot be converted.
+        UserError: the format's package cannot be imported.
     """
     path = folder / FILES[one]
     if one is Format.saved_model:
@@ -70,14 +72,8 @@ def _litert(one: Format, material: Material) -> bytes:
         converter.representative_dataset = lambda: ([sample[None]] for sample in material.samples())
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-    try:
-        with _quiet():
-            converted: bytes = converter.convert()
-    except Exception as error:  # the converter raises many types, such as ConverterError and RuntimeError
-        raise UserError(
-            f"The network {material.card.network} cannot be converted to {one.name}: {str(error).splitlines()[0]}",
-            f"Remove {one.name} from export.formats.",
-        ) from error
+    with failing("converted"), _quiet():
+        converted: bytes = converter.convert()
     return converted
 
 
@@ -88,11 +84,11 @@ def _onnx(material: Material) -> bytes:
             from tf2onnx import convert
     except ImportError as error:
         raise UserError(
-            f"export.formats names onnx, which needs the package {error.name or 'tf2onnx'}: it is not installed.",
-            "Install it: pip install tf2onnx onnx onnxruntime",
+            f"export.formats=onnx needs the package tf2onnx, which cannot be imported: {error}.",
+            "Install it again: pip install --force-reinstall tf2onnx onnx",
         ) from error
     graph_def = tf.compat.v1.GraphDef.FromString(material.frozen.read_bytes())
-    with _quiet():
+    with failing("converted"), _quiet():
         model, _ = convert.from_graph_def(graph_def, input_names=["input:0"], output_names=["output:0"], opset=OPSET)
     entry = model.metadata_props.add()
     entry.key, entry.value = "slimline", description_json(material.description)

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from slimline.stages.images.faults import Fault
+
 MOST_SEGMENTS = 10_000
 MOST_SCANS = 100
 """A progressive JPEG has about ten scans. Each covers the whole image: a small file can require hours of work."""
@@ -23,9 +25,6 @@ ORIENTATION_TAG, SHORT = 0x0112, 3
 
 OTHER_FORMATS = (
     (0, b"%PDF", "a PDF"),
-    (4, b"ftyphe", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
-    (4, b"ftypmsf1", "HEIF"),
     (4, b"ftyp", "a video (MP4, QuickTime)"),
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (0, b"\xff\x0a", "JPEG XL"),
@@ -42,16 +41,24 @@ OTHER_FORMATS = (
 )
 
 
-def describe(start: bytes) -> str:
+IMAGES = ("JPEG XL", "JPEG 2000", "a Photoshop file", "an icon (ICO)", "SVG", "XML or SVG")
+
+
+class Unsupported(ValueError):
+    """A file is an image of a kind that is not supported."""
+
+
+def describe(start: bytes) -> tuple[str, Fault]:
     """Describe a file that isn't an image in a supported format."""
     begin = start[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
     for at, magic, name in OTHER_FORMATS:
         if (start if at else begin)[at : at + len(magic)].lower() == magic.lower():
-            return f"it is {name}, which is not a supported image format"
+            fault = Fault.unsupported if name in IMAGES else Fault.not_an_image
+            return f"it is {name}, which is not a supported image format", fault
     if not start[:64].strip(b"\0"):
-        return "it is zeros, not an image"
+        return "it is zeros, not an image", Fault.damaged
     is_text = start[:64].isascii() and not re.search(rb"[^\t\r\n -~]", start[:64])
-    return "it is text, not an image" if is_text else "it is not an image in a known format"
+    return "it is text, not an image" if is_text else "it is not an image in a known format", Fault.not_an_image
 
 
 class Jpeg(NamedTuple):
@@ -67,7 +74,8 @@ def read_jpeg(encoded: bytes) -> Jpeg:
     """Read a JPEG's segments up to its image data, as libjpeg does.
 
     Raises:
-        ValueError: it is damaged, of an unsupported kind, or built to take very long to decode.
+        ValueError: it is damaged, or built to take very long to decode.
+        Unsupported: it is of an unsupported kind.
     """
     frame: tuple[int, bytes] | None = None
     orientation = None
@@ -87,7 +95,7 @@ def read_jpeg(encoded: bytes) -> Jpeg:
         raise ValueError("its header is damaged")
     bits, height, width, channels = struct.unpack_from(">BHHB", segment)
     if bits != 8:
-        raise ValueError(f"a JPEG with {bits} bits per channel; only 8 are supported")
+        raise Unsupported(f"a JPEG with {bits} bits per channel; only 8 are supported")
     if not width or not height:
         raise ValueError("its header is damaged: the size is missing")
     if kind in PROGRESSIVE:

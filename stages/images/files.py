@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import io
 import warnings
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
-from slimline.stages.images.containers import ORIENTATION_TAG, describe, read_gif, read_jpeg, read_webp_size
+from slimline.stages.images.containers import (
+    ORIENTATION_TAG,
+    Unsupported,
+    describe,
+    read_gif,
+    read_jpeg,
+    read_webp_size,
+)
+from slimline.stages.images.faults import Fault
+from slimline.stages.images.heif import can_read_heif
 
-JPEG, PNG, GIF, BMP, WEBP, TIFF, AVIF = "jpeg", "png", "gif", "bmp", "webp", "tiff", "avif"
+JPEG, PNG, GIF, BMP, WEBP, TIFF, AVIF, HEIF = "jpeg", "png", "gif", "bmp", "webp", "tiff", "avif", "heif"
 OPENED = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
-"""The formats that Pillow may open; its other readers are never used on a user's file."""
+"""The formats that Pillow itself may open; its other readers are never used on a user's file."""
 
 NATIVE = (JPEG, PNG, GIF, BMP, WEBP)
 """The formats that TensorFlow decodes; images in other formats are re-encoded."""
 
-LOSSY = (JPEG, WEBP, AVIF)
+LOSSY = (JPEG, WEBP, AVIF, HEIF)
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,7 +55,12 @@ SIGNATURES = (
     (0, b"MM\0*", TIFF),
     (4, b"ftypavif", AVIF),
     (4, b"ftypavis", AVIF),
+    (4, b"ftyphei", HEIF),
+    (4, b"ftyphev", HEIF),
+    (4, b"ftypmif1", HEIF),
+    (4, b"ftypmsf1", HEIF),
 )
+START_BYTES = 64
 
 warnings.filterwarnings("ignore", module="PIL")  # damaged files get a row. `catch_warnings` isn't safe with threads
 Image.MAX_IMAGE_PIXELS = None  # `read_header` checks every size against ingest.max_pixels before anything is decoded
@@ -79,7 +94,11 @@ class Header(NamedTuple):
 
 
 class NotUsable(Exception):
-    """An image can't be used; the message says why."""
+    """An image can't be used; the message says why, `fault` which kind of reason that is."""
+
+    def __init__(self, reason: str, fault: Fault = Fault.damaged) -> None:
+        super().__init__(reason)
+        self.fault = fault
 
 
 def sniff(start: bytes) -> str | None:
@@ -87,19 +106,18 @@ def sniff(start: bytes) -> str | None:
     return next((name for at, magic, name in SIGNATURES if start[at : at + len(magic)] == magic), None)
 
 
+def _format_of(encoded: bytes) -> str | None:
+    is_avif = encoded[4:12] == b"ftypmif1" and b"avif" in encoded[12:START_BYTES]
+    return AVIF if is_avif else sniff(encoded[:12])
+
+
 def read_header(encoded: bytes, most_pixels: int, most_frames: int) -> Header:
     """Read an image's header.
 
     Raises:
-        NotUsable: it isn't an image, is too large, or is an animation with too many frames.
+        NotUsable: it isn't an image, is too large, is an animation with too many frames, or needs another package.
     """
-    if not encoded:
-        raise NotUsable("the file is empty")
-    found = sniff(encoded[:12])
-    if found is None and encoded[4:12] == b"ftypmif1" and b"avif" in encoded[12:64]:
-        found = AVIF
-    if found is None:
-        raise NotUsable(describe(encoded))
+    found = readable_format(encoded)
     try:
         if found == JPEG:
             jpeg = read_jpeg(encoded)
@@ -112,15 +130,40 @@ def read_header(encoded: bytes, most_pixels: int, most_frames: int) -> Header:
             if gif.pixels > most_pixels:  # TensorFlow decodes all frames to show the first
                 raise NotUsable(
                     f"too large: its {gif.frames} frames have {gif.pixels:,} pixels, "
-                    f"more than ingest.max_pixels={most_pixels:,} allows"
+                    f"more than ingest.max_pixels={most_pixels:,} allows",
+                    Fault.too_large,
                 )
         if found == WEBP:
             _refuse_large(*read_webp_size(encoded), most_pixels)
         if found == PNG and encoded.rfind(PNG_END) < 0:
             raise NotUsable("truncated: its end is missing")
     except ValueError as error:
-        raise NotUsable(str(error)) from error
+        fault = Fault.unsupported if isinstance(error, Unsupported) else Fault.damaged
+        raise NotUsable(str(error), fault) from error
     return _pillows_header(encoded, found, most_pixels, most_frames)
+
+
+def readable_format(start: bytes) -> str:
+    """Return the format of an image from its bytes, of which the first START_BYTES are enough.
+
+    Raises:
+        NotUsable: it isn't an image, or needs another package.
+    """
+    if not start:
+        raise NotUsable("the file is empty", Fault.empty)
+    kind = _format_of(start)
+    if kind is None:
+        raise NotUsable(*describe(start))
+    if kind == HEIF and not can_read_heif():
+        raise NotUsable("it is HEIC, which needs another package: pip install pillow-heif", Fault.heif)
+    if kind == AVIF and not _can_read_avif():
+        raise NotUsable("it is AVIF, which needs a later Pillow: pip install 'pillow>=11.3'", Fault.avif)
+    return kind
+
+
+@cache
+def _can_read_avif() -> bool:
+    return "avif" in features.modules and bool(features.check("avif"))
 
 
 def _pillows_header(encoded: bytes, found: str, most_pixels: int, most_frames: int) -> Header:
@@ -144,13 +187,14 @@ def _pillows_header(encoded: bytes, found: str, most_pixels: int, most_frames: i
 def _refuse_large(width: int, height: int, most_pixels: int) -> None:
     if width * height > most_pixels:
         raise NotUsable(
-            f"too large: {width:,} x {height:,} pixels are more than ingest.max_pixels={most_pixels:,} allows"
+            f"too large: {width:,} x {height:,} pixels are more than ingest.max_pixels={most_pixels:,} allows",
+            Fault.too_large,
         )
 
 
 def _refuse_long(frames: int, most: int) -> None:
     if frames > most:
-        raise NotUsable(f"an animation with more than ingest.max_frames={most:,} frames")
+        raise NotUsable(f"an animation with more than ingest.max_frames={most:,} frames", Fault.too_large)
 
 
 def _count_frames(image: Any, most: int) -> int:
@@ -166,12 +210,16 @@ def _count_frames(image: Any, most: int) -> int:
 
 def _refuse_strange_tiff(image: Any, most_pixels: int) -> None:
     if DNG_VERSION_TAG in image.tag_v2:
-        raise NotUsable("it is a camera's raw file (DNG), of which only a small preview could be read")
+        raise NotUsable(
+            "it is a camera's raw file (DNG), of which only a small preview could be read", Fault.unsupported
+        )
     if image.mode in ("F", "I"):
-        raise NotUsable("its pixels have more than 16 bits, which viewers show differently")
+        raise NotUsable("its pixels have more than 16 bits, which viewers show differently", Fault.unsupported)
     tile = [image.tag_v2.get(tag, 0) for tag in TILE_SIZE_TAGS]
     if tile[0] * tile[1] > most_pixels:
-        raise NotUsable(f"too large: tiles of {tile[0]:,} x {tile[1]:,} pixels, more than ingest.max_pixels allows")
+        raise NotUsable(
+            f"too large: tiles of {tile[0]:,} x {tile[1]:,} pixels, more than ingest.max_pixels allows", Fault.too_large
+        )
 
 
 def decode(encoded: bytes, upright: bool = False) -> Image.Image:
@@ -181,11 +229,16 @@ def decode(encoded: bytes, upright: bool = False) -> Image.Image:
         NotUsable: it is damaged.
     """
     try:
-        image: Image.Image = Image.open(io.BytesIO(encoded), formats=OPENED)
+        image = _opened(encoded)
         image.load()
         return _in_rgb(image, encoded, upright)
     except Exception as error:  # Pillow raises a dozen kinds of errors on damaged images
         raise NotUsable(f"can't be decoded: {_reason(error)}") from error
+
+
+def _opened(encoded: bytes) -> Image.Image:
+    is_heif = _format_of(encoded) == HEIF and can_read_heif()
+    return Image.open(io.BytesIO(encoded), formats=[HEIF.upper()] if is_heif else OPENED)
 
 
 def _in_rgb(image: Image.Image, encoded: bytes, upright: bool) -> Image.Image:
@@ -221,7 +274,7 @@ def scaled_down(encoded: bytes, header: Header, shorter_px: int) -> bytes | None
     if shorter <= shorter_px or longer * shorter_px > MOST_JPEG_PX * shorter:
         return None
     try:
-        with Image.open(io.BytesIO(encoded), formats=OPENED) as image:
+        with _opened(encoded) as image:
             if header.format == JPEG:
                 width, height = (2 * shorter_px * side // shorter for side in image.size)
                 image.draft(None, (width, height))

@@ -22,12 +22,13 @@ from slimline.stages.scoring.probabilities import probabilities
 class OpenedModel(NamedTuple):
     """A model's class names, its reject threshold, the source of its base's weights, and its function.
 
+    A model has no threshold, None, if too few photos could choose it; a base has none either.
     `score` maps encoded photos that can be decoded, [batch] bytes, to probabilities [batch, classes]. Several threads
     may call it; up to `at_once` of them make it faster.
     """
 
     labels: list[str]
-    threshold: float
+    threshold: float | None
     trained: bool
     score: Callable[[Sequence[bytes]], NDArray[Any]]
     at_once: int
@@ -53,7 +54,7 @@ def open_base(base: Path, batch_size: int) -> OpenedModel:
     def score(encoded: Sequence[bytes]) -> NDArray[Any]:
         return probabilities(run(prepare(encoded)))
 
-    return OpenedModel(card.labels, 0.0, card.trained, score, AT_ONCE, card.weights)
+    return OpenedModel(card.labels, None, card.trained, score, AT_ONCE, card.weights)
 
 
 def preparer(wanted: Preprocessing) -> Callable[[Sequence[bytes]], NDArray[np.float32]]:

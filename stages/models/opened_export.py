@@ -28,7 +28,7 @@ def open_model(path: Path, batch_size: int) -> OpenedModel:
         loaded = open_saved_model(path)
         return OpenedModel(
             loaded.labels,
-            loaded.reject_threshold,
+            loaded.reject_threshold or None,
             loaded.trained,
             padded(loaded, batch_size),
             AT_ONCE,
@@ -46,5 +46,5 @@ def open_model(path: Path, batch_size: int) -> OpenedModel:
 
     at_once = AT_ONCE if kind is Format.frozen_graph else 1
     return OpenedModel(
-        about.labels, about.calibration.threshold or 0.0, about.trained, score, at_once, about.base_weights
+        about.labels, about.calibration.threshold or None, about.trained, score, at_once, about.base_weights
     )

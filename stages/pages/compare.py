@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 from slimline.pipeline.artifact import Facts, write_text
 from slimline.stages.pages.charts import COLORS, line
 from slimline.stages.pages.finished_run import FinishedRun, read_run
-from slimline.stages.pages.render import percent, render
+from slimline.stages.pages.render import decimals, interval, percent, render, sentence
 from slimline.stages.pages.tables import Table
+from slimline.stages.scoring.cautions import cautions, trained_on
+from slimline.stages.scoring.intervals import wilson_interval
 
 PAGE = "compare.html"
 SHOWN = ("top1", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "calibration_error", "count")
@@ -41,6 +43,7 @@ def compare_page(runs: Sequence[FinishedRun]) -> str:
         PAGE,
         title=f"{len(runs)} runs compared",
         first=runs[0].name,
+        cautions=caution_table(runs),
         measures=measure_table(runs),
         against_first=against_first(runs),
         settings=setting_table(runs),
@@ -54,10 +57,22 @@ def measure_table(runs: Sequence[FinishedRun]) -> Table:
     """Return the metrics of each run."""
     lines = []
     for run in runs:
-        low, high = run.metrics["intervals"]["top1"]
         figures = [_number(run.metrics.get(name)) for name in SHOWN]
-        lines.append([run.name, *figures, f"{low:.1%} to {high:.1%}", f"{run.seconds:.1f} s"])
-    return Table(["run", *(name.replace("_", " ") for name in SHOWN), "top1, 95% interval", "time"], lines)
+        ends = _interval(run.metrics["top1"], run.metrics["count"])
+        lines.append([run.name, *figures, ends, trained_on(run.metrics), f"{run.seconds:.1f} s"])
+    names = [name.replace("_", " ") for name in SHOWN]
+    return Table(["run", *names, "top1, 95% interval", "trained on", "time"], lines)
+
+
+def _interval(share: float, count: int) -> str:
+    """Return the interval of an accuracy, computed here: runs of earlier versions have it by the bootstrap."""
+    return interval(wilson_interval(round(share * count), count)) if count else ""
+
+
+def caution_table(runs: Sequence[FinishedRun]) -> Table:
+    """Return why the metrics of runs are uncertain or too good."""
+    lines = [[run.name, sentence(one)] for run in runs for one in cautions(run.metrics)]
+    return Table(["run", "caution"], lines, texts=(0, 1))
 
 
 def against_first(runs: Sequence[FinishedRun]) -> Table:
@@ -111,13 +126,19 @@ def training_figure(runs: Sequence[FinishedRun], measure: str) -> dict[str, Any]
 
 
 def recall_table(runs: Sequence[FinishedRun]) -> Table:
-    """Return the recall of each class in each run."""
+    """Return the recall of each class in each run, with its 95% interval."""
     labels = list(dict.fromkeys(label for run in runs for label in run.metrics["per_class"]))
     lines = []
     for label in labels:
         found = [run.metrics["per_class"].get(label) for run in runs]
-        lines.append([label, *(percent(row["recall"]) if row else "-" for row in found)])
+        lines.append([label, *(_recall(row) if row else "-" for row in found)])
     return Table(["class", *(run.name for run in runs)], lines)
+
+
+def _recall(row: Mapping[str, Any]) -> str:
+    """Return a class's recall with its interval; a class without photos has neither."""
+    support = row["support"]
+    return f"{percent(row['recall'])} ({_interval(row['recall'], support)})" if support else "no photos"
 
 
 def format_table(runs: Sequence[FinishedRun]) -> Table:
@@ -140,4 +161,4 @@ def format_table(runs: Sequence[FinishedRun]) -> Table:
 def _number(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else decimals(value, 4)

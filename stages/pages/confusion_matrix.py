@@ -37,8 +37,8 @@ def confusion_matrix(
 ) -> ConfusionMatrix | None:
     """Return a confusion matrix, or None for more than 40 classes, which are too many for a table.
 
-    `cells` holds for each cell (true, predicted) its `photos` ({key, name, score}, and `picture` if the page does not
-    show it elsewhere) and how many `more` there are.
+    `cells` holds for each cell (true, predicted) its `photos` ({key, name, score}, `picture` if the page does not show
+    it elsewhere, and `unknown`, the threshold, if the score is below it) and how many `more` there are.
     """
     if len(labels) > MOST_CLASSES:
         return None

@@ -20,6 +20,8 @@ from slimline.stages.data.splitting.config import SPLITS
 from slimline.stages.data.storing.pictures import Picture, Role, read_pictures
 from slimline.stages.pages.render import render
 from slimline.stages.pages.thumbnails import address
+from slimline.stages.scoring.cautions import cautions
+from slimline.stages.scoring.sample_sizes import few_photos, marks
 
 PAGE = "dataset.html"
 MOST_ROWS = 200
@@ -72,18 +74,29 @@ def _numbers(facts: Facts) -> dict[str, str]:
 
 
 def _classes(used: pa.Table, classes: Sequence[str]) -> dict[str, Any]:
-    """Return a row for each class, and a warning if the class sizes are very different."""
+    """Return a row for each class, with a mark of few photos, and warnings of few test photos and of imbalance."""
     found = used.group_by(["label", "split"]).aggregate([([], "count_all")]).to_pylist()
     counts = {(row["label"], row["split"]): row["count_all"] for row in found}
     by_split = {name: [counts.get((name, split), 0) for split in SPLITS] for name in classes}
     totals = {name: sum(row) for name, row in by_split.items()}
+    tested, trained = ({name: counts.get((name, split), 0) for name in classes} for split in ("test", "train"))
+    few = few_photos(tested, trained)
+    marked = marks(few, "test")
     largest, smallest = max(classes, key=totals.__getitem__), min(classes, key=totals.__getitem__)
     ratio = totals[largest] / max(1, totals[smallest])
     return {
         "classes": [
-            [name, f"{totals[name]:,}", *(f"{count:,}" for count in row), _bar(totals[name], totals[largest])]
+            [
+                name,
+                f"{totals[name]:,}",
+                *(f"{count:,}" for count in row),
+                _bar(totals[name], totals[largest]),
+                *([marked.get(name, "")] if marked else []),
+            ]
             for name, row in by_split.items()
         ],
+        "marked": bool(marked),
+        "cautions": cautions({"count": sum(tested.values()), "split": "test", "few_photos": few}),
         "imbalance": f"{largest} has {ratio:,.0f} times as many photos as {smallest}" if ratio >= IMBALANCE else None,
     }
 

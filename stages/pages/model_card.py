@@ -13,6 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from slimline.pipeline.artifact import write_text
 from slimline.stages.exporting.card_facts import read_card_facts
 from slimline.stages.networks.weights.user_weights import IMAGENET, RANDOM
+from slimline.stages.pages.render import decimals, interval, percent, sentence
+from slimline.stages.scoring.cautions import cautions, split_name, trained_on
+from slimline.stages.scoring.sample_sizes import marks
 
 FILE = "model_card.md"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -43,7 +46,16 @@ def write_model_card(export: Path, run: Path) -> None:
 def model_card(facts: Mapping[str, Any]) -> str:
     """Return the card as Markdown, from the facts in `model_card.json`."""
     template = _environment().get_template(FILE)
-    return template.render(facts, license=license_of(facts["base_weights"]), most_classes=MOST_CLASSES)
+    metrics = facts["metrics"]
+    return template.render(
+        facts,
+        license=license_of(facts["base_weights"]),
+        most_classes=MOST_CLASSES,
+        cautions=cautions(metrics, escaped),
+        few=marks(metrics.get("few_photos"), split_name(metrics["split"])),
+        trained_on=trained_on(metrics) if metrics.get("trained_on") else None,
+        split=split_name(metrics["split"]),
+    )
 
 
 @cache
@@ -56,7 +68,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"escaped": escaped, "count": "{:,}".format, "percent": "{:.1%}".format}
+    made.filters |= {
+        "escaped": escaped,
+        "count": "{:,}".format,
+        "percent": percent,
+        "decimals": decimals,
+        "interval": interval,
+        "sentence": sentence,
+    }
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,28 @@ def render(template: str, **values: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return a value as text: integers with thousands separators, floats with four digits."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+    """Return a value as text: integers with thousands separators, floats with four digits, never -0."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:z.4g}" if isinstance(value, float) else str(value)
 
 
 def percent(share: float | None) -> str:
     """Return a share as a percentage with one decimal; an empty string for None."""
-    return "" if share is None else f"{share:.1%}"
+    return "" if share is None else f"{share:z.1%}"
+
+
+def decimals(value: float, digits: int = 3) -> str:
+    """Return a number with a fixed number of decimals, never -0.000."""
+    return f"{value:z,.{digits}f}"
+
+
+def interval(ends: Sequence[float] | None) -> str:
+    """Return a 95% interval of a share, such as `34.2% to 100.0%`; an empty string for None."""
+    return f"{percent(ends[0])} to {percent(ends[1])}" if ends else ""
+
+
+def sentence(text: str) -> str:
+    """Return a sentence with its period and a capital letter."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 @cache
@@ -68,7 +84,7 @@ def _environment() -> Environment:
     made.globals["inline"] = _inline
     made.globals["packed_plotly"] = packed_plotly
     made.filters["plain"] = plain
-    made.filters["percent"] = percent
+    made.filters |= {"percent": percent, "decimals": decimals, "interval": interval, "sentence": sentence}
     return made
 
 

@@ -22,6 +22,7 @@ from slimline.stages.pages.report_tables import (
     stage_table,
     sweep_table,
 )
+from slimline.stages.scoring.cautions import cautions, split_name
 
 PAGE = "report.html"
 DATA_SHOWN = ("origin", "photos", "train", "validation", "test", "quarantined", "duplicates", "near_twins", "skipped")
@@ -34,10 +35,12 @@ def write_report(
     ingest: Artifact,
     train: Artifact,
     evaluate: Artifact,
-    export: Artifact,
+    export: Artifact | None,
     run: RunRecord,
 ) -> Facts:
     """Write `report.html`, which embeds everything that it shows, and `model_card.md`, also next to the export.
+
+    Without an export, because the model is below `evaluate.at_least`, there is no card, and the page says why.
 
     Returns:
         The facts of the `report` stage.
@@ -45,7 +48,8 @@ def write_report(
     content = gather_report(config, ingest=ingest, train=train, evaluate=evaluate, export=export, run=run)
     text = report_page(content)
     write_text(out / PAGE, text)
-    write_model_card(export.path, out)
+    if export:
+        write_model_card(export.path, out)
     return {"size_mb": len(text.encode()) / 1e6, "headline": f"report    {{path}}/{PAGE}"}
 
 
@@ -53,7 +57,7 @@ def report_page(report: Report) -> str:
     """Return the page, which loads nothing from other hosts."""
     metrics, data = report.metrics, report.facts["ingest"]
     drawn = data["origin"] != "photos"
-    photos = "drawn test flowers" if drawn else "test photos"
+    photos = f"{'drawn ' if drawn else ''}{split_name(metrics['split'])} {'flowers' if drawn else 'photos'}"
     matrix = metrics["confusion_matrix"]
     winner_of = report.manifest.get("winner_of")
     return render(
@@ -63,6 +67,8 @@ def report_page(report: Report) -> str:
         drawn=drawn,
         seconds=sum(row["seconds"] for row in report.manifest["stages"].values()),
         numbers=numbers(metrics),
+        cautions=cautions(metrics),
+        not_exported=[row["gate"] for row in report.manifest["stages"].values() if "gate" in row],
         confusion=confusion_matrix(matrix, report.labels, report.cells),
         most_confused=most_confused(matrix, report.labels),
         classes=class_table(metrics),

@@ -17,6 +17,7 @@ from slimline.pipeline.stage import RunRecord
 from slimline.stages.exporting.measurements import read_formats
 from slimline.stages.models.card import read_card
 from slimline.stages.pages.occlusion_maps import occlusion_maps
+from slimline.stages.pages.render import percent
 from slimline.stages.pages.report_config import ReportConfig
 from slimline.stages.pages.thumbnails import thumbnails
 from slimline.stages.training.learning_rate_finder import Trial, suggest
@@ -68,8 +69,8 @@ class Report(NamedTuple):
     """The content of the page.
 
     `cells` are the photos of the confusion matrix, in the form that `confusion_matrix` takes, `doubted` the rows of
-    candidates for label errors, `formats` the measurements of each export. `cpu_seconds` is the processor time of this
-    run.
+    candidates for label errors, `formats` the measurements of each export, `left_out` a text for each format that
+    failed. `cpu_seconds` is the processor time of this run.
     """
 
     metrics: Row
@@ -86,6 +87,7 @@ class Report(NamedTuple):
     looks: Sequence[Look]
     doubted: Rows
     formats: Mapping[str, Row]
+    left_out: Sequence[str]
     manifest: Row
     cpu_seconds: float
     config_yaml: str
@@ -93,7 +95,13 @@ class Report(NamedTuple):
 
 
 def gather_report(
-    config: ReportConfig, *, ingest: Artifact, train: Artifact, evaluate: Artifact, export: Artifact, run: RunRecord
+    config: ReportConfig,
+    *,
+    ingest: Artifact,
+    train: Artifact,
+    evaluate: Artifact,
+    export: Artifact | None,
+    run: RunRecord,
 ) -> Report:
     """Read the content of the page, and make its pictures and occlusion maps."""
     metrics: dict[str, Any] = json.loads((evaluate.path / "metrics.json").read_text(encoding="utf-8"))
@@ -121,12 +129,16 @@ def gather_report(
         history=history,
         rate_tests=read_rate_tests(train.path, list(dict.fromkeys(history.get("phase", [])))),
         curves=pq.read_table(evaluate.path / "curves.parquet").to_pylist(),
-        cells={place: _cell(rows, more, pictures, elsewhere) for place, (rows, more) in behind.items()},
+        cells={
+            place: _cell(rows, more, pictures, elsewhere, metrics["reject_threshold"] or 0.0)
+            for place, (rows, more) in behind.items()
+        },
         mistakes=[_shown(row, pictures[row["sha256"]]) for row in mistakes],
         uncertain=[_shown(row, pictures[row["sha256"]]) for row in uncertain],
         looks=[Look(_shown(row, ""), picture) for row, picture in zip(looked, maps, strict=True)],
         doubted=_doubted(review.path) if review else [],
-        formats=read_formats(export.path),
+        formats=read_formats(export.path) if export else {},
+        left_out=export.facts.get("failures", []) if export else [],
         manifest=run.manifest,
         cpu_seconds=time.process_time(),
         config_yaml=(run.path / "config.yaml").read_text(encoding="utf-8"),
@@ -160,11 +172,16 @@ def _shown(row: Row, picture: str) -> Shown:
     return Shown(row["sha256"], picture, row["filename"], row["label"], row["predicted"], row["score"])
 
 
-def _cell(rows: Rows, more: int, pictures: Mapping[str, str], elsewhere: set[str]) -> dict[str, Any]:
-    """Return what a click on a cell shows; a picture that the page contains elsewhere is not stored again."""
+def _cell(rows: Rows, more: int, pictures: Mapping[str, str], elsewhere: set[str], threshold: float) -> dict[str, Any]:
+    """Return what a click on a cell shows; a picture that the page contains elsewhere is not stored again.
+
+    A photo whose score is below the threshold has the threshold as `unknown`.
+    """
     photos = []
     for row in rows:
         photo = {"key": row["sha256"], "name": row["filename"], "score": round(row["score"], 4)}
+        if row["score"] < threshold:
+            photo["unknown"] = percent(threshold)
         photos.append(photo if row["sha256"] in elsewhere else {**photo, "picture": pictures[row["sha256"]]})
     return {"photos": photos, "more": more}
 

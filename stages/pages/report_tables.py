@@ -6,40 +6,54 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from slimline.stages.pages.render import percent, plain
+from slimline.stages.pages.render import decimals, interval, percent, plain
 from slimline.stages.pages.tables import Table
+from slimline.stages.scoring.cautions import split_name, trained_on
+from slimline.stages.scoring.sample_sizes import marks
 
 TOP = re.compile(r"top\d+")
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, str]:
     """Return the most important metrics by name."""
-    low, high = metrics["intervals"]["top1"]
     return {
         "top-1": percent(metrics["top1"]),
-        "top-1, 95% interval": f"{low:.1%} to {high:.1%}",
+        "top-1, 95% interval": interval(metrics["intervals"]["top1"]),
         **{f"top-{name[3:]}": percent(metrics[name]) for name in metrics if TOP.fullmatch(name) and name != "top1"},
         "balanced accuracy": percent(metrics["balanced_accuracy"]),
+        "balanced accuracy, 95% interval": interval(metrics["intervals"]["balanced_accuracy"]),
         "macro F1": percent(metrics["macro_f1"]),
-        "log loss": f"{metrics['log_loss']:.3f}",
-        "calibration error": f"{metrics['calibration_error']:.3f}",
+        "log loss": decimals(metrics["log_loss"]),
+        "calibration error": decimals(metrics["calibration_error"]),
+        "photos that trained the model": trained_on(metrics),
     }
 
 
 def class_table(metrics: Mapping[str, Any]) -> Table:
-    """Return the metrics of each class, and their means over classes and over photos."""
+    """Return the metrics of each class, and their means over classes and over photos; few photos are marked."""
+    few = marks(metrics["few_photos"], split_name(metrics["split"]))
     lines = [
-        [name, *_shares(row), percent(row["roc_auc"]), percent(row["average_precision"]), f"{row['support']:,}"]
+        [
+            name,
+            *_shares(row, interval(row["recall_interval"])),
+            percent(row["roc_auc"]),
+            percent(row["average_precision"]),
+            f"{row['support']:,}",
+            few.get(name, ""),
+        ]
         for name, row in metrics["per_class"].items()
     ]
     areas = [percent(metrics["roc_auc"]), percent(metrics["average_precision"])]
-    lines.append(["macro average", *_shares(metrics["macro"]), *areas, ""])
-    lines.append(["weighted average", *_shares(metrics["weighted"]), "", "", f"{metrics['count']:,}"])
-    return Table(["class", "precision", "recall", "F1", "ROC AUC", "average precision", "photos"], lines)
+    lines.append(["macro average", *_shares(metrics["macro"]), *areas, "", ""])
+    lines.append(["weighted average", *_shares(metrics["weighted"]), "", "", f"{metrics['count']:,}", ""])
+    names = ["class", "precision", "recall", "recall, 95% interval", "F1", "ROC AUC", "average precision", "photos"]
+    if few:
+        return Table([*names, "few photos"], lines, texts=(0, len(names)))
+    return Table(names, [line[:-1] for line in lines])
 
 
-def _shares(row: Mapping[str, float]) -> list[str]:
-    return [percent(row[name]) for name in ("precision", "recall", "f1")]
+def _shares(row: Mapping[str, float], recall_interval: str = "") -> list[str]:
+    return [percent(row["precision"]), percent(row["recall"]), recall_interval, percent(row["f1"])]
 
 
 def label_error_table(found: Sequence[Mapping[str, Any]]) -> Table:

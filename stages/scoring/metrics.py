@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slimline.stages.scoring.intervals import CONFIDENCE, Interval, mean_interval, wilson_interval
+
 CALIBRATION_BINS = 15
 AVERAGES = ("macro", "weighted")
-CONFIDENCE = 0.95
 RESAMPLES_AT_ONCE = 1 << 24
 """The number of drawn photos that are in memory at once while resampling: 128 MB."""
 
@@ -23,11 +24,12 @@ def classification_metrics(
 ) -> dict[str, Any]:
     """Measure probabilities [count, classes] against targets [count]: JSON values by name.
 
-    `top1` and `top<k>` of each k in `top` (1.0 by definition with k classes or fewer), `balanced_accuracy` (mean
-    recall), `macro` and `weighted` means of precision, recall and F1, `log_loss` (nats), `brier` (0 to 2), `roc_auc`
-    and `average_precision` (one class against the others, their mean), `calibration_error` (expected, 15 equal bins)
-    and the `calibration` bins, `per_class` and `confusion_matrix` (rows true, columns predicted). Undefined values,
-    such as the area under the curve of a class without photos, are None.
+    `top1` and `top<k>` of each k in `top` that is smaller than the number of classes (all others are 1 by definition),
+    `balanced_accuracy` (mean recall), `macro` and `weighted` means of precision, recall and F1, `log_loss` (nats),
+    `brier` (0 to 2), `roc_auc` and `average_precision` (one class against the others, their mean), `calibration_error`
+    (expected, 15 equal bins) and the `calibration` bins, `per_class` (with the 95% intervals of precision and recall,
+    by Wilson) and `confusion_matrix` (rows true, columns predicted). Undefined values, such as the area under the
+    curve of a class without photos, are None.
     """
     from sklearn import metrics
 
@@ -39,11 +41,12 @@ def classification_metrics(
     rank = np.sum(scores > scores[np.arange(len(targets)), targets][:, None], axis=1)
     areas, averages = zip(*(_areas(targets == number, scores[:, number]) for number in numbers), strict=True)
     bins = calibration_bins(targets, scores)
+    matrix = metrics.confusion_matrix(targets, guessed, labels=numbers)
     means = {kind: _averages(targets, guessed, numbers, kind) for kind in AVERAGES}
     return {
         "count": len(targets),
         "top1": float(metrics.accuracy_score(targets, guessed)),
-        **{f"top{k}": float(np.mean(rank < k)) for k in top},
+        **{f"top{k}": float(np.mean(rank < k)) for k in top if k < len(labels)},
         "balanced_accuracy": float(np.mean(recall[support > 0])),
         **{f"{kind}_f1": found["f1"] for kind, found in means.items()},
         **proper_scores(targets, scores),
@@ -67,11 +70,17 @@ def classification_metrics(
                 "roc_auc": areas[n],
                 "average_precision": averages[n],
                 "support": int(support[n]),
+                "precision_interval": _interval(matrix[n, n], matrix[:, n].sum()),
+                "recall_interval": _interval(matrix[n, n], matrix[n].sum()),
             }
             for n, label in enumerate(labels)
         },
-        "confusion_matrix": metrics.confusion_matrix(targets, guessed, labels=numbers).tolist(),
+        "confusion_matrix": matrix.tolist(),
     }
+
+
+def _interval(right: Any, count: Any) -> Interval | None:
+    return wilson_interval(int(right), int(count)) if count else None
 
 
 def proper_scores(targets: NDArray[Any], scores: NDArray[Any]) -> dict[str, float]:
@@ -82,7 +91,9 @@ def proper_scores(targets: NDArray[Any], scores: NDArray[Any]) -> dict[str, floa
     own = scores[np.arange(len(targets)), targets]
     brier = np.sum(np.square(scores), axis=1) - 2 * own + 1
     least = np.finfo(scores.dtype).tiny
-    return {"log_loss": float(-np.mean(np.log(np.maximum(own, least)))), "brier": float(np.mean(brier))}
+    losses = -np.log(np.maximum(own, least))
+    # Of sure and correct predictions the mean is -0.0, and by rounding it may be below 0, as neither score can be.
+    return {"log_loss": max(0.0, float(np.mean(losses))), "brier": max(0.0, float(np.mean(brier)))}
 
 
 def _averages(targets: NDArray[Any], guessed: NDArray[Any], numbers: list[int], kind: str) -> dict[str, float]:
@@ -125,30 +136,24 @@ def calibration_bins(targets: NDArray[Any], scores: NDArray[Any]) -> list[dict[s
     ]
 
 
-def confidence_intervals(
-    targets: NDArray[Any], scores: NDArray[Any], seed: int, resamples: int
-) -> dict[str, tuple[float, float]]:
-    """Return the 95% intervals of `top1`, `balanced_accuracy` and `log_loss`, by the percentile bootstrap.
+def confidence_intervals(targets: NDArray[Any], scores: NDArray[Any], seed: int, resamples: int) -> dict[str, Interval]:
+    """Return the 95% intervals of `top1` (Wilson), `balanced_accuracy` (from each class's) and `log_loss`.
 
-    Photos are drawn with replacement, as many as there are. Source: Efron and Tibshirani 1993, chapter 13.
+    That of the log loss is the bootstrap's, by percentiles: as many photos as there are, drawn with replacement.
+    Source: Efron and Tibshirani 1993, chapter 13.
     """
-    hits = (scores.argmax(axis=1) == targets).astype(np.float64)
+    hits = scores.argmax(axis=1) == targets
+    classes = [hits[targets == number] for number in np.unique(targets)]
     own = np.maximum(scores[np.arange(len(targets)), targets], np.finfo(scores.dtype).tiny)
-    classes = np.unique(targets)
-    of_class = (targets[:, None] == classes).astype(np.float64)
-    columns = np.column_stack([hits, -np.log(own), of_class, of_class * hits[:, None]])
-    found = []
-    for counts in _resampled(len(targets), seed, resamples):
-        sums = counts @ columns
-        support, right = np.split(sums[:, 2:], 2, axis=1)
-        recall = np.divide(right, support, out=np.full_like(right, np.nan), where=support > 0)
-        balanced = np.nanmean(recall, axis=1)  # classes without drawn photos don't count
-        found.append(np.column_stack([sums[:, 0] / len(targets), balanced, sums[:, 1] / len(targets)]))
-    drawn = np.concatenate(found)
+    losses = -np.log(own)
+    drawn = [counts @ losses / len(targets) for counts in _resampled(len(targets), seed, resamples)]
     tail = 50 * (1 - CONFIDENCE)
-    names = ("top1", "balanced_accuracy", "log_loss")
-    low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
-    return {name: (float(low[n]), float(high[n])) for n, name in enumerate(names)}
+    low, high = np.percentile(np.concatenate(drawn), [tail, 100 - tail])
+    return {
+        "top1": wilson_interval(int(hits.sum()), len(hits)),
+        "balanced_accuracy": mean_interval([(int(one.sum()), len(one)) for one in classes]),
+        "log_loss": (max(0.0, float(low)), max(0.0, float(high))),
+    }
 
 
 def _resampled(count: int, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:

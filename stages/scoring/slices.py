@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.scoring.metrics import confidence_intervals
+from slimline.stages.scoring.intervals import wilson_interval
 
 OF_INDEX = ("group", "format", "note")
 """Columns that every index has; the others are columns of a manifest that ingest kept."""
@@ -26,8 +26,6 @@ def sliced_metrics(
     targets: NDArray[Any],
     scores: NDArray[Any],
     columns: Sequence[str],
-    seed: int,
-    resamples: int,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Measure probabilities [count, classes] by each value of each column: count, top1 and its 95% interval.
 
@@ -48,8 +46,7 @@ def sliced_metrics(
             )
         values = np.array([of_photo[sha256].get(column, "") or NONE for sha256 in sha256s])
         measured[column] = {
-            str(value): _measured(targets[values == value], scores[values == value], seed, resamples)
-            for value in np.unique(values)
+            str(value): _measured(targets[values == value], scores[values == value]) for value in np.unique(values)
         }
     return measured
 
@@ -59,9 +56,6 @@ def _values(row: Mapping[str, Any]) -> dict[str, str]:
     return {**{name: row[name] or "" for name in OF_INDEX}, **kept}
 
 
-def _measured(targets: NDArray[Any], scores: NDArray[Any], seed: int, resamples: int) -> dict[str, Any]:
-    return {
-        "count": len(targets),
-        "top1": float(np.mean(scores.argmax(axis=1) == targets)),
-        "interval": confidence_intervals(targets, scores, seed, resamples)["top1"],
-    }
+def _measured(targets: NDArray[Any], scores: NDArray[Any]) -> dict[str, Any]:
+    right, count = int(np.sum(scores.argmax(axis=1) == targets)), len(targets)
+    return {"count": count, "top1": right / count, "interval": wilson_interval(right, count)}

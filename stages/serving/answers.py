@@ -12,21 +12,23 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from slimline.stages.data.checking.input_files import printable
+from slimline.stages.serving.classified import Classified
 from slimline.stages.serving.classify_config import Kind
+from slimline.stages.serving.left_out import kind_of
 
-COLUMNS = ("path", "rank", "name", "score", "rejected")
+COLUMNS = ("path", "rank", "name", "score", "rejected", "threshold")
 FAILURES = "failures.jsonl"
 ROWS_AT_ONCE = 5_000
 
 
 class Answers:
-    """Open files `predictions.<kind>`, and `failures.jsonl` with one line per photo that could not be used."""
+    """Open files `predictions.<kind>`, and `failures.jsonl` with one line per photo or file that was left out."""
 
     def __init__(self, folder: Path, kinds: Sequence[Kind]) -> None:
         self._folder, self._kinds = folder, kinds
         self._stack = ExitStack()
         self._rows: list[dict[str, Any]] = []
-        self.failed = 0
 
     def __enter__(self) -> Self:
         opened = {one: self._folder / f"predictions.{one.value}" for one in self._kinds}
@@ -46,20 +48,19 @@ class Answers:
         self._flush()
         self._stack.close()
 
-    def add(self, path: str, guesses: Sequence[tuple[str, float]], rejected: bool) -> None:
-        """Add the most likely classes of a photo and their scores, best first."""
-        shown = printable(path)
+    def add(self, photo: Classified) -> None:
+        """Add the most likely classes of a photo, best first, or the reason why it was left out."""
+        path = printable(photo.path)
+        if not photo.guesses:
+            left_out = {"path": path, "kind": kind_of(photo), "reason": photo.reason}
+            self._failures.write(json.dumps(left_out, ensure_ascii=False) + "\n")
+            return
         self._rows += [
-            {"path": shown, "rank": rank, "name": name, "score": score, "rejected": rejected}
-            for rank, (name, score) in enumerate(guesses, 1)
+            dict(zip(COLUMNS, (path, rank, name, score, photo.unknown, photo.threshold), strict=True))
+            for rank, (name, score) in enumerate(photo.guesses, 1)
         ]
         if len(self._rows) >= ROWS_AT_ONCE:
             self._flush()
-
-    def fail(self, path: str, reason: str) -> None:
-        """Add the reason why a photo could not be classified."""
-        self.failed += 1
-        self._failures.write(json.dumps({"path": printable(path), "reason": reason}, ensure_ascii=False) + "\n")
 
     def _flush(self) -> None:
         if self._parquet and self._rows:
@@ -72,10 +73,5 @@ class Answers:
 
 
 def _schema() -> Any:
-    types = (pa.string(), pa.int64(), pa.string(), pa.float64(), pa.bool_())
+    types = (pa.string(), pa.int64(), pa.string(), pa.float64(), pa.bool_(), pa.float64())
     return pa.schema(list(zip(COLUMNS, types, strict=True)))
-
-
-def printable(path: str) -> str:
-    """Return a path as text that can be encoded; bytes that are not valid UTF-8 become escapes."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -17,12 +17,16 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.checking.checks import Limits, usable_bytes
+from slimline.stages.data.checking.usable_photos import with_settings_of
 from slimline.stages.evaluation.occlusion import covered, overlay, score_drops
+from slimline.stages.images.faults import ADVICE, Fault
 from slimline.stages.images.files import NotUsable
 from slimline.stages.models.opened import OpenedModel
 from slimline.stages.pages.serve import serve_page
 from slimline.stages.serving.batcher import Batcher, Full
+from slimline.stages.serving.refusals import answer_in_json, in_json
 from slimline.stages.serving.serve_config import ServeConfig
+from slimline.stages.serving.uploads import BODY, Upload, read_uploads
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 SECURITY = {
@@ -31,13 +35,6 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
-"""The OpenAPI description of a request whose body is the photo itself."""
 
 
 class Guess(BaseModel):
@@ -48,10 +45,29 @@ class Guess(BaseModel):
 
 
 class Answer(BaseModel):
-    """The classes of a photo: `label` is the most likely one, or null if its score is below the model's threshold."""
+    """The classes of a photo: `label` is the most likely one, or null if its score is below the model's `threshold`.
 
+    The first of the `guesses` is the most likely class in either case. `threshold` is null if the model has none.
+    `filename` is that of a form's file.
+    """
+
+    filename: str | None = None
     label: str | None
+    threshold: float | None
     guesses: list[Guess]
+
+
+class Refusal(BaseModel):
+    """Why a file of a form is not classified, while others are."""
+
+    filename: str
+    detail: str
+
+
+class Answers(BaseModel):
+    """The answers to a form with several files, in their order."""
+
+    answers: list[Answer | Refusal]
 
 
 class Health(BaseModel):
@@ -60,7 +76,7 @@ class Health(BaseModel):
     status: str
     model: str
     labels: list[str]
-    threshold: float
+    threshold: float | None
     answered: int
 
 
@@ -88,28 +104,59 @@ class Service:
             answered=self.batcher.answered,
         )
 
-    async def classify(self, request: Request) -> Answer:
-        """Return the most likely classes of a photo."""
-        row = await self._scores(await self._photo(request))
-        best = (-row).argsort(kind="stable")[: self._top]
-        guesses = [Guess(name=self._model.labels[number], score=float(row[number])) for number in best]
-        return Answer(label=guesses[0].name if guesses[0].score >= self._model.threshold else None, guesses=guesses)
+    async def classify(self, request: Request) -> Answer | Answers:
+        """Return the most likely classes of a photo, or of each file of a form with several."""
+        uploads = await read_uploads(request, self._limits.file_bytes)
+        if len(uploads) == 1:
+            return await self._answer(uploads[0])
+        answers = await asyncio.gather(*map(self._answer_or_refusal, uploads))
+        refused = [one for one in answers if isinstance(one, tuple)]
+        if len(refused) == len(answers):
+            status, first = refused[0]
+            told = f"{first.filename}: {first.detail}"
+            raise HTTPException(status, f"none of {len(answers)} files can be classified, the first is {told}")
+        return Answers(answers=[one[1] if isinstance(one, tuple) else one for one in answers])
 
     async def explain(self, request: Request) -> Response:
         """Return the occlusion map of a photo as JPEG: bright where covering lowers the most likely class's score."""
-        encoded = await self._photo(request)
+        uploads = await read_uploads(request, self._limits.file_bytes)
+        if len(uploads) > 1:
+            raise HTTPException(400, f"the form has {len(uploads)} files; an occlusion map is made of one photo")
+        encoded = await self._usable(uploads[0])
         async with self._explaining:  # one at a time: each request scores fifty photos
             some = await asyncio.to_thread(covered, encoded)
             rows = await asyncio.gather(*map(self._scores, some))
         found = score_drops(np.stack(rows), int(rows[0].argmax()))
         return Response(await asyncio.to_thread(overlay, encoded, found), media_type="image/jpeg")
 
-    async def _photo(self, request: Request) -> bytes:
-        encoded = await _body(request, self._limits.file_bytes)
+    async def _answer(self, upload: Upload) -> Answer:
+        row = await self._scores(await self._usable(upload))
+        best = (-row).argsort(kind="stable")[: self._top]
+        guesses = [Guess(name=self._model.labels[number], score=float(row[number])) for number in best]
+        threshold = self._model.threshold
+        is_known = threshold is None or guesses[0].score >= threshold
+        named = {} if upload.filename is None else {"filename": upload.filename}
+        return Answer(label=guesses[0].name if is_known else None, threshold=threshold, guesses=guesses, **named)
+
+    async def _answer_or_refusal(self, upload: Upload) -> Answer | tuple[int, Refusal]:
+        """Return the answer to a file, or the status and the reason with which it would be refused alone."""
         try:
-            return await asyncio.to_thread(usable_bytes, encoded, self._limits)
+            return await self._answer(upload)
+        except HTTPException as error:
+            return error.status_code, Refusal(filename=upload.filename or "", detail=str(error.detail))
+
+    async def _usable(self, upload: Upload) -> bytes:
+        if upload.refused:
+            raise upload.refused
+        try:
+            return await asyncio.to_thread(usable_bytes, upload.encoded, self._limits)
         except NotUsable as error:
-            raise HTTPException(413 if "pixels" in str(error) else 400, str(error)) from error
+            status = 413 if error.fault is Fault.too_large else 400
+            detail = with_settings_of("serve", str(error))
+            if error.fault in ADVICE:
+                kind, to_install = error.fault.value, ADVICE[error.fault]
+                detail = f"this server cannot read {kind}: send a JPEG, or install what is missing there: {to_install}"
+            raise HTTPException(status, detail) from error
 
     async def _scores(self, encoded: bytes) -> Any:
         try:
@@ -121,8 +168,8 @@ class Service:
 def make_app(model: OpenedModel, limits: Limits, config: ServeConfig, about: str) -> tuple[FastAPI, Batcher]:
     """Return the application and its batcher, which counts the answered photos.
 
-    The body of a request is the photo itself. Unusable bodies are answered with 400 (not an image, or damaged), 413
-    (too large) or 422 (empty), too many photos at once with 503.
+    A request's body is the photo itself, or a form with files. Unusable ones are answered with 400 (not an image, or
+    damaged), 413 (too large) or 422 (empty), too many photos at once with 503. Each refusal is JSON.
     """
     service = Service(model, limits, config, about)
     page = serve_page(about, model.labels, limits.file_bytes)
@@ -134,6 +181,8 @@ def make_app(model: OpenedModel, limits: Limits, config: ServeConfig, about: str
 
     async def secure(request: Request, call_next: Any) -> Response:
         response: Response = await call_next(request)
+        if response.status_code >= 400 and response.headers.get("content-type", "").startswith("text/plain"):
+            response = await in_json(request, response)
         response.headers.update(SECURITY)
         return response
 
@@ -144,34 +193,13 @@ def make_app(model: OpenedModel, limits: Limits, config: ServeConfig, about: str
     if config.host in LOCAL:  # against DNS rebinding: another site's name may resolve to 127.0.0.1
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, "[::1]"])
     app.middleware("http")(secure)
+    answer_in_json(app)
     app.get("/", response_class=HTMLResponse, include_in_schema=False)(home)
     app.get("/health")(service.health)
-    app.post("/classify", openapi_extra=BODY)(service.classify)
+    app.post("/classify", openapi_extra=BODY, response_model_exclude_unset=True)(service.classify)
+    app.post("/", include_in_schema=False, response_model_exclude_unset=True)(service.classify)
     app.post("/explain", openapi_extra=BODY, response_class=Response)(service.explain)
     return app, service.batcher
-
-
-async def _body(request: Request, most_bytes: int) -> bytes:
-    """Read the body of a request, at most `most_bytes` of it.
-
-    Raises:
-        HTTPException: the body is empty or too large, or its stated length is not a number.
-    """
-    too_large = HTTPException(413, f"more than {most_bytes / 1e6:g} MB")
-    stated = request.headers.get("content-length", "0")
-    if not stated.isdigit():
-        raise HTTPException(400, "the header content-length is not a number")
-    if int(stated) > most_bytes:
-        raise too_large
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most_bytes:
-            raise too_large
-        parts.append(part)
-    if not size:
-        raise HTTPException(422, "the request has no body; send the photo itself as the body")
-    return b"".join(parts)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

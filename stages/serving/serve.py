@@ -12,7 +12,6 @@ import uvicorn
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.signals import handling_signals
 from slimline.stages.data.checking.checks import Limits
-from slimline.stages.data.checking.usable_photos import LIMITS
 from slimline.stages.models.formats import find_model
 from slimline.stages.models.opened import open_base
 from slimline.stages.models.opened_export import open_model
@@ -32,7 +31,7 @@ def serve_model(config: ServeConfig, base: Artifact | None) -> Facts:
     """
     found = None if base else find_model(str(config.model), "serve.model")
     model = open_base(base.path, config.batch_size) if base else open_model(found or Path(), config.batch_size)
-    limits = Limits(config.max_pixels, LIMITS.frames, config.most_mb * 1_000_000)
+    limits = Limits(config.max_pixels, config.max_frames, config.most_mb * 1_000_000)
     about = str(config.model) if base is None else str(base.facts["network"])
     app, batcher = make_app(model, limits, config, about)
     socket = listening_socket(config.host, config.port)

@@ -21,6 +21,7 @@ class ServeConfig:
     top: int = 5
     most_mb: int = 20
     max_pixels: int = 50_000_000
+    max_frames: int = 100
     batch_size: int = 16
     wait_ms: int = 50
     most_waiting: int = 256
@@ -30,6 +31,7 @@ class ServeConfig:
         require_range("serve.top", self.top, 1, 100_000)
         require_range("serve.most_mb", self.most_mb, 1, 2000, "MB")
         require_range("serve.max_pixels", self.max_pixels, 1, 1_000_000_000, "pixels")
+        require_range("serve.max_frames", self.max_frames, 1, 1_000_000, "frames")
         require_range("serve.batch_size", self.batch_size, 1, 4096)
         require_range("serve.wait_ms", self.wait_ms, 0, 1000)
         require_range("serve.most_waiting", self.most_waiting, 1, 100_000)

@@ -8,7 +8,8 @@ from slimline.pipeline.errors import UserError
 from slimline.stages.models.formats import find_model
 from slimline.stages.serving.serve_config import ServeConfig
 
-NEEDED = ("fastapi", "uvicorn")
+NEEDED = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
+"""The modules that the server imports, and the packages that hold them."""
 
 
 def settle_model(config: ServeConfig, plan: bool) -> ServeConfig:
@@ -17,7 +18,7 @@ def settle_model(config: ServeConfig, plan: bool) -> ServeConfig:
     Raises:
         UserError: a package is not installed, or the model was not found.
     """
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise UserError(
             f"serve needs packages that are not installed: {', '.join(missing)}.",

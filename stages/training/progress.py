@@ -138,7 +138,7 @@ class TrainingProgress:
 
     def _text(self, accuracy: str) -> str:
         """Return the text with loss, accuracy, speed and remaining time; `accuracy` is the accuracy's caption."""
-        shown = [f"loss {self._loss:.3f}"]
+        shown = [f"loss {self._loss:z.3f}"]
         if self._validation_accuracy is not None:
             shown.append(f"{accuracy} {self._validation_accuracy:.1%}")
         # Deeper phases have slower steps. Until they start, the estimate is only a lower bound.

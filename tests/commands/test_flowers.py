@@ -56,10 +56,16 @@ def test_the_terminal_shows_a_plan_one_line_per_stage_and_a_summary(garden):
     for name in ("ingest", "base", "features", "head", "train", "evaluate", "export", "report"):
         assert [line for line in lines if re.match(rf"{name} +runs", line)]
         assert [line for line in lines if re.match(rf"{name} +ran .* \d+\.\d s", line)]
-    assert re.match(r"test      top-1 \d+\.\d% of DRAWN flowers", lines[-5])
-    assert lines[-4] == "model     runs/flowers/v001/artifacts/export/saved_model"
-    assert re.match(r"labels    \d+ of \d+ to check[,;] .* a test found \d+ of \d+ planted", lines[-3])
-    assert lines[-2] == "report    runs/flowers/v001/report.html"
+    [place] = [number for number, line in enumerate(lines) if line.startswith("test      top-1 ")]
+    assert re.match(r"test      top-1 \d+\.\d% of DRAWN flowers", lines[place])
+    assert re.match(r"warning   \d+ test photos are few \(under 50\): all figures are uncertain", lines[place + 1])
+    assert any(line.startswith("warning   Not calibrated, and no reject threshold: ") for line in lines[place:])
+    rest = [line for line in lines[place:] if re.match(r"model|labels|report|done in", line)]
+    assert rest[0] == "model     runs/flowers/v001/artifacts/export/saved_model"
+    assert re.match(r"labels    \d+ (of \d+ )?to check[,;] .*a test found \d+ of \d+ planted", rest[1])
+    assert rest[2] == "report    runs/flowers/v001/report.html"
+    assert re.match(r"done in \d+\.\d s: runs/flowers/v001", rest[3])
+    assert all(len(line) <= 100 for line in lines[place:])
     assert lines.count("dataset   runs/flowers/v001/dataset.html") == 1
     assert done.stderr == ""
 
@@ -67,7 +73,8 @@ def test_the_terminal_shows_a_plan_one_line_per_stage_and_a_summary(garden):
 def test_a_run_contains_all_results(garden):
     run = garden[0] / "runs/flowers/v001"
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    assert {"top1", "top5", "balanced_accuracy", "log_loss", "calibration_error"} <= metrics.keys()
+    assert {"top1", "balanced_accuracy", "log_loss", "calibration_error", "trained_on", "few_photos"} <= metrics.keys()
+    assert "top5" not in metrics  # of five classes
     assert set(metrics["per_class"]) == {"daisy", "dandelion", "roses", "sunflowers", "tulips"}
     predictions = pq.read_table(run / "artifacts/evaluate/predictions.parquet").to_pylist()
     assert metrics["count"] == len(predictions) == sum(map(sum, metrics["confusion_matrix"]))
@@ -141,16 +148,30 @@ def test_classify_uses_the_runs_model(garden, tmp_path):
         "classify.top=2",
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("1 of 3 photos could not be classified; ")
+    assert done.stderr.startswith(f"1 of 3 photos could not be classified:\n  {photos}/bad.jpg: ")
     assert re.search(r"bad\.jpg\nnot classified: ", done.stdout)
+    assert "\nleft out 1 of 3: 1 not an image\nscores    runs/classify/v001/predictions.parquet\n" in done.stdout
+    assert (folder / "runs/classify/latest").resolve().name == "v001"
+    assert manifest(folder / "runs/classify/v001")["status"] == "completed"
     rows = pq.read_table(folder / "runs/classify/v001/predictions.parquet").to_pylist()
-    assert list(rows[0]) == ["path", "rank", "name", "score", "rejected"]
+    assert list(rows[0]) == ["path", "rank", "name", "score", "rejected", "threshold"]
     assert [row["rank"] for row in rows] == [1, 2, 1, 2]
     assert {row["name"] for row in rows} <= {"daisy", "dandelion", "roses", "sunflowers", "tulips"}
     lines = (folder / "runs/classify/v001/predictions.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == rows
     failures = (folder / "runs/classify/v001/failures.jsonl").read_text(encoding="utf-8").splitlines()
     assert [Path(json.loads(line)["path"]).name for line in failures] == ["bad.jpg"]
+
+
+def test_classify_of_nothing_but_broken_photos_keeps_the_latest_run(garden, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8 no")
+    before = pipeline(garden[0], "+experiment=classify", "run.name=broken")
+    done = pipeline(garden[0], "+experiment=classify", "run.name=broken", f"classify.images={tmp_path}/bad.jpg")
+    assert (before.returncode, done.returncode) == (0, 2)
+    assert done.stderr.startswith(f"No photo could be classified:\n  {tmp_path}/bad.jpg: ")
+    assert done.stderr.endswith("\nleft out 1 of 1: 1 not an image\n")
+    assert (garden[0] / "runs/broken/latest").resolve().name == "v001"
+    assert manifest(garden[0] / "runs/broken/v002")["status"] == "failed"
 
 
 def test_classify_without_arguments_classifies_the_bundled_photo(garden):
@@ -191,3 +212,58 @@ def test_stubs_in_place_of_the_display_only_modules_change_no_content(garden):
     assert {name: stubbed[name]["cached"] for name in names} == dict.fromkeys(names, False)
     for part in ("key", "digest"):
         assert {name: stubbed[name][part] for name in names} == {name: plain[name][part] for name in names}
+
+
+def test_a_model_below_the_quality_gate_keeps_its_metrics_and_report_and_is_not_exported(garden):
+    folder = garden[0]
+    latest = (folder / "runs/flowers/latest").resolve()
+    metrics = json.loads((latest / "metrics.json").read_text(encoding="utf-8"))
+    name = next(name for name in ("top1", "balanced_accuracy", "macro_f1", "roc_auc") if metrics[name] < 1)
+    said = []
+    for _ in range(2):  # the same command says the same again
+        done = pipeline(folder, "+experiment=flowers", *SMALL, f"evaluate.at_least.{name}=1")
+        assert done.returncode == 3, done.stderr + done.stdout
+        run = max((folder / "runs/flowers").glob("v*"))
+        assert list(manifest(run)["stages"])[-3:] == ["evaluate", "review", "report"]
+        assert manifest(run)["stages"]["evaluate"]["cached"]
+        assert json.loads((run / "metrics.json").read_text(encoding="utf-8"))[name] == metrics[name]
+        assert "does not reach evaluate.at_least" in (run / "report.html").read_text(encoding="utf-8")
+        assert not (run / "artifacts/export").exists()
+        assert (folder / "runs/flowers/latest").resolve() == latest
+        said.append(done.stderr)
+    assert said[0] == said[1]
+    assert said[0].startswith(f"The model does not reach evaluate.at_least on {metrics['count']} photos: {name} 0.")
+
+
+def test_a_format_that_is_left_out_is_named_and_the_rest_is_kept(garden):
+    folder = garden[0]
+    quiet = "import slimline.stages.backend.tensorflow\n"  # before tf2onnx imports TensorFlow, which then says a lot
+    broken = "import tf2onnx.convert as c\nc.from_graph_def = lambda *a, **b: [][1]\n"
+    program = ("-c", f"{quiet}{broken}from slimline.pipeline.cli import main\nmain()")
+    said = []
+    for _ in range(2):  # the second time it is cached
+        formats = "export.formats=[saved_model,onnx]"
+        done = pipeline(folder, "+experiment=flowers", *SMALL, formats, program=program)
+        assert done.returncode == 2, done.stderr + done.stdout
+        run = (folder / "runs/flowers/latest").resolve()
+        assert run == max((folder / "runs/flowers").glob("v*"))
+        facts = manifest(run)["stages"]["export"]["facts"]
+        assert facts["formats"] == ["saved_model"]
+        assert facts["failures"] == [done.stderr.strip()]
+        assert done.stderr.strip() in (run / "report.html").read_text(encoding="utf-8")
+        said.append(done.stderr)
+    assert said[0] == said[1]
+    assert said[0] == ("onnx was left out of the export: it cannot be converted: IndexError: list index out of range\n")
+    assert pipeline(folder, "+experiment=flowers", *SMALL).returncode == 0
+
+
+def test_photos_that_trained_a_model_are_told(garden):
+    folder = garden[0]
+    done = pipeline(
+        folder, "+experiment=evaluate", "evaluate.model=runs/flowers/v001", "evaluate.split=train", "run.name=own"
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((folder / "runs/own/v001/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["trained_on"] == {"train": metrics["count"], "validation": 0}
+    lower = "expect a lower accuracy on new photos"
+    assert f"warning   {metrics['count']} of {metrics['count']} photos trained this model: {lower}" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,7 +107,8 @@ def test_a_photo_dropped_on_the_page_is_classified(server, tmp_path):
         page.wait_for_selector("text=not classified")
         answer = page.locator(".answer").last
         assert answer.locator("h2").inner_text() == (named["label"] or "unknown")
-        assert answer.locator("p").inner_text() == "<b>tulip.jpg"
+        assert answer.locator("p").first.inner_text() == "<b>tulip.jpg"
+        assert answer.locator("p").count() == (2 if named["label"] is None else 1)
         assert answer.locator(".bar").count() == 5
         answer.locator("button").click()
         answer.locator("button").wait_for(state="detached", timeout=60_000)
@@ -115,6 +117,32 @@ def test_a_photo_dropped_on_the_page_is_classified(server, tmp_path):
         page.screenshot(path=str(tmp_path / "served.png"), full_page=True)
         assert [one for one in page.said if "400 (Bad Request)" not in one] == []  # the answer to the bad photo
         assert all(url.startswith((server[1], "blob:", "data:")) for url in page.asked)
+
+
+@needs_browser
+def test_the_page_shows_an_unknown_photos_best_guess_next_to_the_threshold(server):
+    guesses = [{"name": "<i>tulips", "score": 0.432}, {"name": "daisy", "score": 0.3}]
+    unknown = {"label": None, "threshold": 0.61, "guesses": guesses}
+    with opened() as page:
+        page.route("**/classify", lambda route: route.fulfill(json=unknown))
+        page.goto(server[1])
+        photo = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": flower("tulips")}
+        page.locator("#pick").set_input_files(photo)
+        page.locator(".answer .bar").first.wait_for()
+        answer = page.locator(".answer")
+        assert answer.locator("h2").inner_text() == "unknown"
+        assert answer.locator("p").last.inner_text() == "best guess: <i>tulips, 43.2%, below the threshold of 61.0%"
+        assert page.said == []
+
+
+def test_curl_sends_a_form(server, tmp_path):
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    (tmp_path / "a photo.jpg").write_bytes(flower("tulips", 5))
+    command = ["curl", "-sS", "--noproxy", "*", "-F", "file=@a photo.jpg", server[1]]
+    answer = json.loads(subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout)
+    assert answer.pop("filename") == "a photo.jpg"
+    assert answer == post(server[1], flower("tulips", 5))
 
 
 def test_a_signal_stops_the_server_and_completes_the_run(garden, server):

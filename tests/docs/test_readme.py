@@ -27,7 +27,6 @@ CONF = ROOT / "conf"
 OF_A_PLUGIN = "examples/slimline-example/README.md"
 """Its commands need the plug-in, which tests/examples installs and runs."""
 FILES = (
-    "photo.jpg",
     "leaves.csv",
     "model.onnx",
     "model_int8.tflite",
@@ -54,6 +53,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"my_photos/{kind}/{one}.png,{kind},{kind}" for kind in ("ant", "bee") for one in range(4)]
     (folder / "leaves.csv").write_text("\n".join(["path,label,species", *rows]))
     shutil.copy(folder / "more/ant/0.png", folder / "more")
+    shutil.copy(folder / "more/ant/0.png", folder / "photo.jpg")
     for run in RUNS:
         for name in ("export/saved_model/saved_model.pb", "evaluate/metrics.json", "ingest/index.parquet"):
             (folder / run / "artifacts" / name).parent.mkdir(parents=True, exist_ok=True)

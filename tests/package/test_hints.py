@@ -43,7 +43,8 @@ def test_messages_name_packages_that_the_project_requires() -> None:
 
 
 def test_no_message_names_an_extra() -> None:
-    assert [hint for hint in hints(*MESSAGES) if re.match(r"['\"]?[-.]", hint)] == []
+    set_up = '-e ."'  # of slimline/missing.py: how to set up a checkout
+    assert [hint for hint in hints(*MESSAGES) if re.match(r"['\"]?[-.]", hint) and hint != set_up] == []
 
 
 def test_docs_name_extras_that_exist() -> None:

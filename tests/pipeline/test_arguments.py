@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -129,8 +130,12 @@ def test_a_path_that_exists_is_one_value_whatever_its_letters(tmp_path: Path, mo
         assert read(f"toy.images={name}") == read(f"toy.images={name}", sweep=True) == name
         assert read(f"toy.names={name}") == [name]
         assert read(f"toy.names=[b,{name}]") == ["b", name]
+    for name in ("it's, a/*.jpg", "a,b/missing.jpg", "ü, ö/x?"):
+        assert read(f"toy.photos={name}") == name
+        assert read(f"toy.photos=[b,{name}]") == ["b", name]
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\0,$", exclude_categories=["Cs", "Cc"]), min_size=1))
 def test_any_path_reaches_the_config(path: str) -> None:
     path = path.strip()
@@ -167,6 +172,7 @@ def test_an_open_setting_takes_names_without_a_plus(argument: str, weights: dict
     assert decoded(override.value()) == weights
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda name: name == name.strip()))
 def test_any_name_is_read_back(name: str) -> None:
     override = OverridesParser.create().parse_override(f"x={{{encode_name(name)}:1}}")
@@ -181,9 +187,24 @@ def test_any_name_is_read_back(name: str) -> None:
         ("toy.inner.rate=0,01", ["toy.inner.rate=0,01", "toy.inner.rate=0.01", "-m"]),
         ("toy.kinds=csv,json", ["toy.kinds=csv,json", "'toy.kinds=[csv,json]'", "-m"]),
         ("toy.names=a, b", ["'toy.names=[a,b]'"]),
+        ("toy.photos=a.jpg,b.jpg", ["'toy.photos=[a.jpg,b.jpg]'"]),
+        ("toy.photos=it's.jpg,b.jpg", ["""'toy.photos=[it'"'"'s.jpg,b.jpg]'"""]),
     ],
 )
 def test_a_value_that_is_missing_or_ambiguous_is_answered(argument: str, said: list[str]) -> None:
     with pytest.raises(UserError) as caught:
         rewrite_arguments([argument], SETTINGS)
     assert all(part in str(caught.value) for part in said), str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["photos", "names"])
+def test_a_list_that_is_given_twice_is_refused_with_one_list(key: str) -> None:
+    """`classify.images={a,b}.jpg` reaches the command as two arguments, and Hydra uses the last one alone."""
+    given = [f"toy.{key}=a.jpg", f"toy.{key}=it's.jpg"]
+    with pytest.raises(UserError) as caught:
+        rewrite_arguments(given, SETTINGS)
+    problem, advice = str(caught.value).splitlines()
+    assert problem == f"toy.{key} is given 2 times, and only the last one would be used: a.jpg, it's.jpg."
+    assert shlex.split(advice)[-1] == f"toy.{key}=[a.jpg,it's.jpg]"
+    for fine in ([f"toy.{key}=a", f"toy.{key}=a"], [f"toy.{key}=a", f"toy.{key}=[b]"], ["toy.count=1", "toy.count=2"]):
+        assert len(rewrite_arguments(fine, SETTINGS)) == 2

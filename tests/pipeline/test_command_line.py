@@ -69,7 +69,7 @@ MISTAKES = {
     "no experiment": ([], "No experiment is chosen, so there is nothing to run."),
     "no plus": (
         ["experiment=flowers"],
-        "experiment=... needs a plus in front.\nWrite, for example: +experiment=flowers",
+        "experiment=flowers lacks a plus: an experiment is added to the config.\nWrite +experiment=flowers.",
     ),
     "part that nothing reads": (
         ["+experiment=flowers", "ingest.origin=drawn", "run.plan=true", "+trian.epochs=3"],

@@ -82,6 +82,7 @@ def test_a_closed_gate_keeps_what_was_measured_and_runs_nothing_that_builds_on_i
         manifest = read_manifest(path)
         assert manifest["status"] == "failed" and "is below" in manifest["error"]
         assert list(manifest["stages"]) == ["gather", "fit", "measure", "show"]
+        assert manifest["stages"]["measure"]["gate"] == manifest["error"]
         assert json.loads((path / "metrics.json").read_text()) == {"score": 0.75}
         assert (path / "page.html").read_text() == "score 0.75, packed: False"
         assert not (path.parent / "latest").is_symlink()
@@ -120,6 +121,10 @@ def test_a_stage_line_has_at_most_100_characters(count: int) -> None:
     assert len(line) <= WIDTH
     assert line.startswith("ingest    ran     0123456789ab  1234.5 s")
     assert line.count("fact_") == min(count, 4)
+
+
+def test_no_fact_is_shown_as_a_negative_zero() -> None:
+    assert stage_line("train", "ran", "k", 1.0, {"gap": -0.0, "loss": 0.0}).endswith("  gap 0, loss 0")
 
 
 def test_a_stage_line_shows_the_most_wanted_facts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from pathlib import Path
 
@@ -63,6 +64,10 @@ def runs(tmp_path, monkeypatch) -> list[str]:
     other = {"run": {"name": "flowers"}, "train": {"epochs": 9, "optimizer": {"learning_rate": 0.1, "nesterov": True}}}
     write_run(tmp_path / "runs/v001", right="yyyyynnnnn", settings=base)
     write_run(tmp_path / "runs/v002", right="yyyyyyyyny", settings=other)
+    file = tmp_path / "runs/v002/artifacts/evaluate/metrics.json"
+    metrics = json.loads(file.read_text(encoding="utf-8")) | {"trained_on": {"train": 10, "validation": 0}}
+    metrics["per_class"]["bee"] = {**ROW, "support": 0}
+    write_json(file, metrics)
     write_run(tmp_path / "runs/v003", right="nyyyyynnnn", settings=base, trained=False)
     return [f"runs/v00{number}" for number in (1, 2, 3)]
 
@@ -85,6 +90,13 @@ def test_runs_are_compared_with_the_first(runs, tmp_path):
     assert "ant &lt;b&gt;" in shown
     assert shown.count("<td>14.7 MB</td><td>50.0%</td><td>3 of 10</td><td>12.3 ms</td>") == 2
     assert "4.5 s" in shown
+    # Wilson's interval, also for runs of earlier versions, whose files have the bootstrap's
+    assert "<td>23.7% to 76.3%</td><td>not known</td><td>4.5 s</td>" in shown
+    assert "<td>59.6% to 98.2%</td><td>10 of 10</td><td>4.5 s</td>" in shown
+    said = "10 of 10 photos trained this model: expect a lower accuracy on new photos."
+    assert f'<td class="text">runs/v002</td><td class="text">{said}</td>' in shown
+    assert "25.0% (4.6% to 69.9%)" in shown
+    assert "no photos" in shown
 
 
 def test_an_export_of_an_earlier_version_is_compared(runs, tmp_path):
@@ -108,8 +120,10 @@ def test_hostile_texts_are_safe_wherever_they_are_shown(runs, tmp_path):
         )
         for run, setting in zip(found, settings, strict=True)
     ]
+    hostile[0].metrics["few_photos"] = {"split": False, "classes": {HOSTILE: {"evaluated": 1, "training": None}}}
+    hostile[0].metrics["split"] = "test"
     page = harmless(compare_page(hostile))
-    assert page.text.count(HOSTILE) == 22
+    assert page.text.count(HOSTILE) == 25
     [accuracy, loss] = page.json()
     assert [trace["name"] for trace in accuracy["data"] + loss["data"]] == 2 * [
         escape(f"{HOSTILE} {run.name}") for run in found if run.history

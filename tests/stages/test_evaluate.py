@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from slimline.pipeline.artifact import Artifact, seal
-from slimline.pipeline.errors import UserError
+from slimline.pipeline.content import ContentDigests
+from slimline.pipeline.errors import GateFailed, UserError
+from slimline.pipeline.keys import tracked
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.config import ColumnsConfig, IngestConfig
 from slimline.stages.data.settle import settle_source
@@ -74,15 +76,51 @@ def test_metrics_are_those_of_the_calibrated_model(toys, trained, split):
     assert metrics["uncalibrated"] == pytest.approx(proper_scores(photos.labels, probabilities(logits)), rel=1e-3)
     low, high = metrics["intervals"]["top1"]
     assert low <= metrics["top1"] <= high
-    assert facts["headline"].startswith(f"{split.value:<10}top-1 {metrics['top1']:.1%} ({low:.1%} to {high:.1%}), ")
-    assert ("that training never saw" in facts["headline"]) == (split is not Split.train)
+    assert facts["headline"].startswith(f"{split.value:<9} top-1 {metrics['top1']:.1%} ({low:.1%} to {high:.1%}), ")
+    known = {"train": len(photos) * (split is Split.train), "validation": len(photos) * (split is Split.validation)}
+    assert metrics["trained_on"] == known
+    assert facts["trained_on"] == known["train"]
+    assert ("that training never saw" in facts["headline"]) == (split is Split.test)
+    lines = facts["headline"].splitlines()
+    lower = "expect a lower accuracy on new photos"
+    assert (f"warning   {len(photos)} of {len(photos)} photos trained this model: {lower}" in lines) == (
+        split is Split.train
+    )
+    assert any("are this model's validation photos" in line for line in lines) == (split is Split.validation)
+    assert all(len(line) <= 100 for line in lines)
     rows = pq.read_table(out / "predictions.parquet").to_pylist()
     assert [row["sha256"] for row in rows] == photos.keys
     assert np.array([row["probabilities"] for row in rows]) == pytest.approx(scores, abs=1e-4)
     assert set(pq.read_table(out / "curves.parquet")["class"].to_pylist()) == set(CLASSES)
 
 
-def test_calibration_is_fitted_on_validation_only(toys, trained):
+def test_a_test_of_few_photos_is_told_with_its_classes_and_is_not_calibrated(toys, trained):
+    out = toys.out()
+    facts = evaluate(ASKED, out, ingest=toys.ingest, train=trained)
+    count, validation = (toys.ingest.facts[split] for split in ("test", "validation"))
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    trained_photos = Photos(toys.ingest.path, "train").labels
+    assert metrics["few_photos"] == {
+        "split": True,
+        "classes": {
+            label: {
+                "evaluated": metrics["per_class"][label]["support"],
+                "training": int(np.sum(trained_photos == number)),
+            }
+            for number, label in enumerate(CLASSES)
+        },
+    }
+    assert (metrics["validation_photos"], metrics["calibrated"]) == (validation, False)
+    assert (metrics["temperature"], metrics["reject_threshold"], metrics["accepted"]) == (1.0, None, 1.0)
+    assert metrics["uncalibrated"]["log_loss"] == metrics["log_loss"]
+    shown = " ".join(facts["headline"].split())
+    assert f"warning {count} test photos are few (under 50): all figures are uncertain" in shown
+    assert "3 classes have few photos (under 10 test or 20 training): ant " in shown
+    assert f"no reject threshold: {validation} validation photos are too few (under 50)" in shown
+
+
+def test_calibration_is_fitted_on_validation_only(toys, trained, monkeypatch):
+    monkeypatch.setattr("slimline.stages.scoring.sample_sizes.LEAST_VALIDATION", 5)
     out = toys.out()
     evaluate(replace(ASKED, split=Split.train), out, ingest=toys.ingest, train=trained)
     found = read_calibration(out)
@@ -97,16 +135,27 @@ def test_calibration_is_fitted_on_validation_only(toys, trained):
     assert read_calibration(other) == (found.temperature, None)
 
 
-def test_a_model_below_a_minimum_fails_and_the_error_lists_the_metrics(toys, trained):
-    asked = replace(ASKED, at_least=AtLeast(top1=1.0, balanced_accuracy=0.01, roc_auc=1.0))
+def test_a_model_below_a_minimum_is_evaluated_and_the_gate_lists_the_metrics(toys, trained):
+    asked = replace(ASKED, split=Split.train, at_least=AtLeast(top1=1.0, balanced_accuracy=0.01, roc_auc=1.0))
+    out = toys.out()
+    facts = evaluate(asked, out, ingest=toys.ingest, train=trained)
+    made = Artifact("evaluate", "k", 1, out, "e", 0.0, facts, {})
     with pytest.raises(
-        UserError, match=r"does not reach evaluate\.at_least on \d+ photos: top1 0\.\d{4}, required 1"
+        GateFailed, match=r"does not reach evaluate\.at_least on \d+ photos: top1 0\.\d{4}, required 1"
     ) as caught:
-        evaluate(replace(asked, split=Split.train), toys.out(), ingest=toys.ingest, train=trained)
+        evaluate.gate(asked, made)
     assert "roc_auc 0." in str(caught.value)
     assert "balanced_accuracy" not in str(caught.value)
-    enough = replace(ASKED, at_least=AtLeast(top1=0.01, macro_f1=0.01))
-    assert evaluate(enough, toys.out(), ingest=toys.ingest, train=trained)["top1"] > 0.01
+    evaluate.gate(replace(asked, at_least=AtLeast(top1=0.01, macro_f1=0.01)), made)
+    evaluate.gate(replace(asked, at_least=AtLeast()), made)
+
+
+def test_a_minimum_is_not_part_of_the_key(tmp_path):
+    contents = ContentDigests(tmp_path / "digests")
+    keys = [tracked(replace(ASKED, at_least=AtLeast(top1=least)), contents) for least in (None, 0.9)]
+    assert keys[0] == keys[1]
+    assert "at_least" not in keys[0]
+    assert tracked(replace(ASKED, resamples=200), contents) != keys[0]
 
 
 @pytest.mark.parametrize(
@@ -144,11 +193,14 @@ def test_a_given_model_is_evaluated_on_its_own_runs_photos_or_on_others(toys, tr
         settled = settle_model(replace(ASKED, model=str(given), images=images), False)
         ingest = None if given == run else toys.ingest
         facts = evaluate(settled, toys.out(), ingest=ingest, train=None)
-        names = ("top1", "log_loss", "roc_auc", "count", "reject_threshold", "accepted")
+        names = ("top1", "log_loss", "roc_auc", "count", "accepted", "trained_on")
         assert {name: facts[name] for name in names} == pytest.approx({name: own[name] for name in names}, rel=1e-4)
         assert "temperature" in facts
     everything = evaluate(replace(settled, split=Split.all), toys.out(), ingest=toys.ingest, train=None)
     assert everything["count"] == sum(toys.ingest.facts[split] for split in ("train", "validation", "test"))
+    assert everything["trained_on"] == toys.ingest.facts["train"]
+    said = f"{everything['trained_on']} of {everything['count']} photos trained this model, "
+    assert said + f"{toys.ingest.facts['validation']} validated it" in everything["headline"]
     with pytest.raises(UserError, match="is not a run, so it has no photos of its own"):
         settle_model(replace(ASKED, model=str(run / "artifacts/export/model.onnx")), False)
     strange = toys.out()
@@ -156,6 +208,53 @@ def test_a_given_model_is_evaluated_on_its_own_runs_photos_or_on_others(toys, tr
     (strange / "labels.txt").write_text("ant\nbee\ndog\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"classes that the model does not know: dog\. It knows: ant, bee, cat"):
         evaluate(settled, toys.out(), ingest=replace(toys.ingest, path=strange), train=None)
+
+
+def test_the_photos_that_trained_a_given_model_are_found_or_not_known(toys, trained, tmp_path):
+    from slimline.stages.export import export
+    from slimline.stages.exporting.config import ExportConfig
+    from slimline.stages.models.formats import Format
+
+    run = tmp_path / "run"
+    exported = run / "artifacts/export"
+    exported.mkdir(parents=True)
+    out = toys.out()
+    facts = evaluate(ASKED, out, ingest=toys.ingest, train=trained)
+    made = Artifact("evaluate", "k", 1, out, "e", 0.0, facts, {})
+    export(
+        ExportConfig([Format.saved_model, Format.litert]), exported, ingest=toys.ingest, train=trained, evaluate=made
+    )
+    (run / "artifacts/ingest").symlink_to(toys.ingest.path)
+
+    def settled(model):
+        return settle_model(replace(ASKED, model=str(model), images="others", split=Split.train), False)
+
+    listed = exported / "training_photos.parquet"
+    for model in (run, exported, exported / "saved_model", exported / "model.tflite"):
+        assert settled(model).trained_on == str(listed)
+    copied = tmp_path / "copied"
+    shutil.copytree(exported, copied)
+    assert settled(copied / "model.tflite").trained_on == str(copied / listed.name)
+    listed.rename(tmp_path / listed.name)  # an export of an earlier version, inside its run
+    for model in (run, exported, exported / "saved_model", exported / "model.tflite"):
+        assert settled(model).trained_on == str(toys.ingest.path / "index.parquet")
+        facts = evaluate(settled(model), toys.out(), ingest=toys.ingest, train=None)
+        assert facts["trained_on"] == facts["count"] == toys.ingest.facts["train"]
+    (copied / listed.name).unlink()  # and one that was copied out of it
+    unknown = settled(copied / "model.tflite")
+    assert unknown.trained_on is None
+    out = toys.out()
+    facts = evaluate(unknown, out, ingest=toys.ingest, train=None)
+    assert "trained_on" not in facts
+    assert json.loads((out / "metrics.json").read_text(encoding="utf-8"))["trained_on"] is None
+    assert "not known whether these photos trained this model" in facts["headline"]
+    assert "that training never saw" not in facts["headline"]
+    asked = replace(ASKED, model=str(copied), images="others", trained_on=str(tmp_path / listed.name))
+    assert settle_model(asked, False).trained_on == str(tmp_path / listed.name)
+    with pytest.raises(UserError, match=r"evaluate\.trained_on=/gone does not exist"):
+        settle_model(replace(asked, trained_on="/gone"), False)
+    with pytest.raises(UserError, match=r"evaluate\.trained_on=/gone needs a model"):
+        settle_model(replace(ASKED, trained_on="/gone"), False)
 
 
 def test_slices_are_columns_that_ingest_kept_from_a_manifest(toys, trained, tmp_path):
@@ -182,7 +281,8 @@ def test_slices_are_columns_that_ingest_kept_from_a_manifest(toys, trained, tmp_
     assert cameras["old"]["interval"][0] <= cameras["old"]["top1"] <= cameras["old"]["interval"][1]
     assert set(metrics["slices"]["format"]) == {"png"}
     with pytest.raises(
-        UserError, match=r"evaluate\.slices names the column 'site', but the index has only camera, format, group, note"
+        UserError,
+        match=r"evaluate\.slices names the column 'site', but the index has only camera, format, group, note",
     ):
         evaluate(replace(ASKED, slices=["site"]), toys.out(), ingest=photos, train=trained)
     with pytest.raises(UserError, match=r"list\.csv has no column 'site'"):

@@ -1,7 +1,8 @@
-"""Export: every format is written, loaded by its own runtime, and refused if its predictions differ too much."""
+"""Export: every format is written, loaded by its own runtime, and left out if its predictions differ too much."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ from slimline.pipeline.artifact import Artifact, content_digest
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.evaluate import evaluate
-from slimline.stages.evaluation.config import EvaluateConfig
+from slimline.stages.evaluation.config import EvaluateConfig, Split
 from slimline.stages.export import export
 from slimline.stages.exporting import export as exporting
 from slimline.stages.exporting.card_facts import read_card_facts
@@ -27,10 +28,11 @@ from slimline.stages.exporting.config import ExportConfig
 from slimline.stages.exporting.measurements import read_formats
 from slimline.stages.exporting.writers import Material, write_format
 from slimline.stages.models.description import parse_description, read_description
-from slimline.stages.models.formats import DESCRIPTION, EVALUATED_MODEL, FILES, Format, format_of
+from slimline.stages.models.formats import DESCRIPTION, EVALUATED_MODEL, FILES, Format, find_model, format_of
 from slimline.stages.models.runtimes import onnx_description, open_runtime
 from slimline.stages.models.saved_model import SavedModel, open_saved_model
 from slimline.stages.pages.model_card import model_card
+from slimline.stages.table import STAGES
 from tests.stages.toy_training import CLASSES, SIDE, config, phase
 from tests.tiers import release
 
@@ -145,11 +147,160 @@ def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
         return write_format(one, spoil(material, values, folder), folder)
 
     monkeypatch.setattr(exporting, "write_format", spoiled)
-    with pytest.raises(UserError, match=rf"{one.name} classifies \d+ of \d+ photos differently") as caught:
+    said = rf"every format failed\.\n{one.name} was left out of the export: it classifies \d+ of \d+ photos differently"
+    with pytest.raises(UserError, match=said) as caught:
         export(ExportConfig([one], calibration_photos=30), toys.out(), **trained)
     assert "For example: " in str(caught.value)
     assert ".png: " in str(caught.value)
     assert ("max_changed_int8" in str(caught.value)) == (one in (Format.litert_dynamic, Format.litert_int8))
+
+
+def test_a_format_that_differs_is_left_out_and_the_others_are_kept(toys, trained, monkeypatch):
+    from slimline.stages.models.assemble import read_weights
+
+    values = read_weights(trained["train"].path / "best.ckpt")
+
+    def spoiled(one, material, folder):
+        material = spoil(material, values, toys.out()) if one in (Format.litert, Format.saved_model) else material
+        return write_format(one, material, folder)
+
+    monkeypatch.setattr(exporting, "write_format", spoiled)
+    asked = ExportConfig([Format.saved_model, Format.frozen_graph, Format.litert, Format.onnx])
+    out = toys.out()
+    facts = export(asked, out, **trained)
+    assert facts["formats"] == ["frozen_graph", "onnx"]
+    assert facts["headline"] == "model     {path}/frozen_graph.pb"
+    first, second = facts["failures"]
+    assert first.startswith("saved_model was left out of the export: it classifies ")
+    assert second.startswith("litert was left out of the export: it classifies ")
+    assert second.endswith("To keep it, raise export.max_changed.")
+    assert not (out / FILES[Format.saved_model]).exists()
+    assert not (out / FILES[Format.litert]).exists()
+    assert list(read_formats(out)) == list(read_card_facts(out)["formats"]) == facts["formats"]
+    assert "FormatFailed" in (out / "logs/litert.txt").read_text(encoding="utf-8")
+
+
+class Converter:
+    """A converter that fails as LiteRT's and tf2onnx's do, with errors of their own types."""
+
+    error: Exception = RuntimeError("Unsupported operation Foo\nand a long dump")
+
+    def convert(self, *given, **named):
+        raise self.error
+
+    from_graph_def = convert
+
+
+@pytest.mark.parametrize("one", [Format.litert, Format.onnx])
+def test_a_format_that_cannot_be_converted_is_left_out(toys, trained, monkeypatch, one):
+    from slimline.stages.exporting import writers
+
+    monkeypatch.setattr(writers.tf.lite.TFLiteConverter, "from_concrete_functions", lambda *given: Converter())
+    monkeypatch.setattr("tf2onnx.convert.from_graph_def", Converter().convert)
+    out = toys.out()
+    facts = export(ExportConfig([Format.frozen_graph, one]), out, **trained)
+    assert facts["formats"] == ["frozen_graph"]
+    assert facts["failures"] == [
+        f"{one.name} was left out of the export: it cannot be converted: RuntimeError: Unsupported operation Foo"
+    ]
+    assert "and a long dump" in (out / f"logs/{one.name}.txt").read_text(encoding="utf-8")
+    for error in (OSError("disk full"), MemoryError(), UserError("not installed")):  # another time it may succeed
+        monkeypatch.setattr(Converter, "error", error)
+        with pytest.raises(type(error)):
+            export(ExportConfig([Format.frozen_graph, one]), toys.out(), **trained)
+
+
+@pytest.mark.parametrize("doing", ["opened", "run"])
+def test_a_format_that_cannot_be_run_is_left_out(toys, trained, monkeypatch, doing):
+    from slimline.stages.exporting import comparison
+
+    def failing(given):
+        raise ValueError("no kernel for Foo")
+
+    def opened(one, path):
+        return failing(path) if doing == "opened" else failing
+
+    def runtime(one, path):
+        return opened(one, path) if one is Format.litert else open_runtime(one, path)
+
+    monkeypatch.setattr(comparison, "open_runtime", runtime)
+    facts = export(ExportConfig([Format.litert, Format.frozen_graph]), toys.out(), **trained)
+    assert facts["formats"] == ["frozen_graph"]
+    assert facts["failures"] == [
+        f"litert was left out of the export: it cannot be {doing}: ValueError: no kernel for Foo"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "share", "photos", "allowed"),
+    [
+        (Format.onnx, 0.005, 18, 1),
+        (Format.onnx, 0.005, 399, 1),
+        (Format.onnx, 0.005, 400, 2),
+        (Format.onnx, 0.07, 100, 7),
+        (Format.litert_int8, 0.03, 5, 1),
+        (Format.litert_int8, 0.03, 307, 9),
+        (Format.onnx, 0.0, 307, 0),
+        (Format.onnx, 1.0, 3, 3),
+    ],
+)
+def test_one_photo_may_differ_even_if_the_share_is_less_than_one(one, share, photos, allowed):
+    setting = "max_changed_int8" if one is Format.litert_int8 else "max_changed"
+    assert ExportConfig(**{setting: share}).most_changed(one, photos) == allowed
+
+
+@pytest.mark.parametrize("changed", [1, 2])
+def test_a_format_with_one_changed_photo_of_a_few_is_kept(toys, trained, changed):
+    out = toys.out()
+    shutil.copytree(trained["evaluate"].path, out, dirs_exist_ok=True)
+    rows = pq.read_table(out / "predictions.parquet")
+    names = rows["predicted"].to_pylist()
+    for place in range(changed):
+        names[place] = next(name for name in CLASSES if name != names[place])
+    column = rows.column_names.index("predicted")
+    pq.write_table(rows.set_column(column, "predicted", pa.array(names)), out / "predictions.parquet")
+    given = {**trained, "evaluate": replace(trained["evaluate"], path=out)}
+    facts = export(ExportConfig([Format.frozen_graph, Format.litert_int8], max_changed_int8=1.0), toys.out(), **given)
+    assert facts["formats"] == ["frozen_graph", "litert_int8"][changed - 1 :]
+    assert len(facts["failures"]) == changed - 1
+    with pytest.raises(UserError, match=r"frozen_graph was left out .* and export\.max_changed allows 0\."):
+        export(ExportConfig([Format.frozen_graph], max_changed=0.0), toys.out(), **given)
+
+
+@pytest.mark.parametrize(
+    ("formats", "absent", "said"),
+    [
+        ([Format.saved_model, Format.onnx], {"tf2onnx"}, "export.formats=onnx needs .* not installed: tf2onnx"),
+        ([Format.onnx], {"onnx", "onnxruntime"}, "not installed: onnx, onnxruntime"),
+        ([Format.litert_int8], {"ai_edge_litert"}, "export.formats=litert_int8 .* not installed: ai-edge-litert"),
+    ],
+)
+def test_packages_that_are_not_installed_are_told_before_anything_runs(monkeypatch, formats, absent, said):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *more: None if name in absent else find_spec(name, *more)
+    )
+    with pytest.raises(UserError, match=said) as caught:
+        STAGES["export"].resolve(ExportConfig(formats), False)
+    assert "pip install " in str(caught.value)
+    assert f"Or remove {formats[-1].name} from export.formats." in str(caught.value)
+    assert STAGES["export"].resolve(ExportConfig([Format.saved_model]), False).formats == [Format.saved_model]
+
+
+def test_a_model_whose_runtime_is_not_installed_is_told_before_anything_runs(exported, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None)
+    assert find_model(str(exported), "evaluate.model") == exported / "saved_model"
+    with pytest.raises(UserError, match=r"evaluate\.model=.*model\.onnx needs .* not installed: onnxruntime"):
+        find_model(str(exported / "model.onnx"), "evaluate.model")
+
+
+def test_a_model_that_was_evaluated_on_all_photos_is_exported(toys, trained):
+    out = toys.out()
+    given = {name: trained[name] for name in ("ingest", "train")}
+    facts = evaluate(EvaluateConfig(seed=0, split=Split.all), out, **given)
+    given["evaluate"] = Artifact("evaluate", "k", 1, out, "e", 0.0, facts, {})
+    facts = export(ExportConfig([Format.frozen_graph]), toys.out(), **given)
+    assert facts["checked"] == sum(toys.ingest.facts[split] for split in ("train", "validation", "test"))
 
 
 def test_the_saved_model_equals_the_evaluated_one_and_is_checked_again(toys, trained, exported):
@@ -162,7 +313,7 @@ def test_the_saved_model_equals_the_evaluated_one_and_is_checked_again(toys, tra
     others = [next(name for name in CLASSES if name != place) for place in places]
     column = rows.column_names.index("predicted")
     pq.write_table(rows.set_column(column, "predicted", pa.array(others)), out / "predictions.parquet")
-    with pytest.raises(UserError, match=r"saved_model classifies \d+ of \d+ photos differently"):
+    with pytest.raises(UserError, match=r"saved_model was left out .* it classifies \d+ of \d+ photos differently"):
         export(ExportConfig(), toys.out(), **{**trained, "evaluate": replace(trained["evaluate"], path=out)})
 
 

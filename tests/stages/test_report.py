@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from html import escape
 from pathlib import Path
@@ -24,6 +25,7 @@ from slimline.stages.pages.report import report_page
 from slimline.stages.pages.report_config import ReportConfig
 from slimline.stages.pages.report_content import RateTest, Report, behind_cells, gather_report, read_rate_tests
 from slimline.stages.report import report
+from slimline.stages.scoring.sample_sizes import few_photos
 from tests.browser import accessibility_faults, needs_browser, opened
 from tests.stages.pages.hostile import HOSTILE, Seen, harmless
 from tests.stages.toy_training import CLASSES, config, phase
@@ -92,10 +94,12 @@ def test_the_report_shows_the_measurements(made, written):
     metrics = json.loads((made["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))
     low, high = metrics["intervals"]["top1"]
     for said in (
-        f"{metrics['top1']:.1%} of {metrics['count']:,} test photos classified correctly",
+        f"{metrics['top1']:.1%} of {metrics['count']:,} training photos classified correctly",
+        f"{metrics['count']} of {metrics['count']} photos trained this model: expect a lower accuracy on new photos.",
+        "Not calibrated, and no reject threshold: ",
+        "The temperature is 1: ",
         f"{low:.1%} to {high:.1%}",
         f"<td>{metrics['per_class']['bee']['recall']:.1%}</td>",
-        f"{metrics['temperature']:.3g}",
         "saved_model",
         "UNTRAINED",
         escape("<script>"),
@@ -160,6 +164,63 @@ def test_the_report_fits_a_phone_and_can_be_printed(written, tmp_path):
         assert page.said == []
 
 
+def test_a_report_without_an_export_says_why(made, tmp_path):
+    record = record_of(made, tmp_path)
+    record.manifest["stages"]["evaluate"]["gate"] = (
+        "The model does not reach evaluate.at_least: <b>. Nothing was exported."
+    )
+    given = {name: made[name] for name in GIVEN if name != "export"}
+    report(ReportConfig(), tmp_path, **given, export=None, run=record)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert '<p class="notice">The model does not reach evaluate.at_least: &lt;b&gt;. Nothing was exported.</p>' in text
+    [section] = re.findall(r"<h2>Exported formats</h2>(.*?)</section>", text, re.S)
+    assert "<p>None.</p>" in section
+    assert "The model does not reach evaluate.at_least" in section
+    assert not (tmp_path / "model_card.md").exists()
+
+
+def test_a_report_names_the_formats_that_were_left_out(gathered):
+    assert "was left out" not in report_page(gathered)
+    text = report_page(gathered._replace(left_out=["onnx was left out of the export: <b>"]))
+    assert "onnx was left out of the export: &lt;b&gt;" in text
+    assert "saved_model" in text
+
+
+def test_an_unknown_photo_has_its_best_guess_and_the_threshold(gathered):
+    [photo, *_] = sorted(gathered.mistakes, key=lambda one: one.score)
+    metrics = {**gathered.metrics, "reject_threshold": photo.score + 1e-9}
+    text = report_page(gathered._replace(metrics=metrics, mistakes=[photo], uncertain=[], looks=[]))
+    score = f"{photo.score:.1%}"
+    assert f"{photo.label}, unknown: best guess <b>{photo.predicted}</b> ({score}, threshold {score})" in text
+    text = report_page(gathered._replace(metrics={**metrics, "reject_threshold": photo.score}, mistakes=[photo]))
+    assert f"{photo.label}, predicted <b>{photo.predicted}</b>" in text
+
+
+def test_classes_with_few_photos_are_marked(gathered):
+    few = few_photos({"ant": 9, "bee": 300, "cat": 300}, {"ant": 20, "bee": 19, "cat": 20})
+    text = report_page(gathered._replace(metrics={**gathered.metrics, "few_photos": few, "split": "test"}))
+    marked = dict(re.findall(r'<tr><td class="text">(ant|bee|cat)</td><td>.*?<td class="text">(.*?)</td></tr>', text))
+    assert marked == {"ant": "9 test", "bee": "19 training", "cat": ""}
+    assert "2 classes have few photos (under 10 test or 20 training): ant 9 test; bee 19 training." in text
+    none = report_page(gathered._replace(metrics={**gathered.metrics, "few_photos": few_photos({"ant": 50}, None)}))
+    assert "few photos" not in none
+
+
+def test_a_calibrated_report_has_the_temperature_and_the_threshold(gathered):
+    metrics = {**gathered.metrics, "calibrated": True, "temperature": 0.728, "reject_threshold": 0.51234}
+    text = report_page(gathered._replace(metrics=metrics))
+    assert re.search(r"fitted to \d+ validation photos, is\s+0\.728\.", text)
+    assert "Photos with a score below 0.512 are classified as unknown" in text
+    assert "Not calibrated" not in text
+
+
+def test_no_metric_is_shown_as_a_negative_zero(gathered):
+    metrics = {**gathered.metrics, "log_loss": -0.0, "calibration_error": -1e-9, "balanced_accuracy": -0.0}
+    history = {**gathered.history, "validation_loss": [-0.0] * len(gathered.history["epoch"])}
+    text = report_page(gathered._replace(metrics=metrics, history=history)).partition('id="plotly"')[0]
+    assert not re.search(r"-0(\.0+)?[%<.\s]", re.sub(r"<(script|style).*?</\1>", "", text, flags=re.S))
+
+
 def test_all_numbers_of_photos_may_be_zero(made, tmp_path):
     path = write_report(made, tmp_path, ReportConfig(mistakes=0, uncertain=0, per_cell=0, looks=0))
     text = path.read_text(encoding="utf-8")
@@ -173,22 +234,30 @@ def spoiled(value: Any, key: str = "") -> Any:
     if isinstance(value, str):
         return value if key == "curve" else HOSTILE + value
     if isinstance(value, dict):
-        named = key in ("per_class", "formats", "stages")
+        named = key in ("per_class", "classes", "formats", "stages")
         return {HOSTILE + name if named else name: spoiled(inner, name) for name, inner in value.items()}
     if hasattr(value, "_fields"):
         return type(value)(*(spoiled(inner, name) for name, inner in zip(value._fields, value, strict=True)))
     return [spoiled(inner, key) for inner in value] if isinstance(value, list | tuple) else value
 
 
+GATED = {"cached": True, "seconds": 1.0, "gate": "top1 0.5, required 0.9"}
 RATES = RateTest("head", [0.001, 0.01, 0.1], [3.0, 1.0, 2.0], 0.01)
 
 
 def test_hostile_texts_are_safe_wherever_they_are_shown(gathered):
     winner_of = [{"overrides": ["train.seed=1"], "top1": 0.5}]
+    stages = {**gathered.manifest["stages"], "gated": GATED}
     report = gathered._replace(
         rate_tests=[RATES],
         facts={**gathered.facts, "ingest": {**gathered.facts["ingest"], "origin": "drawn flowers"}},
-        manifest={**gathered.manifest, "winner_of": winner_of},
+        manifest={
+            **gathered.manifest,
+            "winner_of": winner_of,
+            "stages": stages,
+        },
+        metrics={**gathered.metrics, "few_photos": few_photos({"ant": 1, "bee": 2}, {}), "reject_threshold": 2.0},
+        left_out=["onnx was left out"],
     )
     page = harmless(report_page(spoiled(report)))
     plain = Seen(report_page(report))

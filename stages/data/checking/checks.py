@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +13,14 @@ import numpy as np
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.checking.known_photos import Find
 from slimline.stages.data.checking.near_duplicates import perceptual_hash
-from slimline.stages.data.sources.photo import Photo, read_bytes
+from slimline.stages.data.sources.photo import Photo, TooLarge, read_bytes
+from slimline.stages.images.decoder_messages import decode_attentively, shows_damage
+from slimline.stages.images.faults import Fault
 from slimline.stages.images.files import (
     LOSSY,
     NATIVE,
+    PNG,
+    TIFF,
     Header,
     NotUsable,
     decode,
@@ -32,6 +36,10 @@ THUMBNAIL_PX = 16
 MOST_DIFFERENCE = 6.0
 """Largest mean difference of two decoders' pixels, of 255: rounding gives less than 1, wrong colors more than 10."""
 
+LEAST_BRIGHTEST = 16
+"""An image whose values are all below this, of 255, is nearly black: so are 12-bit values, stored with 16 bits."""
+
+NEARLY_BLACK = "nearly black"
 NO_PHOTO = Photo("", "")
 
 
@@ -47,9 +55,9 @@ class Limits(NamedTuple):
 class Checked(NamedTuple):
     """Result of checking a photo.
 
-    `reason` says why it can't be used, and is empty if it can; `note` holds further information. Width and height are
-    those of the stored photo, upright. `encoded` holds the new bytes of a photo that was re-encoded. `phash` is None if
-    the photo is not compared with others.
+    `reason` says why it can't be used, and is empty if it can; `fault` is the kind of reason. `note` holds further
+    information about the photo's content. Width and height are those of the stored photo, upright. `encoded` holds the
+    new bytes of a photo that was re-encoded. `phash` is None if the photo is not compared with others.
     """
 
     photo: Photo
@@ -60,6 +68,7 @@ class Checked(NamedTuple):
     format: str = ""
     phash: int | None = None
     reason: str = ""
+    fault: Fault | None = None
     note: str = ""
     encoded: bytes | None = None
 
@@ -84,13 +93,15 @@ def check_photos(photos: Sequence[Photo], limits: Limits, find: Find = lambda sh
 def usable_bytes(encoded: bytes, limits: Limits) -> bytes:
     """Return the bytes of a photo for a network: its own, or re-encoded ones if TensorFlow can't decode its own.
 
+    The bytes that are returned can be decoded without a message of libjpeg's.
+
     Raises:
         NotUsable: it is damaged, too large, or not an image.
     """
     header = read_header(encoded, limits.pixels, limits.frames)
     if header.plain:
-        [thumbnail] = decode_small([encoded], _ratio(header))
-        judged = _judge_jpeg(Checked(NO_PHOTO), header, encoded, limits, thumbnail)
+        [(thumbnail, messages)] = decode_small([encoded], _ratio(header))
+        judged = _judge_jpeg(Checked(NO_PHOTO), header, encoded, limits, thumbnail, messages)
     else:
         judged = _judge(Checked(NO_PHOTO), header, encoded, limits)
     return encoded if judged.encoded is None else judged.encoded
@@ -98,24 +109,27 @@ def usable_bytes(encoded: bytes, limits: Limits) -> bytes:
 
 def _read(photo: Photo, limits: Limits, find: Find) -> tuple[Checked, Header | None, bytes]:
     """Read a photo and its header; the header is None if the photo is known or can't be used: nothing is left to do."""
-    found = Checked(photo, reason=photo.problem)
     if photo.problem:
-        return found, None, b""
+        return Checked(photo, reason=photo.problem, fault=photo.fault), None, b""
+    found = Checked(photo)
     try:
         encoded = read_bytes(photo.file, photo.offset, photo.size, limits.file_bytes)
         found = found._replace(sha256=hashlib.sha256(encoded).digest(), size_bytes=len(encoded))
         if known := find(found.sha256):
-            return found._replace(note=_note(photo, known.format), **known._asdict()), None, b""
+            return found._replace(**known._asdict()), None, b""
         header = read_header(encoded, limits.pixels, limits.frames)
+    except FileNotFoundError as error:
+        return found._replace(reason=f"can't be read: {error.strerror}", fault=Fault.missing), None, b""
     except OSError as error:
-        return found._replace(reason=f"can't be read: {error.strerror}"), None, b""
+        return found._replace(reason=f"can't be read: {error.strerror}", fault=Fault.unreadable), None, b""
+    except TooLarge as error:
+        return found._replace(reason=f"can't be read: {error}", fault=Fault.too_large), None, b""
     except ValueError as error:
-        return found._replace(reason=f"can't be read: {error}"), None, b""
+        return found._replace(reason=f"can't be read: {error}", fault=Fault.unreadable), None, b""
     except NotUsable as error:
-        return found._replace(reason=str(error)), None, b""
+        return found._replace(reason=str(error), fault=error.fault), None, b""
     width, height = (header.height, header.width) if header.turned else (header.width, header.height)
-    found = found._replace(format=header.format, note=_note(photo, header.format), width=width, height=height)
-    return found, header, encoded
+    return found._replace(format=header.format, width=width, height=height), header, encoded
 
 
 def _decode(waiting: Sequence[tuple[int, Checked, Header, bytes]], limits: Limits) -> Iterator[tuple[int, Checked]]:
@@ -123,24 +137,15 @@ def _decode(waiting: Sequence[tuple[int, Checked, Header, bytes]], limits: Limit
     for ratio in {_ratio(header) for _, _, header, _ in waiting}:
         group = [one for one in waiting if _ratio(one[2]) == ratio]
         small = decode_small([encoded for *_, encoded in group], ratio)
-        for (number, found, header, encoded), thumbnail in zip(group, small, strict=True):
-            yield number, _or_why_not(found, _judge_jpeg, header, encoded, limits, thumbnail)
+        for (number, found, header, encoded), (thumbnail, messages) in zip(group, small, strict=True):
+            yield number, _or_why_not(found, _judge_jpeg, header, encoded, limits, thumbnail, messages)
 
 
 def _or_why_not(found: Checked, judge: Callable[..., Checked], *arguments: Any) -> Checked:
     try:
         return judge(found, *arguments)
     except NotUsable as error:
-        return found._replace(reason=str(error))
-
-
-def _note(photo: Photo, kind: str) -> str:
-    extension = PurePosixPath(photo.path).suffix.lower().lstrip(".")
-    extension = {"jpg": "jpeg", "jpe": "jpeg", "jfif": "jpeg", "tif": "tiff"}.get(extension, extension)
-    return f"named .{extension}, is {kind}" if extension in KNOWN and extension != kind else ""
-
-
-KNOWN = (*NATIVE, "tiff", "avif")
+        return found._replace(reason=str(error), fault=error.fault)
 
 
 def _ratio(header: Header) -> int:
@@ -162,32 +167,60 @@ def _decoder(ratio: int, count: int) -> Any:
     return tf.function(decode_all, autograph=False).get_concrete_function(tf.TensorSpec([count], tf.string))
 
 
-def decode_small(encoded: Sequence[bytes], ratio: int) -> list[Any]:
-    """Decode JPEGs at a reduced size: for each, an array [height, width] uint8, or the error."""
-    try:
-        return [one.numpy()[..., 0] for one in _decoder(ratio, len(encoded))(tf.constant(list(encoded)))]
-    except tf.errors.OpError:  # one of them is damaged
-        return [_thumbnail(one, ratio) for one in encoded]
+def decode_small(encoded: Sequence[bytes], ratio: int) -> list[tuple[Any, list[str]]]:
+    """Decode JPEGs at a reduced size: for each, an array [height, width] uint8 or the error, and libjpeg's messages."""
+
+    def decode_group(photos: Sequence[bytes]) -> list[Any] | None:
+        try:
+            return [one.numpy()[..., 0] for one in _decoder(ratio, len(photos))(tf.constant(list(photos)))]
+        except tf.errors.OpError as error:
+            return [error] if len(photos) == 1 else None
+
+    return decode_attentively(decode_group, encoded)
 
 
-def _thumbnail(encoded: bytes, ratio: int) -> Any:
-    try:
-        return tf.io.decode_jpeg(encoded, channels=1, ratio=ratio).numpy()[..., 0]
-    except tf.errors.OpError as error:
-        return error
-
-
-def _judge_jpeg(found: Checked, header: Header, encoded: bytes, limits: Limits, thumbnail: Any) -> Checked:
+def _judge_jpeg(
+    found: Checked, header: Header, encoded: bytes, limits: Limits, thumbnail: Any, messages: list[str]
+) -> Checked:
     if isinstance(thumbnail, Exception):
         raise NotUsable("can't be decoded: truncated or damaged")
-    return _scaled(found._replace(phash=perceptual_hash(thumbnail)), header, encoded, limits)
+    oddity = _oddity(messages)
+    found = found._replace(phash=perceptual_hash(thumbnail), note=_darkness(thumbnail, header))
+    return _reencoded(found, header, encoded, limits, oddity) if oddity else _scaled(found, header, encoded, limits)
+
+
+def _oddity(messages: Sequence[str]) -> str:
+    """Return what libjpeg reports about a photo that is oddly written; empty if it reports nothing.
+
+    Raises:
+        NotUsable: it reports damage.
+    """
+    for message in messages:
+        if shows_damage(message):
+            raise NotUsable(f"damaged inside: libjpeg reports '{_without_numbers(message)}'")
+    return f"libjpeg reports '{_without_numbers(messages[0])}'" if messages else ""
+
+
+def _without_numbers(message: str) -> str:
+    return re.sub(" ?0x[0-9a-f]+", "", message).removeprefix("Corrupt JPEG data: ")
+
+
+def _darkness(pixels: Any, header: Header) -> str:
+    """Return a note about an image that is nearly black; empty for any other."""
+    brightest = int(pixels.max())
+    if brightest >= LEAST_BRIGHTEST:
+        return ""
+    advice = "; if its values have 16 bits, scale them up to 65,535" if header.format in (PNG, TIFF) else ""
+    return f"{NEARLY_BLACK}: its brightest value is {brightest} of 255{advice}"
 
 
 def _judge(found: Checked, header: Header, encoded: bytes, limits: Limits) -> Checked:
     """Decode any other image by TensorFlow and Pillow; re-encode it if TensorFlow can't, or if the pixels differ."""
-    pixels = _decode_with_tensorflow(encoded) if header.format in NATIVE else None
+    pixels, messages = _decode_with_tensorflow(encoded) if header.format in NATIVE else (None, [])
     picture = decode(encoded)  # raises for damaged photos, of which TensorFlow may decode a part
-    found = found._replace(phash=perceptual_hash(np.asarray(picture.convert("L"))))
+    oddity = _oddity(messages if pixels is not None else messages[:-1])  # the last one is TensorFlow's error
+    gray = np.asarray(picture.convert("L"))
+    found = found._replace(phash=perceptual_hash(gray), note=_darkness(gray, header))
     if header.format not in NATIVE:
         fault = f"TensorFlow doesn't read {header.format}"
     elif pixels is None:
@@ -196,27 +229,40 @@ def _judge(found: Checked, header: Header, encoded: bytes, limits: Limits) -> Ch
         fault = "TensorFlow decodes it differently from Pillow"
     elif header.orientation_ignored:
         fault = "TensorFlow ignores its orientation"
+    elif oddity:
+        fault = oddity
     else:
         return _scaled(found, header, encoded, limits)
+    return _reencoded(found, header, encoded, limits, fault)
+
+
+def _reencoded(found: Checked, header: Header, encoded: bytes, limits: Limits, why: str) -> Checked:
     upright = decode(encoded, upright=True)
     reencoded, kind = encode(upright, lossy=header.format in LOSSY)
-    if _decode_with_tensorflow(reencoded) is None:
-        raise NotUsable(f"too long: TensorFlow can't decode a {kind} of {upright.width:,} x {upright.height:,} pixels")
-    found = found._replace(
-        encoded=reencoded,
-        width=upright.width,
-        height=upright.height,
-        note=f"{found.note}; re-encoded as {kind}: {fault}".lstrip("; "),
-    )
+    if _decode_with_tensorflow(reencoded)[0] is None:
+        raise NotUsable(
+            f"too long: TensorFlow can't decode a {kind} of {upright.width:,} x {upright.height:,} pixels",
+            Fault.too_large,
+        )
+    note = f"{found.note}; re-encoded as {kind}: {why}".lstrip("; ")
+    found = found._replace(encoded=reencoded, width=upright.width, height=upright.height, note=note)
     return _scaled(found, Header(kind, upright.width, upright.height), reencoded, limits)
 
 
-def _decode_with_tensorflow(encoded: bytes) -> Any:
-    """Decode an image's first frame as `preprocess` does: an array [height, width, 3] uint8, or None if that fails."""
-    try:
-        return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
-    except tf.errors.OpError:
-        return None
+def _decode_with_tensorflow(encoded: bytes) -> tuple[Any, list[str]]:
+    """Decode an image's first frame as `preprocess` does: an array [height, width, 3] uint8, or None if that fails.
+
+    The second value holds libjpeg's messages.
+    """
+
+    def decode_one(photos: Sequence[bytes]) -> list[Any]:
+        try:
+            return [tf.io.decode_image(photos[0], channels=3, expand_animations=False).numpy()]
+        except tf.errors.OpError:
+            return [None]
+
+    [found] = decode_attentively(decode_one, [encoded])
+    return found
 
 
 def _alike(pixels: Any, others: Any) -> bool:

@@ -28,18 +28,20 @@ SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("phash", pa.uint64()),
+        ("note", pa.string()),
     ]
 )
 """`start` is the first eight bytes of the sha256 as a number; a part is sorted by it."""
 
 
 class Known(NamedTuple):
-    """Result of a check: the format, the upright size in pixels, the perceptual hash or None."""
+    """Result of a check: the format, the upright size in pixels, the perceptual hash and the note, or None."""
 
     format: str
     width: int
     height: int
     phash: int | None
+    note: str | None = None
 
 
 Find = Callable[[bytes], Known | None]

@@ -39,7 +39,7 @@ def list_archive(asked: Listing) -> Iterator[Photo]:
         UserError: it is not a complete archive.
     """
     try:
-        if (decompressor := _decompressor(asked.root)) is not None:
+        if (decompressor := decompressor_of(asked.root)) is not None:
             yield from _list_compressed(asked, decompressor)
         elif tarfile.is_tarfile(asked.root):  # tested before zip: the last member of a tar may be a zip
             yield from _list_tar(asked, asked.root)
@@ -53,7 +53,8 @@ def list_archive(asked: Listing) -> Iterator[Photo]:
         ) from error
 
 
-def _decompressor(path: Path) -> Callable[[Path], Any] | None:
+def decompressor_of(path: Path) -> Callable[..., Any] | None:
+    """Return what opens a compressed file for reading; None for any other file."""
     magic = compression(path)
     return None if magic is None else COMPRESSIONS[magic]
 
@@ -69,20 +70,21 @@ def _list_compressed(asked: Listing, decompressor: Callable[[Path], Any]) -> Ite
 
 
 def _list_tar(asked: Listing, path: Path) -> Iterator[Photo]:
-    names = (member.name for member in _members(path) if member.isreg() and not _leads_outside(member.name))
-    layout = Layout.of((parts for name in names if is_wanted(parts := _parts(name))), strip=True)
+    names = (member.name for member in _members(path) if member.isreg() and not leads_outside(member.name))
+    layout = Layout.of((parts for name in names if is_wanted(parts := parts_of(name))), strip=True)
     for member in _members(path):
         if member.isdir() or _is_passed_over(asked, member.name):
             continue
         photo = Photo(member.name, "", str(path), member.offset_data, member.size)
-        fault = OUTSIDE if _leads_outside(member.name) else _fault_of_kind(member)
+        fault = OUTSIDE if leads_outside(member.name) else fault_of_kind(member)
         photo = _laid_out(layout, photo, fault)
         if not fault and photo.skipped and photo.label and _starts_as_a_photo(photo):
             photo = photo._replace(skipped=False, problem="")
         yield photo
 
 
-def _fault_of_kind(member: tarfile.TarInfo) -> str:
+def fault_of_kind(member: tarfile.TarInfo) -> str:
+    """Return why a member of a tar is not read, because it is not a regular file; an empty text if it is one."""
     if member.issym() or member.islnk():
         return A_LINK
     if member.issparse():
@@ -114,21 +116,21 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
 
 def _list_zip(asked: Listing) -> Iterator[Photo]:
     with zipfile.ZipFile(asked.root) as archive:
-        entries = [(entry, _zip_name(entry)) for entry in archive.infolist() if not entry.is_dir()]
-        names = (name for _, name in entries if not _leads_outside(name))
-        layout = Layout.of((parts for name in names if is_wanted(parts := _parts(name))), strip=True)
+        entries = [(entry, zip_name(entry)) for entry in archive.infolist() if not entry.is_dir()]
+        names = (name for _, name in entries if not leads_outside(name))
+        layout = Layout.of((parts for name in names if is_wanted(parts := parts_of(name))), strip=True)
         for entry, name in entries:
             if _is_passed_over(asked, name):
                 continue
             is_link = stat.S_ISLNK(entry.external_attr >> 16)
-            fault = OUTSIDE if _leads_outside(name) else A_LINK if is_link else ""
+            fault = OUTSIDE if leads_outside(name) else A_LINK if is_link else ""
             photo = _laid_out(layout, Photo(name, ""), fault)
             if not fault and photo.skipped and photo.label and _unzips_to_a_photo(archive, entry):
                 photo = photo._replace(skipped=False, problem="")
             yield photo if photo.problem or asked.spool is None else _unzipped(asked, archive, entry, photo)
 
 
-def _zip_name(entry: zipfile.ZipInfo) -> str:
+def zip_name(entry: zipfile.ZipInfo) -> str:
     """Return a member's name with slashes; old programs for DOS and Windows wrote backslashes.
 
     Python decodes a name without the UTF-8 flag as cp437, but macOS writes UTF-8 without the flag.
@@ -165,20 +167,22 @@ def _laid_out(layout: Layout, photo: Photo, fault: str) -> Photo:
     """Return a member's photo with its label and split, or with the reason why it can't be used."""
     if fault == OUTSIDE:
         return photo._replace(problem=fault)
-    photo = layout.photo(photo, _parts(photo.path))
+    photo = layout.photo(photo, parts_of(photo.path))
     return photo._replace(problem=fault, skipped=False) if fault else photo
 
 
 def _is_passed_over(asked: Listing, name: str) -> bool:
-    parts = _parts(name)
+    parts = parts_of(name)
     if parts and not is_wanted(parts):
         asked.pass_over("hidden" if is_hidden(parts) else "system")
     return not is_wanted(parts)
 
 
-def _parts(name: str) -> list[str]:
+def parts_of(name: str) -> list[str]:
+    """Split a member's name into its folders and its own name."""
     return [part for part in name.split("/") if part not in ("", ".")]
 
 
-def _leads_outside(name: str) -> bool:
+def leads_outside(name: str) -> bool:
+    """Return whether a member's name points to a place outside the archive."""
     return name.startswith("/") or ".." in name.split("/")

@@ -63,6 +63,11 @@ def is_photo_name(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
+def not_named_as_a_photo(name: str) -> str:
+    """Return the reason why a file with another extension is left out."""
+    return f"not named as a photo: {PurePosixPath(name).suffix or 'no extension'}"
+
+
 @dataclass(frozen=True)
 class Layout:
     """Layout of a folder tree, found from its files' paths.
@@ -104,8 +109,7 @@ class Layout:
             label = ""
         photo = place._replace(label=label, split=split)
         if not is_photo_name(parts[-1]):
-            extension = PurePosixPath(parts[-1]).suffix or "no extension"
-            return photo._replace(skipped=True, problem=f"not named as a photo: {extension}")
+            return photo._replace(skipped=True, problem=not_named_as_a_photo(parts[-1]))
         return photo if label else photo._replace(skipped=True, problem="not in a class folder")
 
 

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif")
+from slimline.stages.images.faults import Fault
+
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
+    *(".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"),
+)
+"""The extensions of photos, in lower case."""
+
 MAGIC_BYTES = 12
 WHOLE = -1
 """As a photo's `size`: all bytes from its offset to the end of its file."""
@@ -18,8 +25,8 @@ class Photo(NamedTuple):
     """A photo: its name inside the source, its label, and the file and range of its bytes.
 
     `split` and `group` are what the source states, or empty; `details` are other columns of its row, as JSON. `problem`
-    says why it can't be used, if the listing shows that. `skipped` is true for files that are not meant as photos, such
-    as a text file among them.
+    says why it can't be used, if the listing shows that, and `fault` which kind of reason it is. `skipped` is true for
+    files that are not meant as photos, such as a text file among them.
     """
 
     path: str
@@ -30,6 +37,7 @@ class Photo(NamedTuple):
     split: str = ""
     group: str = ""
     problem: str = ""
+    fault: Fault = Fault.unreadable
     skipped: bool = False
     details: str = ""
 
@@ -86,7 +94,7 @@ class Listing(NamedTuple):
         if self.spool is None:
             return photo
         if len(encoded) > self.most_bytes:
-            return photo._replace(problem=too_large(len(encoded)))
+            return photo._replace(problem=too_large(len(encoded)), fault=Fault.too_large)
         return self.spool.add(photo, encoded)
 
 
@@ -105,12 +113,17 @@ def too_large(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:,.1f} MB are more than ingest.max_file_mb allows"
 
 
+class TooLarge(ValueError):
+    """A photo has more bytes than allowed."""
+
+
 def read_bytes(file: str | bytes, offset: int = 0, size: int = WHOLE, most_bytes: int | None = None) -> bytes:
     """Read a photo's bytes.
 
     Raises:
         OSError: the file can't be read.
-        ValueError: it is not a file, or there are more bytes than `most_bytes`, or fewer than `size`.
+        ValueError: it is not a file, or there are fewer bytes than `size`.
+        TooLarge: there are more bytes than `most_bytes`.
     """
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # otherwise opening a pipe waits for a writer
     try:
@@ -119,7 +132,7 @@ def read_bytes(file: str | bytes, offset: int = 0, size: int = WHOLE, most_bytes
             raise ValueError("it is not a file, but a folder, a pipe or a device")
         wanted = status.st_size - offset if size == WHOLE else size
         if most_bytes is not None and wanted > most_bytes:
-            raise ValueError(too_large(wanted))
+            raise TooLarge(too_large(wanted))
         encoded = os.pread(descriptor, wanted, offset)
         while len(encoded) < wanted and (more := os.pread(descriptor, wanted - len(encoded), offset + len(encoded))):
             encoded += more  # a call may read a part only: after a signal, or at 2 GB

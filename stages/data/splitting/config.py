@@ -9,6 +9,12 @@ from slimline.pipeline.config import require_range
 from slimline.pipeline.errors import UserError
 
 SPLITS = ("train", "validation", "test")
+ALL = "all"
+
+
+def split_names(split: str) -> tuple[str, ...]:
+    """Return the names of the splits: all three for `all`, otherwise one."""
+    return SPLITS if split == ALL else (split,)
 
 
 class SplitBy(Enum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ SCHEMA = pa.schema(
         ("provisional", pa.bool_()),
         ("outcome", TEXT),
         ("reason", TEXT),
+        ("fault", TEXT),
         ("note", TEXT),
         ("group", TEXT),
         ("details", TEXT),
@@ -42,12 +43,23 @@ TWINS_SCHEMA = pa.schema(
     + [("bits", pa.uint8())]
 )
 PAIRS_AT_ONCE = 65_536
+NOTED = ("path", "format", "note")
+EXTENSIONS_OF = {
+    "jpeg": ("jpeg", "jpg", "jpe", "jfif"),
+    "tiff": ("tiff", "tif"),
+    "bmp": ("bmp", "dib"),
+    "avif": ("avif", "avifs"),
+    "heif": ("heif", "heic", "hif", "heics", "heifs"),
+    **{kind: (kind,) for kind in ("png", "gif", "webp")},
+}
+FORMAT_OF = {extension: kind for kind, extensions in EXTENSIONS_OF.items() for extension in extensions}
 
 
 def write_index(survey: Survey, selection: Selection, places: Places, path: Path) -> None:
     """Write `index.parquet`, in the source's order.
 
-    `outcome` is `used`, `quarantined`, `duplicate`, `near_twin` or `skipped`, and `reason` says why a photo isn't used.
+    `outcome` is `used`, `quarantined`, `duplicate`, `near_twin` or `skipped`. `reason` says why a photo isn't used, and
+    `fault` which kind of reason that is, if the photo itself or its row is at fault.
     `shard`, `offset` and `length` are the file and the byte range of its record, header and checksums included.
     """
     with pq.ParquetWriter(path, SCHEMA) as writer:
@@ -57,7 +69,7 @@ def write_index(survey: Survey, selection: Selection, places: Places, path: Path
             start += len(batch)
             columns: dict[str, Any] = {
                 name: batch.column(name)
-                for name in ("label", "note", "group", "details", "width", "height", "size_bytes", "format", "phash")
+                for name in ("label", "fault", "group", "details", "width", "height", "size_bytes", "format", "phash")
             }
             used = [selection.outcomes[row] == Outcome.used for row in rows]
             columns |= {
@@ -69,6 +81,9 @@ def write_index(survey: Survey, selection: Selection, places: Places, path: Path
                 ],
                 "outcome": [Outcome(selection.outcomes[row]).name for row in rows],
                 "reason": [reason(survey, selection, row) for row in rows],
+                "note": [
+                    _note(*cells) for cells in zip(*(batch.column(name).to_pylist() for name in NOTED), strict=True)
+                ],
                 "shard": [places.names[places.shards[row]] if places.shards[row] >= 0 else None for row in rows],
                 "offset": [int(places.offsets[row]) if one else None for row, one in zip(rows, used, strict=True)],
                 "length": [int(places.lengths[row]) if one else None for row, one in zip(rows, used, strict=True)],
@@ -93,6 +108,14 @@ def reason(survey: Survey, selection: Selection, row: int) -> str | None:
     if outcome is Outcome.near_twin:
         return f"looks like the test photo {name}: {selection.bits[row]} of 64 bits of their hashes differ"
     return f"the same bytes as {name}, which is labeled {survey.value(other, 'label')}: one of the labels is wrong"
+
+
+def _note(path: bytes, kind: str | None, note: str | None) -> str | None:
+    """Return the notes about a photo's name and about its content."""
+    extension = PurePosixPath(printable(path)).suffix.lower().lstrip(".")
+    misnamed = kind is not None and FORMAT_OF.get(extension, kind) != kind
+    notes = [*([f"named .{extension}, is {kind}"] if misnamed else []), *([note] if note else [])]
+    return "; ".join(notes) or None
 
 
 def write_twins(survey: Survey, selection: Selection, path: Path) -> None:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from slimline.stages.backend.tensorflow import tf
+from slimline.stages.data.splitting.config import split_names
 from slimline.stages.data.storing.records import parse_record
 
 COLUMNS = ["label", "sha256", "shard", "offset", "length"]
@@ -22,7 +23,9 @@ READERS = 4
 
 
 class Photos:
-    """A split's photos in the order of their shards; `labels` [count] int64 are class numbers.
+    """A split's photos in the order of their shards; the split `all` means those of all splits.
+
+    `labels` [count] int64 are class numbers.
 
     `sources` are the sha256 (hex) of the source's bytes, by which `index.parquet` and the records identify photos.
 
@@ -33,7 +36,7 @@ class Photos:
         """Read the places of the photos, without reading the photos."""
         self._folder = ingest
         classes = (ingest / "labels.txt").read_text(encoding="utf-8").splitlines()
-        wanted = [("outcome", "=", "used"), ("split", "=", split)]
+        wanted = [("outcome", "=", "used"), ("split", "in", split_names(split))]
         table = pq.read_table(ingest / "index.parquet", columns=COLUMNS, filters=wanted)
         table = table.sort_by([("shard", "ascending"), ("offset", "ascending")])
         places = {name: number for number, name in enumerate(classes)}

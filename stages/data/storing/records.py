@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from slimline.stages.backend.tensorflow import tf
+from slimline.stages.data.splitting.config import split_names
 
 HEADER_BYTES, FOOTER_BYTES = 12, 4
 """Bytes around a record in a file: its length with a checksum before it, the record's checksum after it."""
@@ -116,8 +117,8 @@ def parse_record(framed: bytes) -> Any:
 
 
 def shard_paths(folder: Path, split: str) -> list[Path]:
-    """List a split's shards in order."""
-    return sorted(folder.glob(f"{split}-*.tfrecord"))
+    """List a split's shards in order; for `all`, those of each split."""
+    return [path for name in split_names(split) for path in sorted(folder.glob(f"{name}-*.tfrecord"))]
 
 
 def read_batches(folder: Path, split: str, columns: Sequence[str] = tuple(COLUMNS)) -> Any:

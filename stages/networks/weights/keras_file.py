@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.pipeline.errors import UserError
+from slimline.pipeline.errors import HelperLost, UserError
 from slimline.stages.networks.weights import keras_child as keras_layers
 from slimline.stages.networks.weights.keras_child import DAMAGED, REFUSED, WHOLE_MODEL, Layer, unpack
 
@@ -28,6 +29,9 @@ KERNELS = {"kernel": "weights", "depthwise_kernel": "depthwise_weights", "pointw
 NORMS = ("gamma", "beta", "moving_mean", "moving_variance")
 Shape = tuple[int, ...]
 MOST_SECONDS = 300
+ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
+"""Signals that the system or a user sends, for example when memory runs out; a damaged file causes others."""
+
 OTHER = "Check that the file is from the same network, with the same multiplier and number of classes."
 
 
@@ -39,6 +43,7 @@ def read_keras_file(path: Path) -> list[Layer]:
 
     Raises:
         UserError: the file is damaged, has another layout, or refers to other files.
+        HelperLost: the process that reads the file was ended from outside, for example because memory ran out.
     """
     # -P: don't import modules from the current folder, unless PYTHONPATH contains it.
     command = [sys.executable, "-P", "-m", keras_layers.__name__, str(path.absolute())]
@@ -50,6 +55,11 @@ def read_keras_file(path: Path) -> list[Layer]:
     said = done.stderr.decode(errors="replace")
     if done.returncode == REFUSED:
         raise UserError(*said.splitlines())
+    if -done.returncode in ENDED_FROM_OUTSIDE:
+        raise HelperLost(
+            f"The process that reads {path} was ended by signal {-done.returncode}.",
+            "Run the same command again. If memory ran out, close other programs first.",
+        )
     if done.returncode == DAMAGED or done.returncode < 0:
         raise _damaged(path, said if done.returncode == DAMAGED else "it crashes the HDF5 library")
     if done.returncode != 0:

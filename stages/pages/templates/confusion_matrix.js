@@ -11,7 +11,8 @@
       const item = document.createElement("li"), picture = new Image(), below = document.createElement("small");
       picture.src = photo.picture ?? document.querySelector(`img[data-photo="${CSS.escape(photo.key)}"]`).src;
       picture.alt = photo.name;
-      below.textContent = `${photo.name} (${Math.round(100 * photo.score)}%)`;
+      const score = `${Math.round(100 * photo.score)}%`;
+      below.textContent = `${photo.name} (${photo.unknown ? `unknown: ${score}, threshold ${photo.unknown}` : score})`;
       item.append(picture, document.createElement("br"), below);
       list.append(item);
     }

@@ -6,6 +6,7 @@ function element(name, text, kind) {
   if (kind) made.className = kind;
   return made;
 }
+function percent(score) { return (100 * score).toFixed(1) + "%"; }
 async function ask(path, file) {
   if (file.size > most) throw new Error(`the file is larger than ${most / 1e6} MB`);
   const reply = await fetch(path, {method: "POST", body: file, headers: {"Content-Type": file.type || "image/jpeg"}});
@@ -22,11 +23,15 @@ async function show(file) {
   try {
     const answer = await (await ask("classify", file)).json();
     said.firstChild.textContent = answer.label ?? "unknown";
+    if (answer.label === null) {
+      const [best] = answer.guesses, least = percent(answer.threshold);
+      said.append(element("p", `best guess: ${best.name}, ${percent(best.score)}, below the threshold of ${least}`));
+    }
     for (const guess of answer.guesses) {
       const row = element("div", "", "bar"), meter = element("meter");
       meter.value = guess.score;
       meter.setAttribute("aria-label", guess.name);
-      row.append(element("span", guess.name), meter, element("span", (100 * guess.score).toFixed(1) + "%"));
+      row.append(element("span", guess.name), meter, element("span", percent(guess.score)));
       said.append(row);
     }
     const look = element("button", "Show occlusion map");

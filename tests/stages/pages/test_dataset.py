@@ -265,6 +265,28 @@ def test_imbalanced_classes_cause_a_warning(tmp_path, more, warned):
     assert ("Imbalanced classes: ant< has 10 times as many photos as bee." in page.text) == warned
 
 
+def test_classes_with_few_photos_are_marked(tmp_path):
+    survey = survey_of([*photos_of("ant<", 600), *photos_of("bee", 30)])
+    _, page = page_of(survey, select(survey), tmp_path)
+    assert "class has few photos (under 10 test or 20 training): bee " in page.text
+    assert "photos are few" not in page.text
+
+
+def test_a_test_split_of_few_photos_is_marked(tmp_path):
+    survey = survey_of([*photos_of("ant", 20), *photos_of("bee", 20)])
+    text, page = page_of(survey, select(survey), tmp_path)
+    assert re.search(r"\d test photos are few \(under 50\): all figures are uncertain\.", page.text)
+    assert "2 classes have few photos" in page.text
+    assert '<th scope="col" class="text">few photos</th>' in text
+
+
+def test_enough_photos_are_not_marked(tmp_path):
+    survey = survey_of([*photos_of("ant", 600), *photos_of("bee", 600)])
+    text, _ = page_of(survey, select(survey), tmp_path)
+    assert "few photos" not in text
+    assert "are few" not in text
+
+
 def test_drawn_flowers_are_labeled_as_drawn(tmp_path):
     survey = survey_of([*photos_of("ant", 5), *photos_of("bee", 5)])
     text, page = page_of(survey, select(survey), tmp_path, origin="drawn flowers")

@@ -11,9 +11,11 @@ import pytest
 from slimline.pipeline.artifact import write_json
 from slimline.stages.pages import model_card as module
 from slimline.stages.pages.model_card import MOST_CLASSES, escaped, license_of, model_card, write_model_card
+from slimline.stages.scoring.sample_sizes import few_photos
 
 EVIL = "[x](http://y) <b> | *a*\n# B"
 SHOWN = r"\[x\]\(http://y\) \<b\> \| \*a\* \# B"
+CLASS = {"precision": 0.5, "recall": 0.75, "recall_interval": [0.699, 0.796], "support": 1515}
 FACTS: dict[str, Any] = {
     "labels": [EVIL, "bee"],
     "network": "efficientnet_lite0",
@@ -30,7 +32,7 @@ FACTS: dict[str, Any] = {
         "calibration_error": 0.0321,
         "reject_threshold": None,
         "accepted": 1.0,
-        "per_class": {name: {"precision": 0.5, "recall": 0.75, "support": 1515} for name in (EVIL, "bee")},
+        "per_class": {name: dict(CLASS) for name in (EVIL, "bee")},
     },
     "formats": {"litert": {"file": "model.tflite", "size_mb": 13.21, "top1": 0.9, "changed": 0, "checked": 1030}},
 }
@@ -47,12 +49,38 @@ def test_the_card_states_the_measurements(facts):
         "# An image classifier with 2 classes",
         "Of 1,030 test photos, 90.0% are classified correctly (95% interval 87.6% to 95.0%). Balanced accuracy 85.0%,"
         " log loss 0.250, calibration error 0.032.",
-        "| bee | 50.0% | 75.0% | 1,515 |",
+        "| bee | 50.0% | 75.0% | 69.9% to 79.6% | 1,515 |",
         "| litert | `model.tflite` | 13.2 MB | 90.0% | 0 of 1,030 |",
     ):
         assert f"\n{line}\n" in f"\n{text}"
     assert "2,345 photos were used for training" in text
     assert text.endswith("non-commercial research.\n")
+
+
+def test_the_card_states_why_its_numbers_are_uncertain(facts):
+    few = few_photos({EVIL: 6, "bee": 80}, {EVIL: 50, "bee": 4})
+    facts["metrics"] |= {"few_photos": few, "validation_photos": 20, "calibrated": False, "reject_precision": 0.95}
+    facts["metrics"] |= {"trained_on": {"train": 12, "validation": 0}}
+    text = model_card(facts)
+    for line in (
+        "- **12 of 1,030 photos trained this model: expect a lower accuracy on new photos.**",
+        f"- **2 classes have few photos (under 10 test or 20 training): {SHOWN} 6 test; bee 4 training.**",
+        "- **Not calibrated, and no reject threshold: 20 validation photos are too few (under 50).**",
+        "| class | precision | recall | recall, 95% interval | photos | few photos |",
+        f"| {SHOWN} | 50.0% | 75.0% | 69.9% to 79.6% | 1,515 | 6 test |",
+        "| bee | 50.0% | 75.0% | 69.9% to 79.6% | 1,515 | 4 training |",
+    ):
+        assert f"\n{line}\n" in text
+    assert " 12 of 1,030 photos trained the model.\n\n- **12" in text
+    assert "below the threshold" not in text
+
+
+def test_a_card_of_an_earlier_version_is_written(facts):
+    for row in facts["metrics"]["per_class"].values():
+        del row["recall_interval"]
+    text = model_card(facts)
+    assert "\n| bee | 50.0% | 75.0% |  | 1,515 |\n" in text
+    assert "- **" not in text
 
 
 def test_the_card_states_that_drawn_flowers_are_not_photos(facts):

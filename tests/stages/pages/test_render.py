@@ -12,7 +12,7 @@ from jinja2 import Environment, UndefinedError
 
 from slimline.stages.pages import render as rendering
 from slimline.stages.pages.charts import packed_plotly
-from slimline.stages.pages.render import TEMPLATES, Contents, percent, plain, render
+from slimline.stages.pages.render import TEMPLATES, Contents, decimals, interval, percent, plain, render
 from tests.stages.pages.hostile import HOSTILE, Seen, harmless
 
 PAGE = """
@@ -131,6 +131,15 @@ def test_values_are_plain_texts(value, text):
 
 def test_an_undefined_share_is_empty():
     assert (percent(0.12345), percent(None)) == ("12.3%", "")
+
+
+def test_no_number_is_a_negative_zero():
+    assert [plain(-0.0), percent(-0.0001), decimals(-0.0004), decimals(-0.0)] == ["0", "0.0%", "0.000", "0.000"]
+    assert [plain(-0.5), percent(-0.5), decimals(-0.5, 1)] == ["-0.5", "-50.0%", "-0.5"]
+
+
+def test_an_interval_is_shown_in_percent():
+    assert (interval((0.3424, 1.0)), interval(None)) == ("34.2% to 100.0%", "")
 
 
 def test_every_template_is_in_the_package_data():

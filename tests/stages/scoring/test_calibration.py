@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pytest
 
@@ -52,11 +50,22 @@ def test_no_threshold_reaches_an_impossible_precision():
     assert reject_threshold(np.array([0.9, 0.8]), np.array([False, True]), 0.9) is None
 
 
-def test_an_unreachable_precision_is_logged_and_nothing_is_rejected(caplog):
-    logits = np.array([[2.0, 0.0], [1.0, 0.0]])
-    with caplog.at_level(logging.WARNING):
-        assert calibrate(logits, np.array([1, 1]), 0.9).threshold is None
-    assert "no threshold reaches a precision of 90.0% on validation" in caplog.text
+def test_with_an_unreachable_precision_nothing_is_rejected():
+    logits = np.tile([[2.0, 0.0], [1.0, 0.0]], (25, 1))
+    found = calibrate(logits, np.ones(50, int), 0.9)
+    assert found.threshold is None
+    assert found.temperature > 10
+
+
+@pytest.mark.parametrize("photos", [1, 11, 49])
+def test_few_validation_photos_calibrate_nothing(photos):
+    """Eleven photos that are all classified correctly had the lowest temperature, 0.05."""
+    logits = np.tile([[3.0, 0.0]], (photos, 1))
+    assert fit_temperature(logits, np.zeros(photos, int)) < 0.1
+    assert calibrate(logits, np.zeros(photos, int), 0.95) == Calibration(1.0, None)
+    enough = calibrate(np.tile([[3.0, 0.0]], (50, 1)), np.zeros(50, int), 0.95)
+    assert enough.temperature < 0.1
+    assert enough.threshold is not None
 
 
 def test_accepted_names_have_the_requested_precision(calibrated):

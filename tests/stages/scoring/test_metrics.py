@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
+from slimline.stages.scoring.intervals import wilson_interval
 from slimline.stages.scoring.metrics import classification_metrics, confidence_intervals, proper_scores
 
 LABELS = ["a", "b", "c"]
@@ -19,7 +21,8 @@ def test_classification_metrics():
     metrics = classification_metrics(TARGETS, SCORES, LABELS, top=(2, 5))
     assert metrics["count"] == 4
     assert metrics["top1"] == 0.75
-    assert metrics["top2"] == metrics["top5"] == 1.0
+    assert metrics["top2"] == 1.0
+    assert {name for name in metrics if name.startswith("top")} == {"top1", "top2"}  # all of 3 classes are the top 5
     assert metrics["balanced_accuracy"] == pytest.approx((1 + 0.5 + 1) / 3)
     assert metrics["log_loss"] == pytest.approx(-np.mean(np.log([0.8, 0.3, 0.7, 0.7])))
     assert metrics["confusion_matrix"] == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
@@ -33,8 +36,17 @@ def test_classification_metrics():
         "roc_auc": 1.0,
         "average_precision": 1.0,
         "support": 1,
+        "precision_interval": wilson_interval(1, 2),
+        "recall_interval": wilson_interval(1, 1),
     }
     assert metrics["per_class"]["b"]["roc_auc"] == 1.0  # 0.3 and 0.7 are both over 0.1 and 0.2
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_top_k_needs_more_than_k_classes(classes):
+    targets = np.arange(classes)
+    metrics = classification_metrics(targets, np.eye(classes), [f"c{number}" for number in targets], top=(2, 3, 5))
+    assert {name for name in metrics if name.startswith("top")} == {"top1", *(f"top{k}" for k in (2, 3) if k < classes)}
 
 
 def test_the_area_under_the_curve_counts_the_pairs_in_order():
@@ -64,7 +76,7 @@ def test_calibration_error_weighs_each_bins_gap():
 def test_a_class_without_test_photos_is_not_an_error():
     metrics = classification_metrics(np.array([0, 1]), SCORES[[0, 2]], LABELS)
     nothing = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "roc_auc": None, "average_precision": None, "support": 0}
-    assert metrics["per_class"]["c"] == nothing
+    assert metrics["per_class"]["c"] == {**nothing, "precision_interval": None, "recall_interval": None}
     assert metrics["macro_f1"] == metrics["balanced_accuracy"] == metrics["roc_auc"] == 1.0
     alone = classification_metrics(np.array([0]), SCORES[:1], LABELS)
     assert alone["roc_auc"] is alone["average_precision"] is None
@@ -91,9 +103,23 @@ def test_intervals_depend_on_the_seed_and_not_on_the_chunk_size(monkeypatch):
 
 
 def test_a_balanced_interval_weights_classes_equally():
-    # Class a: 99 of 99 right. Class b: one photo, wrong; if it isn't drawn, only a counts.
+    # Class a: 99 of 99 right. Class b: one photo, wrong, which says little of its share: 0% to 79%.
     targets = np.array([0] * 99 + [1])
     scores = np.tile([0.9, 0.1], (100, 1))
     found = confidence_intervals(targets, scores, 0, 500)
-    assert found["balanced_accuracy"] == (0.5, 1.0)
-    assert found["top1"][0] > 0.95
+    assert found["balanced_accuracy"] == pytest.approx((0.5, 0.897), abs=0.02)
+    assert found["top1"][0] > 0.94
+
+
+def test_all_right_is_not_certain():
+    targets, scores = np.zeros(26, np.int64), np.tile([1.0, 0.0], (26, 1))
+    found = confidence_intervals(targets, scores, 0, 200)
+    assert found["top1"] == found["balanced_accuracy"] == pytest.approx((0.8713, 1.0), abs=1e-4)
+
+
+def test_no_score_is_a_negative_zero():
+    """The mean of -log(1) is -0.0, which was shown as a log loss of -0.000."""
+    targets, scores = np.zeros(3, np.int64), np.tile([1.0, 0.0], (3, 1))
+    metrics = classification_metrics(targets, scores, ["a", "b"])
+    shown = json.dumps({**metrics, "intervals": confidence_intervals(targets, scores, 0, 100)})
+    assert "-0" not in shown

@@ -6,40 +6,16 @@ import io
 import struct
 import zlib
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.data.checking.checks import Limits
 from slimline.stages.models.opened import OpenedModel
 from slimline.stages.serving.app import listening_socket, make_app
 from slimline.stages.serving.serve_config import ServeConfig
 from slimline.stages.serving.serve_settle import settle_model
-
-LABELS = ["dark", "bright <b>"]
-LIMITS = Limits(pixels=1_000_000, frames=10, file_bytes=500_000)
-
-
-def score(encoded):
-    """Return how bright each photo is."""
-    means = [np.asarray(Image.open(io.BytesIO(one)).convert("L")).mean() / 255 for one in encoded]
-    return np.array([[1 - mean, mean] for mean in means])
-
-
-def picture(value: int, kind: str = "JPEG", side: int = 64) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (side, side), (value,) * 3).save(file, kind)
-    return file.getvalue()
-
-
-@pytest.fixture(scope="module")
-def client():
-    model = OpenedModel(LABELS, 0.6, True, score, 2)
-    app, _ = make_app(model, LIMITS, ServeConfig(top=2, batch_size=4), "runs/toy <i>")
-    with TestClient(app, base_url="http://127.0.0.1:8000") as made:
-        yield made
+from tests.stages.serving.conftest import LABELS, LIMITS, picture, score
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -48,14 +24,16 @@ def test_a_photo_in_any_format_is_classified(client, kind):
     assert answer.status_code == 200
     found = answer.json()
     assert found["label"] == "bright <b>"
+    assert found["threshold"] == 0.6
     assert [one["name"] for one in found["guesses"]] == ["bright <b>", "dark"]
     assert found["guesses"][0]["score"] == pytest.approx(240 / 255, abs=0.02)
 
 
 def test_below_the_threshold_the_label_is_null(client):
-    found = client.post("/classify", content=picture(128)).json()
+    found = client.post("/classify", content=picture(140)).json()
     assert found["label"] is None
-    assert len(found["guesses"]) == 2
+    assert [one["name"] for one in found["guesses"]] == ["bright <b>", "dark"]
+    assert 0.5 < found["guesses"][0]["score"] < found["threshold"] == 0.6
 
 
 def png_bomb(side: int) -> bytes:
@@ -137,7 +115,7 @@ def test_health_and_openapi(client):
     assert found["answered"] > 0
     paths = client.get("/openapi.json").json()["paths"]
     assert set(paths) == {"/health", "/classify", "/explain"}
-    assert "image/*" in paths["/classify"]["post"]["requestBody"]["content"]
+    assert set(paths["/classify"]["post"]["requestBody"]["content"]) == {"image/*", "multipart/form-data"}
     assert client.get("/docs").status_code == 404  # FastAPI's page would load scripts from another host
     assert client.get("/classify").status_code == 405
     assert client.get("/../../etc/passwd").status_code == 404

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.stages.data.checking import handmade as by_hand
 from tests.stages.data.checking.handmade import packed, patched, png, save, with_segments
-from tests.stages.data.checking.usable import BOMB_BYTES, Files, picture, png_animation, usable
+from tests.stages.data.checking.usable import BOMB_BYTES, END, Files, picture, png_animation, usable
 
 MOST_PIXELS, MOST_FRAMES, MOST_FILE_BYTES = 4_000_000, 20, 3_000_000
 CLAIMED = 60_000
@@ -39,7 +39,7 @@ def _strangers() -> Files:
         "text.jpg": (b"Not Found\n", "it is text"),
         "page.jpg": (b"\n<!DOCTYPE html><title>403</title>", "it is a web page"),
         "report.jpg": (b"%PDF-1.7\n" + bytes(99), "it is a PDF"),
-        "phone.jpg": (box.replace(b"%s", b"heic"), "it is HEIC"),
+        "phone.jpg": (box.replace(b"%s", b"heic"), "its header is damaged or truncated"),
         "video.jpg": (box.replace(b"%s", b"isom"), "it is a video"),
         "archive.jpg": (b"PK\3\4" + bytes(99), "it is a zip archive"),
         "drawing.png": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "it is SVG"),
@@ -112,6 +112,7 @@ def _broken() -> Files:
     uneven = patched(patched(patched(jpeg, header + 11, b"\x31"), header + 14, b"\x21"), header + 17, b"\x21")
     plain = save(image, "PNG")
     return {
+        **_damaged_inside(),
         "12-bit.jpg": (patched(jpeg, header + 4, b"\x0c"), "a JPEG with 12 bits per channel"),
         "uneven.jpg": (uneven, "can't be decoded"),
         "no-end.jpg": (jpeg[:-2], "its end is missing"),
@@ -128,12 +129,37 @@ def _broken() -> Files:
     }
 
 
+def _damaged_inside() -> Files:
+    """JPEGs whose header and end are right."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
+    jpeg, progressive = save(image, "JPEG"), save(image, "JPEG", progressive=True)
+    cmyk, restarts = save(image.convert("CMYK"), "JPEG"), save(image, "JPEG", restart_marker_blocks=1)
+    half = len(jpeg) // 2
+    return {
+        "ends-early.jpg": (jpeg[:half] + END, "damaged inside: libjpeg reports 'premature end of data segment'"),
+        "zeros-inside.jpg": (jpeg[:half] + bytes(1000) + jpeg[half + 1000 :], "damaged inside"),
+        "left-over.jpg": (jpeg[:-2] + bytes(60) + END, "extraneous bytes before marker'"),
+        "progressive-ends-early.jpg": (progressive[: len(progressive) // 2] + END, "damaged inside"),
+        "cmyk-ends-early.jpg": (cmyk[: len(cmyk) // 2] + END, "damaged inside"),
+        "lost-restart.jpg": (restarts.replace(b"\xff\xd3", b"\xff\xd6", 1), "instead of RST3'"),
+    }
+
+
 def valid() -> dict[str, bytes]:
     """Make one valid file of every format and of each way that it is read."""
     names = (
         *("plain.jpg", "progressive.jpg", "cmyk.jpg", "mpo.jpg", "exif-6.jpg", "plain.png", "palette.png"),
         *("interlaced.png", "16-bit.png", "animated.png", "plain.gif", "animated.gif", "plain.bmp", "palette.bmp"),
-        *("rle.bmp", "lossy.webp", "lossless.webp", "animated.webp", "plain.tiff", "lzw.tif", "plain.avif"),
+        *(
+            "rle.bmp",
+            "lossy.webp",
+            "lossless.webp",
+            "animated.webp",
+            "plain.tiff",
+            "lzw.tif",
+            "plain.avif",
+            "plain.heic",
+        ),
     )
     return {name: usable()[name][0] for name in names}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,11 +16,12 @@ import pytest
 from PIL import Image
 
 from slimline.stages.backend.tensorflow import tf
-from slimline.stages.data.checking.checks import check_photos
+from slimline.stages.data.checking.checks import check_photos, usable_bytes
 from slimline.stages.data.config import IngestConfig
 from slimline.stages.data.settle import settle_source
 from slimline.stages.data.sources.photo import Photo
 from slimline.stages.data.storing.records import read_record
+from slimline.stages.images.files import NotUsable
 from slimline.stages.images.preprocessing import preprocess_batch
 from slimline.stages.ingest import ingest
 from tests.stages.data.checking.handmade import exif, png, png_rows, save, with_segments
@@ -126,6 +128,19 @@ def test_stored_photos_are_prepared_equally_for_training_and_for_the_exported_mo
         np.testing.assert_array_equal(prepare(encoded, WANTED), one)
 
 
+def test_stored_photos_are_decoded_without_a_message_and_so_are_those_of_classify(ingested, capfd):
+    stored = [encoded for _, _, encoded in used(ingested)]
+    for kind in kinds().values():
+        if kind.expected in (USED, REENCODED):
+            stored.append(usable_bytes(kind.encoded, LIMITS))
+        elif len(kind.encoded) < MOST_FILE_BYTES:
+            with pytest.raises(NotUsable, match=re.escape(kind.expected)):
+                usable_bytes(kind.encoded, LIMITS)
+    for encoded in stored:
+        as_seen_by_the_network(encoded)
+    assert capfd.readouterr().err == ""
+
+
 def large_photos() -> dict[str, bytes]:
     image = picture(0, 400, 300)
     jpeg, gray = save(image, "JPEG", quality=95), np.asarray(image)[..., 0].astype(np.uint16) * 257
@@ -155,7 +170,7 @@ def test_scaled_down_photos_show_the_same_with_the_same_orientation(name, scratc
 
 
 def test_a_photo_too_narrow_for_a_jpeg_is_not_changed(scratch):
-    scratch.write_bytes(png(100_000, 40, 8, 0, bytes(100_001 * 40)))
+    scratch.write_bytes(png(100_000, 40, 8, 0, (b"\0" + b"\x80" * 100_000) * 40))
     [found] = check_photos([Photo("a.png", "ant", str(scratch))], LIMITS._replace(store_px=38))
     assert (found.reason, found.note, found.encoded) == ("", "", None)
 

@@ -8,10 +8,12 @@ import functools
 import numpy as np
 from PIL import Image, ImageDraw
 
+from slimline.stages.images.heif import can_read_heif
 from tests.stages.data.checking import handmade as by_hand
 from tests.stages.data.checking.handmade import exif, patched, png, save, segment, with_segments
 
 USED, REENCODED = "used", "reencoded"
+END = b"\xff\xd9"
 BOMB_BYTES = 100_000_000
 Files = dict[str, tuple[bytes, str]]
 
@@ -36,7 +38,7 @@ def picture(seed: int = 0, width: int = 40, height: int = 30) -> Image.Image:
 @functools.cache
 def usable() -> Files:
     """Make all photos: the bytes, and USED or REENCODED (and used)."""
-    return {**_jpegs(), **_exif_jpegs(), **_pngs(), **_others()}
+    return {**_jpegs(), **_exif_jpegs(), **_pngs(), **_others(), **_heifs()}
 
 
 def _jpegs() -> Files:
@@ -45,6 +47,8 @@ def _jpegs() -> Files:
     cmyk = save(image.convert("CMYK"), "JPEG")
     return {
         "plain.jpg": (plain, USED),
+        "few-bytes-left-over.jpg": (plain[:-2] + bytes(12) + END, REENCODED),
+        "jfif-2.jpg": (patched(plain, plain.index(b"JFIF\0") + 5, b"\2"), REENCODED),
         "gray.jpg": (save(image.convert("L"), "JPEG"), USED),
         "progressive.jpg": (save(image, "JPEG", progressive=True), USED),
         "optimized.jpg": (save(image, "JPEG", optimize=True, subsampling=2), USED),
@@ -84,7 +88,8 @@ def _exif_jpegs() -> Files:
         "mpf-damaged.jpg": [segment(0xE2, b"MPF\0II*\0\xff\xff\xff\xff\xff\xff")],
     }
     files = turned | {name: with_segments(plain, *segments) for name, segments in odd.items()}
-    return {name: (encoded, USED) for name, encoded in files.items()}
+    expected = {"exif-after-garbage.jpg": REENCODED}  # libjpeg would print that it skips the garbage
+    return {name: (encoded, expected.get(name, USED)) for name, encoded in files.items()}
 
 
 def _pngs() -> Files:
@@ -165,3 +170,27 @@ def _others() -> Files:
         "animated.avif": (save(image, "AVIF", save_all=True, append_images=more), REENCODED),
         "exif.avif": (save(image, "AVIF", exif=turned), REENCODED),
     }
+
+
+def _heifs() -> Files:
+    """Make HEIF files, as phones write them; the package pillow-heif belongs to the extra `dev`."""
+    assert can_read_heif()
+    image = picture(9, 80, 60)
+    alpha = image.copy()
+    alpha.putalpha(128)
+    turned = Image.Exif()
+    turned[0x112] = 6
+    plain = save(image, "HEIF")
+    files = {
+        "plain.heic": plain,
+        "named.jpg.HEIC": save(picture(12, 80, 60), "HEIF"),
+        "mif1.heif": patched(plain, 8, b"mif1"),
+        "turned.heic": save(image, "HEIF", exif=turned.tobytes()),
+        "burst.heic": save(
+            image, "HEIF", save_all=True, append_images=[picture(number, 80, 60) for number in (10, 11)]
+        ),
+        "alpha.heic": save(alpha, "HEIF"),
+        "gray.hif": save(image.convert("L"), "HEIF"),
+        "deep.heic": save(Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257), "HEIF"),
+    }
+    return {name: (encoded, REENCODED) for name, encoded in files.items()}

@@ -133,7 +133,7 @@ def test_unreachable(server: LoopbackServer, folder: Path) -> None:
 )
 def test_odd_member_leaves_nothing(server: LoopbackServer, folder: Path, odd: tarfile.TarInfo) -> None:
     server.content = pack(PHOTOS, odd)
-    with pytest.raises(UserError, match=f"flower_photos.tgz holds '{odd.name}', which"):
+    with pytest.raises(UserError, match=f"flower_photos.tgz contains '{odd.name}', which"):
         fetch(server, folder)
     assert names_in(folder.parent) == set()
     assert names_in(folder.parent.parent) == {"data"}

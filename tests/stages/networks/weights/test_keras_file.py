@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
-from slimline.pipeline.errors import UserError
+from slimline.pipeline.errors import HelperLost, UserError
 from slimline.stages.networks.architectures.inception import inception_v3
 from slimline.stages.networks.architectures.mobilenet_v1 import mobilenet_v1
 from slimline.stages.networks.architectures.mobilenet_v2 import mobilenet_v2
@@ -356,6 +356,18 @@ def test_damaged_bytes_give_layers_or_an_error_to_read(tmp_path, seed):
         assert {layer.name for layer in read_keras_file(path)} <= {"a", "b"}
     except UserError as error:
         assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("name", ["KILL", "TERM"])
+def test_a_reader_that_is_ended_from_outside_is_lost_and_the_file_is_not_called_damaged(tmp_path, monkeypatch, name):
+    reader = tmp_path / "python"
+    reader.write_text(f"#!/bin/sh\nkill -{name} $$\n")
+    reader.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(reader))
+    with pytest.raises(
+        HelperLost, match=rf"reads {tmp_path}/x\.h5 was ended by signal \d+\.\nRun the same command again"
+    ):
+        read_keras_file(tmp_path / "x.h5")
 
 
 def test_crash_of_the_library_is_an_error_to_read(tmp_path, monkeypatch):
