@@ -22,6 +22,7 @@ NO_MEMO = cast(Memo, None)
     choices=chosen_source,
     memo_without=(table.__name__,),  # whether a photo can be used does not depend on its source
     undigested=("pictures.arrow",),
+    shown=("photos", "classes", "left_out", "train", "test", "validation"),
     schemas={"photos": PhotosConfig, "flowers": FlowersConfig, "tfds": TfdsConfig},
 )
 def ingest(config: IngestConfig, out: Path, *, memo: Memo = NO_MEMO) -> Facts:

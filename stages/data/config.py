@@ -16,6 +16,7 @@ from slimline.pipeline.errors import UserError
 from slimline.pipeline.stage import external, untracked
 from slimline.stages.data.sources import table
 from slimline.stages.data.sources.kinds import SourceKind
+from slimline.stages.data.sources.photo import ClassFolder
 from slimline.stages.data.splitting.config import SplitConfig
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class IngestConfig:
     """A source of labeled photos, and how to check, split and store them.
 
     `images` is a path or an address, and `source` the kind of source there: `auto`, or a name in the table of sources.
+    `class_folder` says which folders are the classes if folders hold folders, and neither are named after splits.
     `group_pattern` is a regular expression whose first group, found in a photo's path, is the photo's group. Photos
     larger than `max_pixels`, `max_frames` or `max_file_mb` are left out, and so are training photos whose perceptual
     hash differs from a test photo's in at most `twin_bits` bits. `store_px` scales photos down to that shorter side.
@@ -55,6 +57,7 @@ class IngestConfig:
     source: str = SourceKind.auto.value
     sha256: str | None = untracked(None)
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    class_folder: ClassFolder = ClassFolder.auto
     group_pattern: str | None = None
     split: SplitConfig = field(default_factory=SplitConfig)
     shard_mb: int = 128

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import sys
@@ -11,13 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from slimline.pipeline.artifact import Facts, empty_folder, write_text
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.progress import progress
 from slimline.stages.backend.captions import CHECKING_PHOTOS, PHOTOS, WRITING_RECORDS
 from slimline.stages.backend.tensorflow import tf
-from slimline.stages.data.checking.checks import Limits
+from slimline.stages.data.checking.checks import NEARLY_BLACK, Limits
 from slimline.stages.data.checking.known_photos import KnownPhotos
 from slimline.stages.data.checking.survey import Survey, survey_photos
 from slimline.stages.data.config import FlowersConfig, IngestConfig
@@ -26,10 +29,14 @@ from slimline.stages.data.sources.kinds import lists_quickly
 from slimline.stages.data.sources.photo import Listing, Photo, Spool
 from slimline.stages.data.sources.table import DRAWINGS, SOURCES
 from slimline.stages.data.splitting.config import SPLITS
+from slimline.stages.data.splitting.outcomes import Outcome, count_left_out
 from slimline.stages.data.splitting.selection import Selection, select_photos
 from slimline.stages.data.storing.index import write_index, write_twins
 from slimline.stages.data.storing.pictures import write_pictures
 from slimline.stages.data.storing.shards import plan_shards, write_shards
+from slimline.stages.images.faults import ADVICE, Fault, counted, left_out_line
+
+log = logging.getLogger(__name__)
 
 SCRATCH = "scratch"
 MOST_SHOWN = 3
@@ -56,7 +63,7 @@ def _ingest(config: IngestConfig, out: Path, memo: Memo | None) -> Facts:
     passed_over: Counter[str] = Counter()
     survey = _survey(config, scratch, passed_over, memo)
     _refuse_too_many(survey, config.max_bad_fraction)
-    selection = select_photos(survey, config.split, config.twin_bits, len(SPLITS))
+    selection = select_photos(survey, config.split, config.twin_bits, len(SPLITS), config.max_bad_fraction)
     shards = plan_shards(survey, selection, config.seed, config.shard_mb, config.min_shards)
     with progress(WRITING_RECORDS, sum(len(shard.rows) for shard in shards), PHOTOS) as advance:
         places = write_shards(survey, selection, shards, out, config.threads, advance)
@@ -66,6 +73,8 @@ def _ingest(config: IngestConfig, out: Path, memo: Memo | None) -> Facts:
     write_text(out / "labels.txt", "".join(f"{label}\n" for label in selection.classes))
     write_pictures(out, pictured_photos(survey, selection))
     facts = _facts(config, survey, selection, passed_over)
+    if facts["left_out"]:
+        log.info("ingest: %s; the reasons are in index.parquet", facts["left_out_line"])
     shutil.rmtree(scratch)
     return {**facts, "photos_per_second": survey.count / seconds, "headline": _headline(config, facts)}
 
@@ -79,7 +88,14 @@ def _survey(config: IngestConfig, scratch: Path, passed_over: Counter[str], memo
     find = known.find if known else lambda sha256: None
     spool = Spool(scratch / "spool.bin")
     try:
-        listing = Listing(root, config.columns, spool, limits.file_bytes, lambda what: passed_over.update([what]))
+        listing = Listing(
+            root,
+            config.columns,
+            spool,
+            limits.file_bytes,
+            lambda what: passed_over.update([what]),
+            config.class_folder,
+        )
         with progress(CHECKING_PHOTOS, _count(config, root), PHOTOS) as advance:
             survey = survey_photos(_photos(config, listing), root, scratch, limits, config.threads, advance, find)
     finally:
@@ -108,29 +124,43 @@ def _count(config: IngestConfig, root: Path) -> int | None:
     """Count the photos in advance, if a terminal shows the progress and counting is quick; else return None."""
     if not sys.stderr.isatty() or config.is_drawn or not lists_quickly(config.source, root):
         return None
-    return sum(1 for _ in SOURCES[config.source](Listing(root, config.columns)))
+    return sum(1 for _ in SOURCES[config.source](Listing(root, config.columns, class_folder=config.class_folder)))
 
 
 def _refuse_too_many(survey: Survey, most: float) -> None:
     bad = survey.bad_rows()
     count = survey.count - int(survey.column("skipped", False).sum())
-    if len(bad) > most * count:
-        examples = "; ".join(f"{survey.path(row)}: {survey.value(row, 'reason')}" for row in bad[:MOST_SHOWN])
-        fraction = -(-100 * len(bad) // count) / 100
-        raise UserError(
-            f"{len(bad):,} of {count:,} photos can't be used, more than ingest.max_bad_fraction={most:g} allows.",
-            f"For example: {examples}",
-            f"Fix or remove them, or allow more: ingest.max_bad_fraction={fraction:g}",
-        )
+    if len(bad) <= most * count:
+        return
+    faults = Counter(Fault(survey.value(row, "fault") or Fault.unlabeled) for row in bad)
+    examples: dict[str, list[str]] = {}
+    for row in bad[:MOST_SHOWN]:
+        examples.setdefault(survey.value(row, "reason"), []).append(survey.path(row))
+    shown = "; ".join(f"{', '.join(paths)}: {reason}" for reason, paths in examples.items())
+    fraction = -(-100 * len(bad) // count) / 100
+    advice = "Fix or remove them"
+    if installs := [ADVICE[fault] for fault in faults if fault in ADVICE]:
+        advice = f"To read them: {' && '.join(installs)}. Or fix or remove them"
+    raise UserError(
+        f"{len(bad):,} of {count:,} photos can't be used, more than ingest.max_bad_fraction={most:g} allows:"
+        f" {counted(faults)}.",
+        f"For example: {shown}",
+        f"{advice}, or allow more: ingest.max_bad_fraction={fraction:g}" if len(bad) < count else f"{advice}.",
+    )
 
 
 def _facts(config: IngestConfig, survey: Survey, selection: Selection, passed_over: Counter[str]) -> dict[str, Any]:
     counts = selection.counts()
+    left_out = count_left_out(survey, selection.outcomes, selection.other, selection.test_copies)
     return {
         "origin": "drawn flowers" if config.is_drawn else "photos",
         "photos": counts["used"],
         "classes": len(selection.classes),
         **{split: len(selection.used(number)) for number, split in enumerate(SPLITS)},
+        "left_out": left_out.total(),
+        "left_out_line": left_out_line(left_out, survey.count),
+        "left_out_by_kind": {fault.value: count for fault, count in left_out.most_common()},
+        "nearly_black": _nearly_black(survey, selection),
         "quarantined": counts["quarantined"],
         "duplicates": counts["duplicate"],
         "near_twins": counts["near_twin"],
@@ -141,14 +171,16 @@ def _facts(config: IngestConfig, survey: Survey, selection: Selection, passed_ov
     }
 
 
+def _nearly_black(survey: Survey, selection: Selection) -> list[str]:
+    """Return the paths of used photos that are nearly black."""
+    noted = np.flatnonzero(survey.present("note") & (selection.outcomes == Outcome.used))
+    return [survey.path(row) for row in noted.tolist() if survey.value(row, "note").startswith(NEARLY_BLACK)]
+
+
 def _headline(config: IngestConfig, facts: Facts) -> str:
     kind = "DRAWN by the program, not photos" if config.is_drawn else "photos"
-    left_out = {
-        "quarantined": facts["quarantined"],
-        "duplicates": facts["duplicates"],
-        "too similar to a test photo": facts["near_twins"],
-    }
-    shown = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
-    return f"data      {facts['photos']:,} {kind}, {facts['classes']} classes" + (
-        f"; left out: {shown}" if shown else ""
-    )
+    dark: list[str] = facts["nearly_black"]
+    line = f"data      {facts['photos']:,} {kind}, {facts['classes']} classes"
+    if dark:
+        line += f"; {len(dark):,} nearly black, such as {dark[0]}"
+    return f"{line}\n          {facts['left_out_line']}" if facts["left_out"] else line

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import ImageFile
 
 from slimline.stages.data.checking.survey import Survey
-from slimline.stages.data.splitting.selection import Outcome, Selection
+from slimline.stages.data.splitting.outcomes import Outcome
+from slimline.stages.data.splitting.selection import Selection
 from slimline.stages.data.storing.pictures import Picture, Role
 from slimline.stages.images.files import read_header
 from slimline.stages.images.thumbnail import thumbnail

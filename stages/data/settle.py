@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +10,11 @@ from slimline.pipeline.artifact import digest_file
 from slimline.pipeline.config import require_path
 from slimline.pipeline.errors import Undecided, UserError
 from slimline.stages.data.config import Fallback, FlowersConfig, IngestConfig, Origin, TfdsConfig
+from slimline.stages.data.listing_checks import check_listing
 from slimline.stages.data.sources.detection import kind_at
 from slimline.stages.data.sources.kinds import SourceKind, lists_quickly
-from slimline.stages.data.sources.photo import Listing
-from slimline.stages.data.sources.table import SOURCES
+from slimline.stages.data.sources.named_files import is_file_url, path_of_url
 from slimline.stages.data.sources.tfds import prepare
-from slimline.stages.data.splitting.classes import check_classes
-from slimline.stages.data.splitting.config import SPLITS
 
 log = logging.getLogger(__name__)
 
@@ -36,34 +33,28 @@ def settle_source(config: IngestConfig, plan: bool) -> IngestConfig:
             "ingest.images is not set.",
             "Set it to a folder that holds one folder of photos per class: ingest.images=path",
         )
-    if "://" in config.images:
+    if "://" in config.images and not is_file_url(config.images):
         from slimline.stages.data.sources.remote import fetch  # imported here: it imports requests, which is slow
 
         path = fetch(config.images, config.sha256, plan)
     else:
-        path = require_path("ingest.images", config.images)
+        path = require_path("ingest.images", _local(config.images))
         _require_digest(path, config.sha256)
     kind = kind_at(path, config.columns).value if config.source == SourceKind.auto else config.source
     found = replace(config, images=str(path), source=kind)
-    _check_listing(found, path, kind)
+    if lists_quickly(kind, path):
+        check_listing(kind, path, found)
     return replace(found, origin=Origin.photos) if isinstance(found, FlowersConfig) else found
+
+
+def _local(images: str) -> str:
+    """Return the path that a `file://` URL names; a path as it is."""
+    return path_of_url(images) if is_file_url(images) else images
 
 
 def _require_digest(path: Path, sha256: str | None) -> None:
     if sha256 is not None and (not path.is_file() or digest_file(path) != sha256):
         raise UserError(f"{path} doesn't match ingest.sha256={sha256}.", "Correct the checksum, or use another file.")
-
-
-def _check_listing(config: IngestConfig, path: Path, kind: str) -> None:
-    """List a source if that is quick, so that one that can't be trained on is refused before anything runs."""
-    if not lists_quickly(kind, path):
-        return
-    counts = Counter(
-        photo.label
-        for photo in SOURCES[kind](Listing(path, config.columns))
-        if photo.label and not photo.problem and not photo.skipped
-    )
-    check_classes(counts, len(SPLITS), str(path))
 
 
 def _settle_flowers(config: FlowersConfig, plan: bool) -> FlowersConfig:

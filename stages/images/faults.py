@@ -13,19 +13,28 @@ class Fault(StrEnum):
     damaged = "damaged"
     duplicate = "duplicates"
     empty = "empty"
+    faulty_row = "in faulty rows"
     heif = "HEIC"
     labeled_twice = "with two labels"
     missing = "missing"
     near_twin = "near twins of test photos"
     no_class_folder = "in no class folder"
     not_an_image = "not an image"
+    test_duplicate = "duplicates of test photos"
     too_large = "too large"
     unlabeled = "without a label"
     unreadable = "unreadable"
     unsupported = "in an unsupported format"
+    web_address = "web addresses"
 
 
-ONE = {Fault.duplicate: "duplicate", Fault.near_twin: "near twin of a test photo"}
+ONE = {
+    Fault.duplicate: "duplicate",
+    Fault.faulty_row: "in a faulty row",
+    Fault.near_twin: "near twin of a test photo",
+    Fault.test_duplicate: "duplicate of a test photo",
+    Fault.web_address: "web address",
+}
 ADVICE = {Fault.heif: "pip install pillow-heif", Fault.avif: "pip install 'pillow>=11.3'"}
 
 
@@ -34,9 +43,14 @@ def left_out_line(counts: Mapping[Fault, int], total: int) -> str:
 
     `total` is the number of all photos, those that were left out included. The line is empty if none were.
     """
+    count = sum(counts.values())
+    return f"left out {count:,} of {total:,}: {counted(counts)}" if count else ""
+
+
+def counted(counts: Mapping[Fault, int]) -> str:
+    """Return the numbers of photos by kind of reason, the largest first: `20 HEIC (pip install ...), 4 damaged`."""
     found = sorted((fault for fault in counts if counts[fault]), key=lambda fault: (-counts[fault], fault))
-    parts = [_part(fault, counts[fault]) for fault in found]
-    return f"left out {sum(counts.values()):,} of {total:,}: {', '.join(parts)}" if parts else ""
+    return ", ".join(_part(fault, counts[fault]) for fault in found)
 
 
 def _part(fault: Fault, count: int) -> str:

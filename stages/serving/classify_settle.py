@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from slimline.pipeline.errors import UserError, nearest
 from slimline.stages.data.checking.input_files import InputFile, at_first_sight, input_files, printable
 from slimline.stages.data.sources.detection import ARCHIVES
+from slimline.stages.data.sources.named_files import is_file_url, readings
 from slimline.stages.data.sources.photo import EXTENSIONS
 from slimline.stages.imagenet.photo import photo_path
 from slimline.stages.images.faults import Fault, left_out_line
@@ -20,7 +20,6 @@ from slimline.stages.models.formats import find_model
 from slimline.stages.serving.classify_config import ClassifyConfig
 
 KEY = "classify.images"
-LOCAL_HOSTS = ("", "localhost")
 WILD = "*?["
 MOST_NAMED = 5
 
@@ -41,8 +40,8 @@ def settle_images(config: ClassifyConfig, plan: bool) -> ClassifyConfig:
 def find_inputs(patterns: Sequence[str]) -> list[Path]:
     """Return the files and folders that paths and patterns lead to.
 
-    A path is taken as it is if it exists. Otherwise it may be an address `file://...`, have spaces around it, or have
-    backslashes where the path with slashes exists; else it is a pattern.
+    A path or pattern is taken as it is if it leads to a file, else in another reading, such as with slashes for
+    backslashes; `file://...` names a path.
 
     Raises:
         UserError: one of them leads to no file.
@@ -51,7 +50,7 @@ def find_inputs(patterns: Sequence[str]) -> list[Path]:
 
 
 def _found(pattern: str) -> list[Path]:
-    for form in dict.fromkeys((pattern, pattern.strip(), pattern.strip().replace("\\", "/"), _local(pattern.strip()))):
+    for form in dict.fromkeys(readings(pattern)):
         path = Path(form).expanduser()
         if form and _exists(path):
             return [path]
@@ -65,12 +64,6 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:  # a name that is too long
         return False
-
-
-def _local(address: str) -> str:
-    """Return the path of an address such as `file:///photos/a%20b.jpg`; any other text as it is."""
-    parts = urlsplit(address) if address.startswith("file:") else None
-    return unquote(parts.path) if parts and parts.netloc in LOCAL_HOSTS else address
 
 
 def _with_plain_folders(pattern: str) -> str:
@@ -91,12 +84,12 @@ def _existing_part(pattern: str) -> tuple[Path, Path]:
 
 
 def _nothing_at(pattern: str) -> UserError:
-    if "://" in pattern and not pattern.startswith("file:"):
+    if "://" in pattern and not is_file_url(pattern):
         return UserError(
             f"{KEY}: {pattern} is an address, and classify reads files of this machine.",
             f"Download it first: curl -LO {shlex.quote(pattern)}",
         )
-    path = Path(_local(pattern)).expanduser()
+    path = Path(next(iter(readings(pattern)))).expanduser()
     is_pattern = any(letter in str(_existing_part(str(path))[1]) for letter in WILD)
     what = "matches no files" if is_pattern else "does not exist"
     if path.parent.is_dir() and (near := _nearest_in(path.parent, path.name)):

@@ -20,6 +20,7 @@ from slimline.pipeline.errors import UserError
 from slimline.stages.data.sources.kinds import BZIP2, GZIP, XZ, compression
 from slimline.stages.data.sources.layout import Layout, is_hidden, is_wanted
 from slimline.stages.data.sources.photo import MAGIC_BYTES, Listing, Photo, looks_like_a_photo, read_bytes, too_large
+from slimline.stages.images.faults import Fault
 
 COMPRESSIONS: dict[bytes, Callable[[Path], Any]] = {GZIP: gzip.GzipFile, BZIP2: bz2.BZ2File, XZ: lzma.LZMAFile}
 DOS = 0
@@ -71,7 +72,9 @@ def _list_compressed(asked: Listing, decompressor: Callable[[Path], Any]) -> Ite
 
 def _list_tar(asked: Listing, path: Path) -> Iterator[Photo]:
     names = (member.name for member in _members(path) if member.isreg() and not leads_outside(member.name))
-    layout = Layout.of((parts for name in names if is_wanted(parts := parts_of(name))), strip=True)
+    layout = Layout.of(
+        (parts for name in names if is_wanted(parts := parts_of(name))), strip=True, classes=asked.class_folder
+    )
     for member in _members(path):
         if member.isdir() or _is_passed_over(asked, member.name):
             continue
@@ -118,7 +121,9 @@ def _list_zip(asked: Listing) -> Iterator[Photo]:
     with zipfile.ZipFile(asked.root) as archive:
         entries = [(entry, zip_name(entry)) for entry in archive.infolist() if not entry.is_dir()]
         names = (name for _, name in entries if not leads_outside(name))
-        layout = Layout.of((parts for name in names if is_wanted(parts := parts_of(name))), strip=True)
+        layout = Layout.of(
+            (parts for name in names if is_wanted(parts := parts_of(name))), strip=True, classes=asked.class_folder
+        )
         for entry, name in entries:
             if _is_passed_over(asked, name):
                 continue
@@ -152,14 +157,14 @@ def _unzips_to_a_photo(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool
 
 def _unzipped(asked: Listing, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, photo: Photo) -> Photo:
     if asked.spool is None or entry.file_size > asked.most_bytes:
-        return photo._replace(problem=too_large(entry.file_size))
+        return photo._replace(problem=too_large(entry.file_size), fault=Fault.too_large)
     try:
         with archive.open(entry) as file:
             encoded = file.read()
     except CANNOT as error:
         return photo._replace(problem=f"can't be unpacked: {error}")
     except DAMAGE as error:
-        return photo._replace(problem=f"damaged inside the archive: {error}")
+        return photo._replace(problem=f"damaged inside the archive: {error}", fault=Fault.damaged)
     return asked.spool.add(photo, encoded)
 
 
@@ -168,7 +173,7 @@ def _laid_out(layout: Layout, photo: Photo, fault: str) -> Photo:
     if fault == OUTSIDE:
         return photo._replace(problem=fault)
     photo = layout.photo(photo, parts_of(photo.path))
-    return photo._replace(problem=fault, skipped=False) if fault else photo
+    return photo._replace(problem=fault, fault=Fault.unreadable, skipped=False) if fault else photo
 
 
 def _is_passed_over(asked: Listing, name: str) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from slimline.pipeline.errors import UserError
-from slimline.stages.data.sources.layout import split_named
+from slimline.stages.data.sources.split_names import split_named
 
+NO_LABEL = -1
 SPLITS_ALLOWED = "train (training), validation (val, valid, dev), test (testing, eval)"
 
 
@@ -26,9 +28,17 @@ def label_of(value: Any, names: Mapping[Any, str]) -> str:
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # a column of integers with missing values is read as floats
-    if isinstance(value, int) and (names or value == -1):
+    if isinstance(value, int) and (names or value == NO_LABEL):
         return names.get(value, "")
-    return text_of(value).strip()
+    return re.sub(r"^(-?\d+)\.0$", r"\1", text_of(value).strip())  # as a spreadsheet writes integers
+
+
+def why_no_label(value: Any, column: str) -> str:
+    """Return why a cell that is not empty states no class; an empty text for an empty cell."""
+    if value == NO_LABEL:
+        return f"its {column} is -1, which the Hugging Face hub writes for 'no label'"
+    stated = text_of(value).strip()
+    return f"its {column} is {stated}, a number without a name" if stated else ""
 
 
 def split_of(value: Any, where: str, names: Mapping[Any, str]) -> str:

@@ -18,9 +18,11 @@ from slimline.stages.data.sources.cells import (
     require_single,
     split_of,
     text_of,
+    why_no_label,
 )
-from slimline.stages.data.sources.layout import splits_of_files
 from slimline.stages.data.sources.photo import Columns, Listing, Photo
+from slimline.stages.data.sources.split_names import splits_of_files
+from slimline.stages.images.faults import Fault
 
 BATCH_ROWS = 64
 
@@ -139,7 +141,7 @@ def _list_file(asked: Listing, path: Path, name: str, split: str) -> Iterator[Ph
                     group=text_of(row.get(columns.group)),
                     details=details_of(row, columns.keep),
                 )
-                yield _placed(photo, row.get(columns.image), asked)
+                yield _placed(photo, row.get(columns.image), row[columns.label], asked)
                 number += 1
 
 
@@ -157,14 +159,15 @@ def _require_columns(name: str, schema: Any, columns: Columns) -> None:
         )
 
 
-def _placed(photo: Photo, image: Any, asked: Listing) -> Photo:
+def _placed(photo: Photo, image: Any, label: Any, asked: Listing) -> Photo:
     if not photo.label:
-        return photo._replace(problem="its row has no label")
+        problem = why_no_label(label, asked.columns.label) or "its row has no label"
+        return photo._replace(problem=problem, fault=Fault.unlabeled)
     if asked.spool is None:
         return photo
     encoded = _bytes_of(image)
     if isinstance(image, dict) and image.get("path"):
         photo = photo._replace(path=f"{photo.path} {image['path']}")
     if encoded is None:
-        return photo._replace(problem="its row holds no bytes")
+        return photo._replace(problem="its row holds no bytes", fault=Fault.empty)
     return asked.placed(photo, encoded)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -40,6 +42,14 @@ class Photo(NamedTuple):
     fault: Fault = Fault.unreadable
     skipped: bool = False
     details: str = ""
+
+
+class ClassFolder(Enum):
+    """Which folders are the classes, where folders hold folders: `auto` decides by their names."""
+
+    auto = "auto"
+    outer = "outer"
+    inner = "inner"
 
 
 class Columns(Protocol):
@@ -80,7 +90,8 @@ class Listing(NamedTuple):
     """A request to list a source: its path, the names of its columns, and the spool for photos' bytes.
 
     Without a `spool`, the photos are listed, but their bytes need not have a place. `most_bytes` limits the size of one
-    photo. `pass_over` is called with the kind of each file that gets no row: "hidden" or "system".
+    photo. `pass_over` is called with the kind of each file that gets no row: "hidden" or "system". `class_folder` says
+    which folders are the classes.
     """
 
     root: Path
@@ -88,6 +99,7 @@ class Listing(NamedTuple):
     spool: Spool | None = None
     most_bytes: int = 1 << 28
     pass_over: Callable[[str], None] = lambda what: None
+    class_folder: ClassFolder = ClassFolder.auto
 
     def placed(self, photo: Photo, encoded: bytes) -> Photo:
         """Return a photo with its bytes' place in the spool, if there is one, or with why they are not stored."""
@@ -96,6 +108,11 @@ class Listing(NamedTuple):
         if len(encoded) > self.most_bytes:
             return photo._replace(problem=too_large(len(encoded)), fault=Fault.too_large)
         return self.spool.add(photo, encoded)
+
+
+def setting(name: str, value: object) -> str:
+    """Return a setting as it can be pasted into a shell: bash or zsh."""
+    return shlex.quote(f"{name}={value}")
 
 
 def looks_like_a_photo(start: bytes) -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from slimline.pipeline.errors import Unavailable, Undecided, UserError
-from slimline.stages.data.sources.layout import split_named
 from slimline.stages.data.sources.photo import Listing, Photo
+from slimline.stages.data.sources.split_names import split_named
+from slimline.stages.images.faults import Fault
 
 
 def is_prepared(root: Path) -> bool:
@@ -77,14 +78,15 @@ def list_prepared(asked: Listing) -> Iterator[Photo]:
                 break
             except tf.errors.OpError:
                 problem = "the split is damaged here; the rest can't be read"
-                yield place._replace(path=f"{split}#{number}", problem=problem)
+                yield place._replace(path=f"{split}#{number}", problem=problem, fault=Fault.damaged)
                 break
             index = int(row[label])
             photo = place._replace(path=f"{split}#{number}", label=names[index] if 0 <= index < len(names) else "")
             if photo.label:
                 yield asked.placed(photo, row[image].numpy())
             else:
-                yield photo._replace(problem="its row has no label")
+                problem = f"its label is {index}, which stands for no label"
+                yield photo._replace(problem=problem, fault=Fault.unlabeled)
 
 
 def _features(asked: Listing, info: Any, tfds: Any) -> tuple[str, str]:

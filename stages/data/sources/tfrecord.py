@@ -14,8 +14,9 @@ from slimline.pipeline.content import files_below
 from slimline.pipeline.errors import UserError
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.sources.kinds import GZIP, is_record_name
-from slimline.stages.data.sources.layout import splits_of_files
 from slimline.stages.data.sources.photo import Listing, Photo
+from slimline.stages.data.sources.split_names import splits_of_files
+from slimline.stages.images.faults import Fault
 
 HEADER_BYTES, FOOTER_BYTES = 12, 4
 
@@ -64,7 +65,7 @@ def _list_file(asked: Listing, path: Path, place: Photo, labels: Labels) -> Iter
             return
         except tf.errors.OpError:
             problem = f"the file is damaged here, at byte {start:,}; the rest can't be read"
-            yield place._replace(path=f"{place.path}#{number}", problem=problem)
+            yield place._replace(path=f"{place.path}#{number}", problem=problem, fault=Fault.damaged)
             return
         photo, encoded = _photo(record, place._replace(path=f"{place.path}#{number}"), labels)
         photo = photo._replace(offset=photo.offset + start + HEADER_BYTES)
@@ -113,7 +114,8 @@ def _photo(record: bytes, place: Photo, labels: Labels) -> tuple[Photo, bytes]:
         size=len(encoded[0]),
     )
     if not photo.label:
-        photo = photo._replace(problem="it has neither image/class/text nor an image/class/label with a name")
+        problem = "it has neither image/class/text nor an image/class/label with a name"
+        photo = photo._replace(problem=problem, fault=Fault.unlabeled)
     return photo, encoded[0]
 
 

@@ -59,3 +59,5 @@ def check_names(classes: Sequence[str]) -> None:
         if name.casefold() in cases:
             log.warning("ingest: the classes %r and %r differ only in case", cases[name.casefold()], name)
         cases[name.casefold()] = name
+    if "-1" in classes:
+        log.warning("ingest: a class is named -1, which the Hugging Face hub writes for 'no label'")

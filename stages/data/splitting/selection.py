@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -13,34 +12,24 @@ from numpy.typing import NDArray
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.checking.near_duplicates import near_pairs
 from slimline.stages.data.checking.survey import Survey
-from slimline.stages.data.sources.layout import split_named
+from slimline.stages.data.sources.split_names import split_named
 from slimline.stages.data.splitting.classes import check_classes
 from slimline.stages.data.splitting.config import SPLITS, SplitConfig
+from slimline.stages.data.splitting.outcomes import NONE, Outcome, count_left_out
 from slimline.stages.data.splitting.splits import FREE, TEST, TRAIN, VALIDATION, Splits, has_given, split_photos
+from slimline.stages.images.faults import left_out_line
 
 log = logging.getLogger(__name__)
 
-NONE = -1
-"""Used instead of a row's number: no other photo."""
-
 MANY_TWINS = 0.1
-
-
-class Outcome(IntEnum):
-    """Outcome of a photo: used, or why it is not."""
-
-    used = 0
-    quarantined = 1
-    duplicate = 2
-    near_twin = 3
-    skipped = 4
 
 
 class Selection(NamedTuple):
     """Result for each photo [photos]: outcome, label (an index into `classes`), split (an index into SPLITS, or -1).
 
-    `other` is the row of the photo that it duplicates or looks like, or -1. `pairs` are rows of photos that look the
-    same: first, second, number of bits that differ. `given` is true if the source's own splits were used.
+    `other` is the row of the photo that it duplicates or looks like, or -1; `test_copies` are true for photos that the
+    source puts into another split than a test photo with the same bytes. `pairs` are rows of photos that look the same:
+    first, second, number of bits that differ. `given` is true if the source's own splits were used.
     """
 
     classes: list[str]
@@ -49,6 +38,7 @@ class Selection(NamedTuple):
     splits: NDArray[np.int8]
     provisional: NDArray[np.bool_]
     other: NDArray[np.int64]
+    test_copies: NDArray[np.bool_]
     bits: NDArray[np.uint8]
     pairs: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]
     given: bool
@@ -63,14 +53,17 @@ class Selection(NamedTuple):
         return np.flatnonzero((self.outcomes == Outcome.used) & (self.splits == split))
 
 
-def select_photos(survey: Survey, config: SplitConfig, twin_bits: int | None, least: int) -> Selection:
+def select_photos(
+    survey: Survey, config: SplitConfig, twin_bits: int | None, least: int, most_torn: float = 1.0
+) -> Selection:
     """Leave out unusable and duplicate photos, split the rest, and leave out near-duplicates of test photos.
 
     `twin_bits` is the number of bits in which the perceptual hashes of photos that look the same may differ; None
-    compares no photos.
+    compares no photos. `most_torn` is the largest share of photos that may have the same bytes and different labels.
 
     Raises:
-        UserError: one class or none, two class names that look the same, a class with fewer than `least` photos.
+        UserError: one class or none, two class names that look the same, a class with fewer than `least` photos, or too
+            many photos with two labels.
     """
     labels, classes = survey.codes("label")
     outcomes = np.where(survey.present("reason"), Outcome.quarantined, Outcome.used).astype(np.int8)
@@ -80,14 +73,23 @@ def select_photos(survey: Survey, config: SplitConfig, twin_bits: int | None, le
     other = np.full(survey.count, NONE, np.int64)
     stated, split_values = survey.codes("stated_split")
     given = np.array([*(SPLITS.index(split_named(value)) for value in split_values), FREE], np.int8)[stated]
-    _drop_duplicates(survey, outcomes, labels, other, given if has_given(config, given) else None)
+    is_given = has_given(config, given)
+    _drop_duplicates(survey, outcomes, labels, other, given if is_given else None)
+    copies = (outcomes == Outcome.duplicate) & (given[other] == TEST) & (given != TEST) & is_given
     rows = np.flatnonzero(outcomes == Outcome.used)
     kept = np.unique(labels[~skipped & (labels >= 0)])  # a class that lost all of its photos is an error
     renumbered = np.full(len(classes) + 1, -1, np.int32)
     renumbered[kept] = np.arange(len(kept))
     labels, classes = renumbered[labels], [classes[number] for number in kept]
-    counts = np.bincount(labels[rows], minlength=len(classes)).tolist()
-    check_classes(Counter(dict(zip(classes, counts, strict=True))), least, "Without the unusable photos, the source")
+    counts = np.bincount(labels[rows], minlength=len(classes))
+    _refuse_two_labels(survey, outcomes, labels, other, classes, most_torn, least)
+    try:
+        where = "Without the photos that are left out, the source"
+        check_classes(Counter(dict(zip(classes, counts.tolist(), strict=True))), least, where)
+    except UserError as error:
+        line = left_out_line(count_left_out(survey, outcomes, other, copies), survey.count)
+        raise UserError(*str(error).split("\n"), *([f"{line[0].upper()}{line[1:]}."] if line else [])) from error
+    _warn_of_test_copies(survey, copies, other)
     split = _split(survey, rows, labels, classes, config, given)
     splits, provisional = np.full(survey.count, -1, np.int8), np.zeros(survey.count, bool)
     splits[rows], provisional[rows] = split
@@ -95,7 +97,7 @@ def select_photos(survey: Survey, config: SplitConfig, twin_bits: int | None, le
     pairs = _find_pairs(survey, rows, twin_bits)
     _drop_twins(outcomes, splits, other, bits, pairs)
     selection = Selection(
-        classes, outcomes, labels, splits, provisional, other, bits, pairs, has_given(config, given[rows])
+        classes, outcomes, labels, splits, provisional, other, copies, bits, pairs, has_given(config, given[rows])
     )
     _require_training_photos(selection)
     return selection
@@ -127,6 +129,52 @@ def _drop_duplicates(
     other[first[torn]] = named[first[torn]]
     agrees = torn & ~differs
     other[repeats[agrees]] = named[first[agrees]]
+
+
+def _refuse_two_labels(
+    survey: Survey,
+    outcomes: NDArray[np.int8],
+    labels: NDArray[np.int32],
+    other: NDArray[np.int64],
+    classes: list[str],
+    most: float,
+    least: int,
+) -> None:
+    """Refuse photos with the same bytes and different labels, if they are too many or a class needs them."""
+    torn = np.flatnonzero((outcomes == Outcome.quarantined) & (other != NONE))
+    used = np.bincount(labels[outcomes == Outcome.used], minlength=len(classes))
+    needed = ((used < least) & (used + np.bincount(labels[torn], minlength=len(classes)) >= least)).any()
+    if not len(torn) or not (needed or len(torn) > most * (outcomes != Outcome.skipped).sum()):
+        return
+    pairs = Counter(
+        tuple(sorted(pair)) for pair in zip(labels[torn].tolist(), labels[other[torn]].tolist(), strict=True)
+    )
+    first, second = pairs.most_common(1)[0][0]
+    shown = next(row for row in torn if {int(labels[row]), int(labels[other[row]])} == {first, second})
+    count = len(np.unique(survey.sha256_array[torn], axis=0))
+    names = f"{classes[first]} and {classes[second]}"
+    photos = "photo is" if count == 1 else f"{count:,} photos are"
+    raise UserError(
+        f"The same {photos} labeled {names if len(pairs) == 1 else f'twice, many of them {names}'}:"
+        f" {survey.path(int(shown))} and {survey.path(int(other[shown]))} are duplicates, for example.",
+        "Remove the copies that are in the wrong class, or put both classes into one.",
+        *([] if needed else [f"Or leave all of them out: ingest.max_bad_fraction={_share(len(torn), survey.count)}"]),
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{-(-100 * part // whole) / 100:g}"
+
+
+def _warn_of_test_copies(survey: Survey, copies: NDArray[np.bool_], other: NDArray[np.int64]) -> None:
+    rows = np.flatnonzero(copies)
+    if len(rows):
+        log.warning(
+            "ingest: %s duplicates of test photos are left out: %s has the same bytes as %s, for example",
+            f"{len(rows):,}",
+            survey.path(int(rows[0])),
+            survey.path(int(other[rows[0]])),
+        )
 
 
 def _split(

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from slimline.stages.data.checking.survey import Survey, printable
 from slimline.stages.data.splitting.config import SPLITS
-from slimline.stages.data.splitting.selection import NONE, Outcome, Selection
+from slimline.stages.data.splitting.outcomes import NONE, Outcome
+from slimline.stages.data.splitting.selection import Selection
 from slimline.stages.data.storing.shards import Places
 
 TEXT, WHOLE = pa.string(), pa.int64()
@@ -104,7 +105,7 @@ def reason(survey: Survey, selection: Selection, row: int) -> str | None:
         return said or ("it has no label" if outcome is Outcome.quarantined else None)
     name = survey.path(other)
     if outcome is Outcome.duplicate:
-        return f"the same bytes as {name}"
+        return f"the same bytes as the test photo {name}" if selection.test_copies[row] else f"the same bytes as {name}"
     if outcome is Outcome.near_twin:
         return f"looks like the test photo {name}: {selection.bits[row]} of 64 bits of their hashes differ"
     return f"the same bytes as {name}, which is labeled {survey.value(other, 'label')}: one of the labels is wrong"

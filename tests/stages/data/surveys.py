@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from slimline.stages.data.checking import survey
 from slimline.stages.data.splitting.config import SPLITS, SplitBy, SplitConfig
-from slimline.stages.data.splitting.selection import Outcome, Selection, select_photos
+from slimline.stages.data.splitting.outcomes import Outcome
+from slimline.stages.data.splitting.selection import Selection, select_photos
 
 HASH = SplitConfig(by=SplitBy.hash)
 

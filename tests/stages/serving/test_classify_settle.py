@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,14 @@ def test_other_spellings_of_a_path_are_read(folder, name):
     assert found(f"classify.images={path.as_uri()}") == [str(path)]
     assert found(f"classify.images={folder.name}\\{name}") == [f"{folder.name}/{name}"]
     assert found(f"classify.images=[a.jpg,{folder.name}\\{name}]") == ["a.jpg", f"{folder.name}/{name}"]
+
+
+def test_accents_in_the_other_form_of_unicode_are_read(folder):
+    """A Mac stores "ü" as two letters, and a keyboard gives one."""
+    for stored, typed in (("NFD", "NFC"), ("NFC", "NFD")):
+        path = Path(unicodedata.normalize(stored, f"{stored} Löwenzahn.jpg"))
+        path.write_bytes(picture(9))
+        assert find_inputs([unicodedata.normalize(typed, str(path))]) == [path]
 
 
 def test_a_name_with_a_backslash_or_a_space_at_its_end_is_that_file(folder):

@@ -103,9 +103,9 @@ def test_rows_without_bytes_or_label_are_bad_photos(tmp_path: Path) -> None:
     assert problems(found) == {
         "#1 b.jpg": ("its row holds no bytes", False),
         "#2": ("its row holds no bytes", False),
-        "#3": ("its row has no label", False),
+        "#3": ("its label is -1, which the Hugging Face hub writes for 'no label'", False),
         "#4": ("its row has no label", False),
-        "#5": ("its row has no label", False),
+        "#5": ("its label is 7, a number without a name", False),
     }
 
 
@@ -117,7 +117,7 @@ def test_listing_alone_finds_the_same_labels(tmp_path: Path) -> None:
 def test_numbers_without_names_become_the_classes(tmp_path: Path) -> None:
     found = listing(save(tmp_path / "in.parquet", [PHOTO] * 3, [0, 7, -1], names=None))
     assert labels(found) == {"#0": "0", "#1": "7"}
-    assert problems(found) == {"#2": ("its row has no label", False)}
+    assert problems(found) == {"#2": ("its label is -1, which the Hugging Face hub writes for 'no label'", False)}
 
 
 def test_group_zero_is_a_group(tmp_path: Path) -> None:

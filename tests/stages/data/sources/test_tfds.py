@@ -147,7 +147,7 @@ def test_the_image_and_the_label_are_the_supervised_keys_or_the_named_columns(da
 def test_photos_without_a_label_are_bad_and_a_single_split_states_none(data_dir: Path, tmp_path: Path) -> None:
     found = spooled(prepare("tiny_unlabeled", str(data_dir), False), tmp_path)
     assert sorted(labels(found).values()) == ["ant", "bee", "bee"]
-    assert [problem for problem, _ in problems(found).values()] == ["its row has no label"]
+    assert [problem for problem, _ in problems(found).values()] == ["its label is -1, which stands for no label"]
     assert {photo.split for photo in found} == {""}
 
 

@@ -37,6 +37,11 @@ def test_names_that_differ_only_in_case_give_a_warning(caplog):
     assert "'Rose' and 'rose' differ only in case" in caplog.text
 
 
+def test_a_class_named_as_the_hub_names_no_label_gives_a_warning(caplog):
+    check_names(["-1", "0", "1"])
+    assert "a class is named -1, which the Hugging Face hub writes for 'no label'" in caplog.text
+
+
 def test_names_in_any_script_give_no_warning(caplog):
     check_names(["0", "Ünïcode", "a/b", "daisy", "雏菊", "<b>", "ромашка", " led"])
     assert not caplog.text

@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.checking.survey import CHUNK
 from slimline.stages.data.splitting.config import SplitBy, SplitConfig
-from slimline.stages.data.splitting.selection import NONE, Outcome
+from slimline.stages.data.splitting.outcomes import NONE, Outcome, count_left_out
+from slimline.stages.data.splitting.selection import select_photos
 from slimline.stages.data.splitting.splits import TEST, position
 from slimline.stages.data.storing.index import reason
-from tests.stages.data.surveys import far_hashes, outcomes, photos_of, select, sha256, split_names, survey_of
+from slimline.stages.images.faults import Fault
+from tests.stages.data.surveys import HASH, far_hashes, outcomes, photos_of, select, sha256, split_names, survey_of
+
+
+def count(survey, selection):
+    return count_left_out(survey, selection.outcomes, selection.other, selection.test_copies)
+
 
 FOUR = [*photos_of("ant", 4), *photos_of("bee", 4)]
 GIVEN = SplitConfig(by=SplitBy.given)
@@ -100,17 +107,78 @@ def test_an_unusable_photo_makes_no_other_a_duplicate():
     assert outcomes(select(survey_of(rows)))[:2] == ["quarantined", "used"]
 
 
-@pytest.mark.parametrize(
-    "lost",
-    [
-        [{"label": "cow", "reason": "the file is empty", "sha256": None}] * 5,
-        [{**row, "label": "cow"} for row in photos_of("ant", 3)],
-    ],
-)
-def test_a_class_that_lost_all_of_its_photos_is_refused(lost):
-    rows = [*photos_of("ant", 9), *photos_of("bee", 9), *lost]
-    with pytest.raises(UserError, match=r"too few photos of: cow \(0\)"):
+def test_a_class_that_lost_all_of_its_photos_is_refused_with_the_kinds_of_reasons():
+    heic = {"label": "cow", "reason": "it is HEIC", "fault": "HEIC", "sha256": None}
+    empty = {"label": "cow", "reason": "the file is empty", "fault": "empty", "sha256": None}
+    rows = [*photos_of("ant", 9), *photos_of("bee", 9), *[heic] * 4, empty]
+    with pytest.raises(UserError, match=r"too few photos of: cow \(0\)") as refused:
         select(survey_of(rows))
+    assert str(refused.value).endswith("Left out 5 of 23: 4 HEIC (pip install pillow-heif), 1 empty.")
+
+
+def test_the_same_photos_in_two_classes_are_refused_with_their_number_and_a_pair():
+    rows = [*photos_of("ant", 20), *[{**row, "label": "ant copy"} for row in photos_of("ant", 20)]]
+    with pytest.raises(UserError) as refused:
+        select(survey_of(rows))
+    first, advice = str(refused.value).split("\n")
+    assert first == (
+        "The same 20 photos are labeled ant and ant copy: ant/0.jpg and ant copy/20.jpg are duplicates, for example."
+    )
+    assert "max_bad_fraction" not in advice  # without them, no class is left
+
+
+def test_a_class_that_needs_its_copies_is_refused_even_if_they_are_few():
+    rows = [*photos_of("ant", 99), *photos_of("bee", 99), *[{**row, "label": "cow"} for row in photos_of("ant", 3)]]
+    with pytest.raises(UserError, match=r"The same 3 photos are labeled ant and cow: ant/0.jpg and cow/198.jpg"):
+        select(survey_of(rows))
+
+
+def test_a_few_photos_with_two_labels_are_left_out_and_many_refused():
+    rows = [*photos_of("ant", 20), *photos_of("bee", 20), *[{**row, "label": "bee"} for row in photos_of("ant", 2)]]
+    found = select_photos(survey_of(rows), HASH, None, 3, 0.1)
+    assert count(survey_of(rows), found) == {Fault.labeled_twice: 4}
+    with pytest.raises(UserError, match="The same 2 photos are labeled ant and bee") as refused:
+        select_photos(survey_of(rows), HASH, None, 3, 0.05)
+    assert "leave all of them out: ingest.max_bad_fraction=0.1" in str(refused.value)
+
+
+def test_copies_of_given_test_photos_are_told_from_other_duplicates(caplog):
+    copies = [{**row, "stated_split": "train"} for row in photos_of("ant", 6)[4:]]
+    twice = [{**row, "stated_split": "train"} for row in photos_of("bee", 1)]
+    rows = [*stating("ant", *SIX), *stating("bee", *SIX), *copies, *twice]
+    survey = survey_of(rows)
+    found = select(survey, GIVEN)
+    assert count(survey, found) == {Fault.test_duplicate: 2, Fault.duplicate: 1}
+    assert reason(survey, found, 12) == "the same bytes as the test photo ant/4.jpg"
+    assert reason(survey, found, 14) == "the same bytes as bee/6.jpg"
+    assert "2 duplicates of test photos are left out: ant/12.jpg has the same bytes as ant/4.jpg" in caplog.text
+
+
+def test_a_training_split_that_copies_leave_empty_is_refused_after_a_pair_of_them(caplog):
+    given = ("validation", "validation", "test", "test")
+    copies = [{**row, "stated_split": "train"} for row in photos_of("ant", 4)[2:]]
+    rows = [*stating("ant", *given), *copies, *stating("bee", "train", *given)]
+    with pytest.raises(UserError, match="the source's own splits leave none for train"):
+        select(survey_of(rows), GIVEN, least=2)
+    assert "2 duplicates of test photos are left out: ant/4.jpg has the same bytes as ant/2.jpg" in caplog.text
+
+
+def test_every_photo_that_is_not_used_is_counted_once():
+    rows = [
+        *FOUR,
+        {"label": "bee", "reason": "the file is empty", "fault": "empty", "sha256": None},
+        {"label": None, "reason": "row 7 has no label", "fault": "without a label"},
+        {"label": None},
+        {"label": "notes", "skipped": True, "reason": "named .txt", "fault": "not an image", "sha256": None},
+        {"label": "ant", "content": "ant 0"},
+    ]
+    survey = survey_of(rows)
+    assert count(survey, select(survey)) == {
+        Fault.empty: 1,
+        Fault.unlabeled: 2,
+        Fault.not_an_image: 1,
+        Fault.duplicate: 1,
+    }
 
 
 def test_sources_without_photos_or_with_one_class_are_refused():
