@@ -24,7 +24,7 @@ def settle_runs(config: CompareConfig, plan: bool) -> CompareConfig:
     if len(config.runs) < 2:
         raise UserError(
             f"compare.runs={config.runs} names fewer than two runs.",
-            "Name at least two: compare.runs=[runs/flowers/v001,runs/flowers/v002]",
+            "Name at least two: 'compare.runs=[runs/flowers/v001,runs/flowers/v002]'",
         )
     for run in config.runs:
         require_evaluated(Path(run).expanduser())

@@ -45,6 +45,10 @@ FORMER_FLAGS = {
     "input_std": "base.scale",
     # TF-Slim's scripts
     "batch_size": "train.batch_size",
+    "epoch": "train.epochs",
+    "num_classes": "The classes are those of the photos.",
+    "verbose": "Each stage prints one line; hydra.verbose=true adds what the libraries log.",
+    "logging_verbosity": "Each stage prints one line; hydra.verbose=true adds what the libraries log.",
     "train_dir": "run.directory",
     "log_dir": "run.directory",
     "eval_dir": "run.directory",

@@ -61,7 +61,7 @@ class MlpConfig(HeadConfig):
         if not self.widths:
             raise UserError(
                 "head.widths=[] leaves the mlp without a hidden layer.",
-                "Set one width per layer, as in head.widths=[256], or choose head=linear.",
+                "Set one width per layer, as in 'head.widths=[256]', or choose head=linear.",
             )
         for width in self.widths:
             require_range("head.widths", width, 1, 65536)

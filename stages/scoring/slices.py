@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def sliced_metrics(
         if column not in known:
             raise UserError(
                 f"evaluate.slices names the column {column!r}, but the index has only {', '.join(known)}.",
-                f"Keep a manifest's column when it is ingested: ingest.columns.keep=[{column}]",
+                f"Keep a manifest's column when it is ingested: {shlex.quote(f'ingest.columns.keep=[{column}]')}",
             )
         values = np.array([of_photo[sha256].get(column, "") or NONE for sha256 in sha256s])
         measured[column] = {

@@ -60,5 +60,5 @@ class ScheduleConfig:
         if self.schedule is Schedule.step and not self.step_epochs:
             raise UserError(
                 "train.optimizer.schedule=step needs train.optimizer.step_epochs, which is empty.",
-                "Set the epochs at which the rate decreases, as in train.optimizer.step_epochs=[30,60].",
+                "Set the epochs at which the rate decreases, as in 'train.optimizer.step_epochs=[30,60]'.",
             )

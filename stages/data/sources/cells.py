@@ -80,7 +80,7 @@ def require_kept(name: str, there: Collection[Any], keep: Sequence[str]) -> None
     if missing:
         raise UserError(
             f"{name} has no column {missing[0]!r}; it has: {', '.join(map(str, there)) or 'none'}.",
-            "Name columns of this table: ingest.columns.keep=[...]",
+            "Name columns of this table: 'ingest.columns.keep=[COLUMN]'",
         )
 
 

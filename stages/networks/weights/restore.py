@@ -69,7 +69,7 @@ def require_restored(
         raise UserError(
             f"{len(report['mismatched'])} variables of {source} have other shapes than the network's.",
             f"For example {name}: {list(given[name])}, but the network's is {list(wanted[name])}.",
-            "Check the network and its multiplier, or initialize scopes at random: base.exclude_scopes=[...]",
+            "Check the network and its multiplier, or initialize scopes at random: 'base.exclude_scopes=[SCOPE]'",
         )
     if missing and not ignore_missing:
         raise UserError(
