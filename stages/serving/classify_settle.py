@@ -19,8 +19,8 @@ from slimline.stages.serving.classify_config import ClassifyConfig
 
 KEY = "classify.images"
 ACCEPTED = (
-    "photos (JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF, HEIC), folders, patterns such as 'folder/*.jpg', or Parquet files and"
-    " archives (zip, tar, tar.gz) with photos inside"
+    "photos (JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF, HEIC), folders, patterns such as 'folder/*.jpg', or Parquet files"
+    " and archives (zip, tar, tar.gz) with photos inside"
 )
 WILD = "*?["
 MOST_NAMED = 5
