@@ -44,7 +44,8 @@ def progress(what: str, total: int | None, unit: str, *, done: int = 0) -> Itera
         if unit == BYTES
         else (text, BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # `force_terminal`: a stage may lead the error stream into a file for a moment, and pass on what is written there.
+    with Progress(*columns, console=Console(stderr=True, force_terminal=True), transient=True) as bar:
         task = bar.add_task(what, total=total, completed=done, rate="")
 
         def advance(count: int = 1) -> None:

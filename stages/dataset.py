@@ -11,14 +11,14 @@ from slimline.pipeline.stage import stage
 
 @dataclass
 class DatasetConfig:
-    """No settings; `dataset=null` leaves the page out."""
+    """No settings; `~dataset` leaves the page out."""
 
 
-@stage(cache=False, follows=("ingest", "review"))
+@stage(cache=False, follows=("ingest", "review"), shown=("size_mb",))
 def dataset(config: DatasetConfig, out: Path, *, ingest: Artifact, review: Artifact | None) -> Facts:
     """Write `dataset.html`: classes, splits, photos that were left out and why, photos that look the same.
 
-    After the `review` stage has run, the page also shows likely label errors.
+    After the `review` stage has run, the page also shows candidates for label errors.
     """
     from slimline.stages.pages.dataset import write_page
 

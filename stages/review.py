@@ -1,4 +1,4 @@
-"""Review: find likely label errors from the features."""
+"""Review: list candidates for wrong labels from the features."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ class ReviewConfig:
         require_range("review.block_photos", self.block_photos, 100, 10_000_000)
 
 
-@stage()
+@stage(shown=("candidates", "planted_found", "planted", "cross_validated_top1"))
 def review(config: ReviewConfig, out: Path, *, ingest: Artifact, features: Artifact) -> Facts:
-    """Write `label_errors.parquet`, one row per photo whose label is likely wrong, and `pictures.arrow`.
+    """Write `label_errors.parquet`, one row per photo whose label is a candidate for a label error.
 
-    The rows, most confident first, hold: path, label, `named` (the class that a model trained on the other photos
-    predicts), the probabilities of both, split, sha256. `pictures.arrow` holds small pictures of the first 48 photos,
-    for the dataset page.
+    The rows, most likely first, hold: path, label, `named` (the class that a model trained on the other photos
+    predicts), the probabilities of both, split, sha256, `margin` (the difference of the probabilities, which decides
+    the order). `planted_errors.parquet` is the result of a test with labels that were made wrong: path, label, the
+    wrong label `planted`, `rank` (the place among the test's candidates, or null if it was missed), sha256.
+    `pictures.arrow` holds small pictures of the first 48 candidates, for the dataset page.
     """
     from slimline.stages.data.reviewing import review_labels
 

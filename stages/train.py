@@ -20,6 +20,7 @@ from slimline.stages.training.settle import settle_fused
     resolve=settle_fused,
     optional={"features": TrainConfig.reads_features},
     choices=lambda config: chosen_augmentation(config.augmentation),
+    shown=("validation_top1", "best_epoch", "epochs", "validation_loss", "batch_norm_gap", "examples_per_second"),
     schemas=Derived(AUGMENTATIONS, lambda row: row.config, prefix="augmentation/", beside=OPTIMIZERS),
 )
 def train(

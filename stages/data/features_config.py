@@ -18,10 +18,14 @@ class Precision(Enum):
 
 @dataclass
 class FeaturesConfig:
-    """How to compute the features; `precision` is settled before the key is made."""
+    """How to compute the features; `precision` is settled before the key is made.
+
+    With `flips` the features of each training photo's mirror image are computed too, and heads train on both.
+    """
 
     precision: Precision = Precision.auto
     batch_size: int = 32
+    flips: bool = False
 
     def __post_init__(self) -> None:
         require_range("features.batch_size", self.batch_size, 1, 4096)

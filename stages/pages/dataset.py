@@ -1,4 +1,4 @@
-"""The dataset page: classes, splits, image sizes, excluded files and why, near-duplicates, likely label errors."""
+"""The dataset page: classes, splits, image sizes, excluded files and why, near-duplicates, label error candidates."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from slimline.pipeline.artifact import Artifact, Facts, write_text
+from slimline.stages.data.expectation import expectation
 from slimline.stages.data.splitting.config import SPLITS
 from slimline.stages.data.storing.pictures import Picture, Role, read_pictures
 from slimline.stages.pages.render import render
@@ -28,12 +29,13 @@ IMBALANCE = 10
 EDGES_PX = (64, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
 COLUMNS = ["path", "label", "split", "outcome", "reason", "note", "width", "height", "size_bytes", "format"]
 BAR_CHARACTERS = 24
+DEPTHS = (10, 20, 50, 100, 200, 500, 1000)
 
 Rows = Sequence[Sequence[str]]
 
 
 def write_page(out: Path, ingest: Artifact, review: Artifact | None) -> Facts:
-    """Write `dataset.html` from ingest's artifact, with the likely label errors if `review` ran.
+    """Write `dataset.html` from ingest's artifact, with the candidates for label errors if `review` ran.
 
     Returns:
         The facts of the `dataset` stage.
@@ -172,14 +174,21 @@ def _twins(ingest: Path, index: pa.Table, pictures: Sequence[Picture]) -> dict[s
 
 
 def _label_errors(review: Artifact) -> dict[str, Any]:
-    """Return the pictures of likely label errors with their labels and predictions, and the counts."""
+    """Return the pictures of the candidates with their labels and predictions, and what to expect of them."""
     rows = pq.read_table(review.path / "label_errors.parquet")
     shown = []
     for one in read_pictures(review.path):
         row = _row(rows, one.row)
         words = f"label {row['label']}, predicted {row['named']}"
         shown.append({**row, "picture": address(one.jpeg), "words": words})
-    return {"pictures": shown, "found": len(rows), "photos": review.facts["images"]}
+    expected = expectation(review.facts)
+    ranks = pq.read_table(review.path / "planted_errors.parquet", columns=["rank"])["rank"].drop_null().to_numpy()
+    depths = [depth for depth in DEPTHS if depth < expected.tested] + [expected.tested]
+    return {
+        "pictures": shown,
+        "expected": expected,
+        "depths": [[f"{depth:,}", f"{(ranks <= depth).sum():,}"] for depth in depths] if expected.found else [],
+    }
 
 
 def _shown(one: Picture, index: pa.Table) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slimline.pipeline.artifact import Artifact, Facts, write_text
 from slimline.pipeline.stage import RunRecord
+from slimline.stages.data.expectation import expectation
 from slimline.stages.pages.charts import curves_figure, history_figure, rate_figure, reliability_figure
 from slimline.stages.pages.confusion_matrix import confusion_matrix, most_confused
 from slimline.stages.pages.model_card import write_model_card
@@ -79,6 +80,7 @@ def report_page(report: Report) -> str:
         precision_curves=curves_figure(report.curves, "precision_recall", ("recall", "precision")),
         roc_curves=curves_figure(report.curves, "roc", ("false positive rate", "true positive rate")),
         label_errors=label_error_table(report.doubted),
+        expected=expectation(report.facts["review"]) if "review" in report.facts else None,
         data={name: data[name] for name in DATA_SHOWN},
         formats=format_table(report.formats),
         sweep=sweep_table(winner_of) if winner_of else None,

@@ -69,8 +69,8 @@ class Report(NamedTuple):
     """The content of the page.
 
     `cells` are the photos of the confusion matrix, in the form that `confusion_matrix` takes, `doubted` the rows of
-    likely label errors, `formats` the measurements of each export, `left_out` a text for each format that failed.
-    `cpu_seconds` is the processor time of this run.
+    candidates for label errors, `formats` the measurements of each export, `left_out` a text for each format that
+    failed. `cpu_seconds` is the processor time of this run.
     """
 
     metrics: Row

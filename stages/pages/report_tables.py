@@ -57,7 +57,7 @@ def _shares(row: Mapping[str, float], recall_interval: str = "") -> list[str]:
 
 
 def label_error_table(found: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the likely label errors."""
+    """Return the candidates for label errors."""
     lines = [[row["path"], row["label"], row["named"], f"{row['score']:.0%}", row["split"]] for row in found]
     return Table(["photo", "label", "predicted", "score", "split"], lines, texts=(0, 1, 2, 4))
 

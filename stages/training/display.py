@@ -48,18 +48,23 @@ def training_display(job: Job, position: Position, photos: int) -> Iterator[Trai
 
     `photos` is the number of training photos.
     """
+    mirrored = bool(job.features) and len(job.features["train"][1]) > photos
     with (
-        training_progress(steps_left(job.config, position, photos)) as bar,
+        training_progress(steps_left(job.config, position, photos, mirrored)) as bar,
         closing(TensorBoard(job.folder / "logs")) as board,
     ):
         yield TrainingDisplay(job, bar, board)
 
 
-def steps_left(config: TrainConfig, position: Position, photos: int) -> list[tuple[str, int]]:
-    """Return each phase's name and its maximum number of remaining steps; `photos` is the number of training photos."""
+def steps_left(config: TrainConfig, position: Position, photos: int, mirrored: bool = False) -> list[tuple[str, int]]:
+    """Return each phase's name and its maximum number of remaining steps.
+
+    `photos` is the number of training photos; with `mirrored`, phases on features train on their mirror images too.
+    """
     names, left = config.phase_names(), []
     for number, phase in enumerate(config.phases):
-        steps = photos // min(phase.batch_size or config.batch_size, photos)
+        count = 2 * photos if mirrored and config.on_features(number) else photos
+        steps = count // min(phase.batch_size or config.batch_size, count)
         done = position.epoch * steps + position.step if number == position.phase else 0
         left.append((names[number], 0 if number < position.phase else phase.epochs * steps - done))
     return left

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.memo import Memo
-from slimline.stages.data.storing.features import feature_scale, read_features
+from slimline.stages.data.storing.features import feature_scale, read_features, read_training_features
 from slimline.stages.models.assemble import first_head_weights
 from slimline.stages.models.card import Card, read_card, with_input
 from slimline.stages.networks.architectures.head_scope import SCOPE
@@ -33,9 +33,10 @@ class Job:
     """Inputs of a training.
 
     `folder` is the artifact's folder, and `ingest` that of the ingested photos. `initial` holds the assembled model's
-    variables by name. `features` holds the features [count, width] and labels [count] of the training and validation
-    photos, if a phase needs them; `scale` is the factor that multiplies the head's features. `networks` has one network
-    per phase, and `class_weights` [classes] multiplies the losses. `signal()` returns the received signal, or None.
+    variables by name. `features` holds the features [count, width] and labels [count] of the training photos (with
+    those of their mirror images, if these were computed) and the validation photos, if a phase needs them; `scale` is
+    the factor that multiplies the head's features. `networks` has one network per phase, and `class_weights` [classes]
+    multiplies the losses. `signal()` returns the received signal, or None.
     """
 
     config: TrainConfig
@@ -77,7 +78,7 @@ def make_job(
     """
     card = replace(with_input(read_card(head.path), config.image_px), flips=config.average_flips)
     initial = read_checkpoint(head.path / "model.ckpt")
-    arrays = {split: read_features(features.path / f"{split}.arrow") for split in SPLITS} if features else {}
+    arrays = read_arrays(features.path) if features else {}
     weights = class_weights(config.class_weights, card.labels)
     check_scopes(config.optimizer, list(initial))
     return Job(
@@ -93,6 +94,15 @@ def make_job(
         memo=memo,
         signal=signal,
     )
+
+
+def read_arrays(features: Path) -> dict[str, tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Return the features [count, width] and labels [count] of the training and validation photos, by split.
+
+    If the mirror images of the training photos have features too, each epoch trains on both.
+    """
+    training, validation = SPLITS
+    return {training: read_training_features(features), validation: read_features(features / f"{validation}.arrow")}
 
 
 def make_network(

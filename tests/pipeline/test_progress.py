@@ -30,6 +30,16 @@ def last_frame(terminal: Terminal) -> str:
     return [piece.strip() for piece in pieces if piece.strip()][-1]
 
 
+def test_a_bar_is_drawn_while_the_stream_leads_elsewhere_for_a_moment(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", terminal)
+    with progress("checking photos", 3, "photos") as advance:
+        monkeypatch.setattr(Terminal, "isatty", lambda self: False)
+        advance(3)
+    assert " 3/3 " in last_frame(terminal)
+
+
 def test_nothing_is_shown_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr("sys.stderr", screen)

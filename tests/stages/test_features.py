@@ -161,6 +161,83 @@ def test_everything_that_features_depend_on_computes_all_again(photos, toy, work
     assert work(photos[""], replace(toy, key="k2", path=toy.path))[0] == 0
 
 
+FLIPPED = replace(CONFIG, flips=True)
+
+
+@pytest.fixture
+def toy_left(toy, monkeypatch) -> Artifact:
+    """Make a base whose features are the mean colors of an image's left half."""
+    monkeypatch.setattr(
+        module, "make_bottleneck", lambda base: lambda images: tf.reduce_mean(images[:, :, : SIDE // 2], [1, 2])
+    )
+    return replace(toy, digest="left")
+
+
+def check_mirrored(photos: Artifact, out: Path) -> None:
+    """Compare each training photo's features with its left half, and those of its mirror image with its right half."""
+    paths = {row["sha256"]: row["path"] for row in pq.read_table(photos.path / "index.parquet").to_pylist()}
+    plain, flipped = (
+        pa.ipc.open_file(str(out / f"{name}.arrow")).read_all().to_pylist() for name in ("train", "train_mirrored")
+    )
+    assert len(plain) == len(flipped) == photos.facts["train"]
+    for one, other in zip(plain, flipped, strict=True):
+        assert (one["sha256"], one["label"]) == (other["sha256"], other["label"])
+        number = int(Path(paths[one["sha256"]]).stem)
+        pixels = np.random.default_rng(number).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        for found, half in ((one, pixels[:, : SIDE // 2]), (other, pixels[:, SIDE // 2 :])):
+            assert found["features"] == pytest.approx((half.mean(axis=(0, 1)) - 128) / 64, abs=1e-5)
+
+
+def test_with_flips_the_mirror_images_of_training_photos_have_features(photos, toy_left, work):
+    computed, facts, out = work(photos[""], toy_left, config=FLIPPED)
+    train = photos[""].facts["train"]
+    assert computed == 40 + train
+    assert lasting(facts) == {"images": 40, "mirrored": train, "width": 3, "precision": "float32"}
+    assert sorted(path.stem for path in out.iterdir()) == ["test", "train", "train_mirrored", "validation"]
+    check_mirrored(photos[""], out)
+
+
+def test_flips_only_add_a_file_and_compute_only_what_is_missing(photos, toy_left, work):
+    _, facts, plain = work(photos[""], toy_left)
+    assert "mirrored" not in facts
+    computed, _, both = work(photos[""], toy_left, config=FLIPPED)
+    assert computed == photos[""].facts["train"]
+    for name, content in contents(plain).items():
+        assert (both / name).read_bytes() == content
+    computed, _, again = work(photos[""], toy_left)
+    assert computed == 0
+    assert contents(again) == contents(plain)
+    assert work(photos[""], toy_left, config=FLIPPED)[0] == 0
+    computed, _, other = work(photos["7"], toy_left, config=FLIPPED)  # training photos of another split
+    assert 0 < computed < photos["7"].facts["train"]
+    check_mirrored(photos["7"], other)
+
+
+def test_a_photo_that_exif_turns_is_mirrored_as_it_is_seen(tmp_path, monkeypatch, work):
+    """Store a photo on its side, with EXIF's orientation 6: the left half of its mirror image is its right half."""
+    upright = np.zeros((SIDE, SIDE, 3), np.uint8)
+    upright[:, SIDE // 2 :] = 240  # the right half is bright
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(12):
+        seen = upright.copy()
+        seen[: number + 1, :4] = 100
+        path = tmp_path / "photos" / ("ant", "bee")[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.rot90(seen)).save(path, exif=exif, quality=100, subsampling=0)
+    (tmp_path / "base").mkdir()
+    write_card(tmp_path / "base", Card("mobilenet_v1", SEEN, [], None, "random", ""))
+    monkeypatch.setattr(
+        module, "make_bottleneck", lambda base: lambda images: tf.reduce_mean(images[:, :, : SIDE // 2], [1, 2])
+    )
+    base = Artifact("base", "k", 1, tmp_path / "base", "base", 0.0, {"feature_width": 3}, {})
+    _, _, out = work(ingested(tmp_path / "photos", tmp_path / "ingested"), base, config=FLIPPED)
+    (plain, _), (flipped, _) = (read_features(out / f"{name}.arrow") for name in ("train", "train_mirrored"))
+    assert len(plain) == len(flipped) > 0
+    assert plain.max() < 0
+    assert flipped == pytest.approx(np.full(flipped.shape, (240 - 128) / 64), abs=0.05)
+
+
 def test_a_failure_halfway_keeps_the_computed_features(photos, toy, work, monkeypatch):
     calls = []
 

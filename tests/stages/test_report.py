@@ -60,7 +60,9 @@ def made(toys) -> dict[str, Artifact]:
     out = toys.out()
     doubted = {"path": "ant/<b>.png", "label": "ant", "named": "bee", "score": 0.9, "label_score": 0.1}
     pq.write_table(pa.Table.from_pylist([{**doubted, "split": "train", "sha256": "0"}]), out / "label_errors.parquet")
-    found["review"] = artifact("review", out, {})
+    facts["review"] = {"images": 84, "unreviewed": 0, "candidates": 1, "cross_validated_top1": 0.9}
+    facts["review"] |= {"planted": 4, "planted_found": 3, "planted_candidates": 5}
+    found["review"] = artifact("review", out, facts["review"])
     return found
 
 
@@ -103,6 +105,7 @@ def test_the_report_shows_the_measurements(made, written):
         escape("<script>"),
         escape("run: {name: <toy>}"),
         escape("ant/<b>.png"),
+        "3 were among 5 candidates (95%\ninterval of this share: 30% to 95%)",
     ):
         assert said in text
     assert NASTY not in text

@@ -1,4 +1,4 @@
-"""Review: a row and a picture for each label that the features contradict, shown on the dataset page."""
+"""Review: a row and a picture for each label that the features contradict, shown on the dataset page with a test."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image
 from slimline.pipeline.artifact import Artifact
 from slimline.stages.data import reviewing
 from slimline.stages.data.config import IngestConfig
+from slimline.stages.data.reviewing import PLANTED_FILE
 from slimline.stages.data.settle import settle_source
 from slimline.stages.data.splitting.config import SPLITS
 from slimline.stages.data.storing.pictures import FILE, Role, read_pictures
@@ -72,13 +73,32 @@ def test_a_wrong_label_has_a_row(ingested, features, tmp_path):
     assert [(row["path"], row["label"], row["named"]) for row in rows] == [(WRONG, "bee", "ant")]
     assert rows[0]["score"] > 0.5 > rows[0]["label_score"]
     assert rows[0]["split"] in SPLITS
-    assert (facts["images"], facts["likely_label_errors"]) == (80, 1)
+    assert rows[0]["margin"] == pytest.approx(rows[0]["score"] - rows[0]["label_score"])
+    assert (facts["images"], facts["unreviewed"], facts["candidates"]) == (80, 0, 1)
     assert facts["cross_validated_top1"] == pytest.approx(79 / 80)
+
+
+def test_planted_errors_are_listed_with_their_ranks(ingested, features, tmp_path):
+    facts, _ = run(tmp_path / "out", ingested, features)
+    rows = pq.read_table(tmp_path / "out" / PLANTED_FILE).to_pylist()
+    assert len(rows) == facts["planted"] == 4  # 5% of 80
+    assert all({row["label"], row["planted"]} == {"ant", "bee"} for row in rows)
+    found = [row["rank"] for row in rows if row["rank"]]
+    assert len(found) == facts["planted_found"] >= 3
+    assert found == sorted(found)
+    assert 1 <= found[0] <= found[-1] <= facts["planted_candidates"]
+    paths = {row["sha256"]: row["path"] for row in pq.read_table(ingested.path / "index.parquet").to_pylist()}
+    assert all(paths[row["sha256"]] == row["path"] for row in rows)
+    assert f"a test found {len(found)} of 4 planted errors" in facts["headline"]
+
+
+def everything_doubtful(doubts, test):
+    return doubts._replace(doubtful=np.ones(len(doubts.named), bool)), test
 
 
 def test_it_writes_a_picture_and_no_page(ingested, features, tmp_path):
     run(tmp_path / "out", ingested, features)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["label_errors.parquet", FILE]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["label_errors.parquet", FILE, PLANTED_FILE]
     [picture] = read_pictures(tmp_path / "out")
     assert (picture.row, picture.role, picture.other) == (0, Role.label_error, None)
     assert Image.open(io.BytesIO(picture.jpeg)).size == (32, 24)
@@ -94,12 +114,10 @@ def test_the_same_photos_give_the_same_bytes(ingested, features, tmp_path):
 def test_pictures_are_of_the_most_confident_rows_and_limited(ingested, features, monkeypatch, tmp_path):
     monkeypatch.setattr(reviewing, "MOST_PICTURES", 3)
     doubt = reviewing.doubt_labels
-    monkeypatch.setattr(
-        reviewing, "doubt_labels", lambda *given: doubt(*given)._replace(doubtful=np.ones(len(given[1]), bool))
-    )
+    monkeypatch.setattr(reviewing, "doubt_labels", lambda *given: everything_doubtful(*doubt(*given)))
     facts, rows = run(tmp_path / "out", ingested, features)
-    assert facts["likely_label_errors"] == len(rows) == 80
-    assert rows == sorted(rows, key=lambda row: -row["score"])
+    assert facts["candidates"] == len(rows) == 80
+    assert rows == sorted(rows, key=lambda row: -row["margin"])
     assert [one.row for one in read_pictures(tmp_path / "out")] == [0, 1, 2]
 
 
@@ -111,7 +129,7 @@ def test_the_data_sets_page_shows_label_errors_after_review(ingested, features, 
         (tmp_path / name).mkdir()
         dataset(DatasetConfig(), tmp_path / name, ingest=ingested, review=given)
         pages[name] = (tmp_path / name / "dataset.html").read_text("utf-8")
-    heading = "<h2>Likely label errors</h2>"
+    heading = "<h2>Candidates for label errors</h2>"
     assert heading not in pages["before"]
     section = pages["after"].partition(heading)[2].partition("</section>")[0]
     assert "bee/3 &lt;b&gt;&amp;.jpg" in section

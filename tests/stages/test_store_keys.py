@@ -127,6 +127,7 @@ def test_display_only_and_unused_modules_change_no_key(read: Callable[..., dict[
         (("data/splitting/splits.py", "FREE = -1", "FREE = -2"), {"ingest"}),
         (("data/sources/folder.py", "path, 0, MAGIC_BYTES", "path, 1, MAGIC_BYTES"), {"ingest"}),
         (("data/label_errors.py", "SURE = 0.9", "SURE = 0.8"), {"review"}),
+        (("data/planting.py", "SMALLEST_CLASS = 10", "SMALLEST_CLASS = 20"), {"review"}),
         (
             (
                 "models/saved_model.py",

@@ -15,6 +15,7 @@ import pytest
 
 from slimline.pipeline.errors import Stopped, UserError
 from slimline.stages.backend.tensorflow import tf
+from slimline.stages.data.storing.features import read_features
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.images.augmentation_config import CropConfig
 from slimline.stages.images.preprocessing import preprocess
@@ -392,6 +393,67 @@ def test_a_kill_with_checkpoints_only_at_ends_of_phases_gives_the_same_bits(toys
             toys.train(rare, out)
     ended = toys.train(rare, out)
     assert kept_bytes(out) == wanted
+    assert lasting(ended) == lasting(facts)
+
+
+@pytest.fixture(scope="module")
+def mirrored(toys):
+    return toys.make_features(flips=True)
+
+
+def test_a_head_trains_on_photos_and_their_mirror_images(toys, mirrored, monkeypatch):
+    fed = []
+    run_steps = PhaseTrainer.run_steps
+
+    def recorded(self, inputs, targets, order, first_step):
+        fed.append((inputs.numpy(), targets.numpy(), order))
+        return run_steps(self, inputs, targets, order, first_step)
+
+    monkeypatch.setattr(PhaseTrainer, "run_steps", recorded)
+    facts = toys.train(config(phase("head", epochs=2)), toys.out(), features=mirrored)
+    plain, labels = read_features(mirrored.path / "train.arrow")
+    flipped, same = read_features(mirrored.path / "train_mirrored.arrow")
+    assert labels.tolist() == same.tolist()
+    assert not np.allclose(plain, flipped)
+    inputs, targets, _ = fed[0]
+    assert inputs.tobytes() == np.concatenate([plain, flipped]).tobytes()
+    assert targets.tolist() == [*labels, *labels]
+    assert len(fed) == facts["epochs"] == 2
+    for _, _, order in fed:
+        assert order.shape == (2 * len(labels) // 16, 16)
+        assert len(set(order.ravel().tolist())) == order.size
+        assert order.max() >= len(labels)
+
+
+def test_deeper_phases_after_mirrored_features_train_on_each_photo_once(toys, mirrored):
+    out = toys.out()
+    phases = phase("head", epochs=1), phase("Toy/Conv_2", epochs=1)
+    facts = toys.train(config(*phases), out, features=mirrored)
+    assert facts["epochs"] == 2
+    check_scores(toys, out, facts)
+
+
+@pytest.mark.parametrize("epoch", [Switch.always, Switch.never])
+def test_a_training_on_mirrored_features_resumes_with_the_same_bits(toys, mirrored, epoch):
+    asked = config(
+        phase("head", epochs=4),
+        phase("Toy/Conv_2", epochs=1),
+        fused=replace(FUSED, epoch=epoch),
+        checkpoint_seconds=0.0,
+    )
+    whole = toys.out()
+    with pytest.MonkeyPatch.context() as patch:
+        left = kill(patch, 10**6)
+        facts = toys.train(asked, whole, features=mirrored)
+        calls = 10**6 - left[0]
+    out = toys.out()
+    for at in (calls // 4, calls // 3):
+        with pytest.MonkeyPatch.context() as patch:
+            kill(patch, at)
+            with pytest.raises(Killed):
+                toys.train(asked, out, features=mirrored)
+    ended = toys.train(asked, out, features=mirrored)
+    assert kept_bytes(out) == kept_bytes(whole)
     assert lasting(ended) == lasting(facts)
 
 

@@ -128,9 +128,9 @@ class Toys:
     def make_mlp(self) -> Artifact:
         return self.make_head(MlpConfig(widths=[16], seed=0))
 
-    def make_features(self) -> Artifact:
+    def make_features(self, flips: bool = False) -> Artifact:
         out = self._new("features")
-        config = FeaturesConfig(precision=Precision.float32, batch_size=8)
+        config = FeaturesConfig(precision=Precision.float32, batch_size=8, flips=flips)
         memo = Memo(self.folder / "features-memory", {}, {})
         facts = features(config, out, ingest=self.ingest, base=self.base, memo=memo)
         return Artifact("features", "k", 1, out, "f", 0.0, facts, {})
@@ -142,9 +142,17 @@ class Toys:
     def memo(self, name: str = "memory") -> Memo:
         return Memo(self.folder / name, {}, {})
 
-    def train(self, config: TrainConfig, out: Path, *, memory: str = "memory", head: Artifact | None = None) -> Facts:
+    def train(
+        self,
+        config: TrainConfig,
+        out: Path,
+        *,
+        memory: str = "memory",
+        head: Artifact | None = None,
+        features: Artifact | None = None,
+    ) -> Facts:
         """Run the stage with the output folder `out`; in a folder that was used before, it resumes."""
-        wanted = self.features if config.reads_features() else None
+        wanted = (features or self.features) if config.reads_features() else None
         return train(config, out, ingest=self.ingest, head=head or self.head, features=wanted, memo=self.memo(memory))
 
 

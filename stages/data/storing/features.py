@@ -20,6 +20,9 @@ from slimline.stages.data.storing.records import read_batches
 from slimline.stages.images.batches import run_prepared, without_autotune
 from slimline.stages.images.preprocessing_config import Preprocessing
 
+MIRRORED = "train_mirrored"
+"""The file that holds the features of the training photos' mirror images, next to the files of the splits."""
+
 SPREAD = 13.0
 """The spread of features that heads train on: EfficientNet-Lite0's on flowers, for which the defaults were chosen."""
 
@@ -44,6 +47,10 @@ class FeaturePhotos(NamedTuple):
     keys: list[str]
     sha256s: list[str]
     labels: list[int]
+
+    def mirrored(self) -> FeaturePhotos:
+        """Return the photos' mirror images, whose keys differ from those of the photos."""
+        return self._replace(keys=[f"{key}-mirrored" for key in self.keys])
 
 
 def read_photos(ingest: Path, split: str, advance: Advance) -> FeaturePhotos:
@@ -123,6 +130,16 @@ def read_features(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Read a split's features [count, width] float32 and labels [count] int64."""
     features, labels, _ = feature_arrays(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
     return features, labels
+
+
+def read_training_features(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Read the features and labels of the training photos, then those of their mirror images, if these have any."""
+    features, labels = read_features(folder / "train.arrow")
+    mirrored = folder / f"{MIRRORED}.arrow"
+    if not mirrored.is_file():
+        return features, labels
+    more, same = read_features(mirrored)
+    return np.concatenate([features, more]), np.concatenate([labels, same])
 
 
 def feature_blocks(

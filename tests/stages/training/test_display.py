@@ -114,6 +114,11 @@ def test_steps_left_are_the_remaining_steps_of_each_phase():
     assert steps_left(one, Position(phase=1, epoch=1, step=2), 40) == [("head", 0), ("all", 8), ("head-2", 2)]
 
 
+def test_steps_left_of_a_phase_on_features_count_mirror_images():
+    one = config(phase("head", epochs=4), phase("all", epochs=3, batch_size=8), batch_size=16)
+    assert steps_left(one, Position(), 40, mirrored=True) == [("head", 20), ("all", 15)]
+
+
 DISPLAY_ONLY = ("display", "progress", "tensorboard", "tensorboard_images")
 CONFIGS = ("config", "optimizer_config", "schedule_config")
 SEEN = config(
