@@ -11,15 +11,17 @@ from pathlib import Path
 
 from slimline.pipeline.errors import UserError, nearest
 from slimline.stages.data.checking.input_files import InputFile, at_first_sight, input_files, printable
-from slimline.stages.data.sources.detection import ARCHIVES
 from slimline.stages.data.sources.named_files import is_file_url, readings
-from slimline.stages.data.sources.photo import EXTENSIONS
 from slimline.stages.imagenet.photo import photo_path
 from slimline.stages.images.faults import Fault, left_out_line
 from slimline.stages.models.formats import find_model
 from slimline.stages.serving.classify_config import ClassifyConfig
 
 KEY = "classify.images"
+ACCEPTED = (
+    "photos (JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF, HEIC), folders, patterns such as 'folder/*.jpg', or Parquet files"
+    " and archives (zip, tar, tar.gz) with photos inside"
+)
 WILD = "*?["
 MOST_NAMED = 5
 
@@ -107,10 +109,7 @@ def _nearest_in(folder: Path, name: str) -> str:
 
 
 def _accepted() -> str:
-    return (
-        f"List photos ({', '.join(EXTENSIONS)}), folders, patterns, or Parquet files and archives"
-        f" ({', '.join(ARCHIVES)}) with photos inside: 'classify.images=[photo.jpg,folder/]'"
-    )
+    return f"List {ACCEPTED}: 'classify.images=[photo.jpg,folder/]'"
 
 
 def _require_photos(inputs: Sequence[Path]) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.run_lines import stage_line
 from slimline.stages.classify import classify
 from slimline.stages.data.checking.input_files import input_files
 from slimline.stages.data.checking.usable_photos import Looked, count_photos, usable_photos
@@ -140,6 +141,8 @@ def test_unusable_photos_are_reported_and_the_others_are_kept(exported, photos, 
     (folder / "no extension").write_bytes(good)
     facts = run(ClassifyConfig([str(folder)], str(exported), top=1), tmp_path / "out")
     assert (facts["images"], facts["left_out"]) == (11, 3)
+    line = stage_line("classify", "ran", "", 1.0, facts, classify.shown)
+    assert line.split("s  ")[1].startswith("images 11, left_out 3, unknown ")
     assert facts["headline"].splitlines()[0].startswith("left out 3 of 14: ")
     assert facts["headline"].splitlines()[0].endswith("; also 1 other file (.txt)")
     told = facts["failures"][0].splitlines()

@@ -80,8 +80,10 @@ def at_first_sight(file: InputFile) -> InputFile:
     """Return a file with the reason why it can't be used, as far as its first bytes show it."""
     from slimline.stages.images.files import START_BYTES, NotUsable, readable_format
 
-    if file.problem or file.skipped or is_table(file.path) or is_archive(file.path) or not file.path.is_file():
+    if file.problem or file.skipped or is_table(file.path) or is_archive(file.path):
         return file
+    if not file.path.is_file():
+        return file._replace(problem="not a regular file, but a pipe, socket or device")
     try:
         with file.path.open("rb") as opened:
             readable_format(opened.read(START_BYTES))

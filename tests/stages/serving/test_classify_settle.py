@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import unicodedata
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_a_missing_path_is_answered_with_the_most_similar_one_which_can_be_paste
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("nowhere/*.jpg", "classify.images: nowhere/*.jpg matches no files.\nList photos (.jpg, "),
+        ("nowhere/*.jpg", "classify.images: nowhere/*.jpg matches no files.\nList photos (JPEG, "),
         ("nowhere", "classify.images: nowhere does not exist (looked for /"),
         ("x" * 5000, "does not exist (looked for /"),
         ("file:///nowhere/a.jpg", "classify.images: file:///nowhere/a.jpg does not exist (looked for /nowhere/a.jpg)"),
@@ -133,6 +134,12 @@ def test_a_folder_without_photos_is_refused_before_anything_runs(tmp_path):
     ]
     assert lines[4].startswith("List photos (")
     assert settled(str(empty), str(photos)) == [str(empty), str(photos)]
+
+
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(UserError, match=r"a\.jpg: not a regular file, but a pipe, socket or device"):
+        settled(str(tmp_path / "a.jpg"))
 
 
 def test_without_images_a_bundled_photo_is_classified():
