@@ -95,10 +95,10 @@ def _headline(metrics: dict[str, Any], drawn: bool, trained: bool) -> str:
     of_drawn = " of DRAWN flowers, not photos" if drawn else ""
     known = metrics["trained_on"]
     unseen = " that training never saw" if known and not any(known.values()) else ""
-    lines = [
-        f"{metrics['split']:<9} top-1 {metrics['top1']:.1%}{of_drawn} ({low:.1%} to {high:.1%}),"
-        f" {metrics['count']:,} images{unseen}{'' if trained else ', by an UNTRAINED base'}"
-    ]
+    accuracy = f"{metrics['split']:<9} top-1 {metrics['top1']:.1%}{of_drawn} ({low:.1%} to {high:.1%})"
+    base = "" if trained else ", by an UNTRAINED base"
+    full = f"{accuracy}, {metrics['count']:,} images{unseen}{base}"
+    lines = [full if len(full) <= WIDTH else f"{accuracy}, {metrics['count']:,} images{base}"]
     for one in cautions(metrics):
         lines += wrap(one, WIDTH, initial_indent="warning   ", subsequent_indent=" " * 10, break_long_words=False)
     return "\n".join(lines)
