@@ -112,13 +112,13 @@ def test_too_many_heic_photos_are_refused_with_what_to_install(tmp_path, monkeyp
 
 
 def test_missing_photos_of_a_manifest_are_refused_with_where_they_were_looked_for(tmp_path):
-    rows = "".join(f"C:\\photos\\{n}.jpg,{'ant' if n % 2 else 'bee'}\n" for n in range(8))
+    rows = "".join(f"C:\\pics\\{n}.jpg,{'ant' if n % 2 else 'bee'}\n" for n in range(8))
     root = write(tmp_path, {"list.csv": f"path,label\n{rows}".encode()})
     with pytest.raises(UserError) as refused:
         run(root / "list.csv", tmp_path / "out")
     assert str(refused.value).split("\n") == [
         "8 of 8 photos can't be used, more than ingest.max_bad_fraction=0.05 allows: 8 missing.",
-        "For example: C:\\photos\\0.jpg, C:\\photos\\1.jpg, C:\\photos\\2.jpg: can't be read: No such file or directory",
+        "For example: C:\\pics\\0.jpg, C:\\pics\\1.jpg, C:\\pics\\2.jpg: can't be read: No such file or directory",
         f"Paths are absolute, or relative to the manifest's folder: {root}",
         "Fix or remove them.",
     ]
