@@ -25,9 +25,10 @@ from slimline.stages.data.checking.known_photos import KnownPhotos
 from slimline.stages.data.checking.survey import Survey, survey_photos
 from slimline.stages.data.config import FlowersConfig, IngestConfig
 from slimline.stages.data.pictured_photos import pictured_photos
-from slimline.stages.data.sources.kinds import lists_quickly
+from slimline.stages.data.sources.kinds import SourceKind, lists_quickly
 from slimline.stages.data.sources.photo import Listing, Photo, Spool
 from slimline.stages.data.sources.table import DRAWINGS, SOURCES
+from slimline.stages.data.splitting.classes import warn_of_names
 from slimline.stages.data.splitting.config import SPLITS
 from slimline.stages.data.splitting.outcomes import Outcome, count_left_out
 from slimline.stages.data.splitting.selection import Selection, select_photos
@@ -62,8 +63,10 @@ def _ingest(config: IngestConfig, out: Path, memo: Memo | None) -> Facts:
     scratch.mkdir(exist_ok=True)
     passed_over: Counter[str] = Counter()
     survey = _survey(config, scratch, passed_over, memo)
-    _refuse_too_many(survey, config.max_bad_fraction)
+    _refuse_too_many(survey, config)
     selection = select_photos(survey, config.split, config.twin_bits, len(SPLITS), config.max_bad_fraction)
+    if not lists_quickly(config.source, Path(config.images or "")):  # otherwise they were looked at before
+        warn_of_names(selection.classes)
     shards = plan_shards(survey, selection, config.seed, config.shard_mb, config.min_shards)
     with progress(WRITING_RECORDS, sum(len(shard.rows) for shard in shards), PHOTOS) as advance:
         places = write_shards(survey, selection, shards, out, config.threads, advance)
@@ -127,7 +130,8 @@ def _count(config: IngestConfig, root: Path) -> int | None:
     return sum(1 for _ in SOURCES[config.source](Listing(root, config.columns, class_folder=config.class_folder)))
 
 
-def _refuse_too_many(survey: Survey, most: float) -> None:
+def _refuse_too_many(survey: Survey, config: IngestConfig) -> None:
+    most = config.max_bad_fraction
     bad = survey.bad_rows()
     count = survey.count - int(survey.column("skipped", False).sum())
     if len(bad) <= most * count:
@@ -145,6 +149,11 @@ def _refuse_too_many(survey: Survey, most: float) -> None:
         f"{len(bad):,} of {count:,} photos can't be used, more than ingest.max_bad_fraction={most:g} allows:"
         f" {counted(faults)}.",
         f"For example: {shown}",
+        *(
+            [f"Paths are absolute, or relative to the manifest's folder: {Path(config.images or '').parent}"]
+            if Fault.missing in faults and config.source == SourceKind.manifest
+            else []
+        ),
         f"{advice}, or allow more: ingest.max_bad_fraction={fraction:g}" if len(bad) < count else f"{advice}.",
     )
 

@@ -20,7 +20,7 @@ from slimline.stages.data.sources.named_files import holds_any, photo_folder
 from slimline.stages.data.sources.photo import ClassFolder, Listing, Photo, setting
 from slimline.stages.data.sources.split_names import are_all_splits
 from slimline.stages.data.sources.table import SOURCES
-from slimline.stages.data.splitting.classes import check_classes
+from slimline.stages.data.splitting.classes import check_classes, warn_of_names
 from slimline.stages.data.splitting.config import SPLITS
 from slimline.stages.images.faults import Fault
 
@@ -75,7 +75,12 @@ def check_listing(kind: str, path: Path, config: IngestConfig) -> None:
         raise UserError(
             f"None of the {listed.rows:,} photos in {path} can be used.", f"For example: {'; '.join(listed.problems)}"
         )
+    elif not listed.rows:
+        raise UserError(
+            f"{path} has no rows: it lists no photos.", "Write one row per photo, below the names of columns."
+        )
     check_classes(listed.counts, len(SPLITS), str(path))
+    warn_of_names(sorted(listed.counts))
     if kind == SourceKind.folder:
         _warn_of_empty_folders(path, listed)
     _warn_of_shared_folders(listed.layout, config.class_folder)

@@ -111,6 +111,19 @@ def test_too_many_heic_photos_are_refused_with_what_to_install(tmp_path, monkeyp
     )
 
 
+def test_missing_photos_of_a_manifest_are_refused_with_where_they_were_looked_for(tmp_path):
+    rows = "".join(f"C:\\pics\\{n}.jpg,{'ant' if n % 2 else 'bee'}\n" for n in range(8))
+    root = write(tmp_path, {"list.csv": f"path,label\n{rows}".encode()})
+    with pytest.raises(UserError) as refused:
+        run(root / "list.csv", tmp_path / "out")
+    assert str(refused.value).split("\n") == [
+        "8 of 8 photos can't be used, more than ingest.max_bad_fraction=0.05 allows: 8 missing.",
+        "For example: C:\\pics\\0.jpg, C:\\pics\\1.jpg, C:\\pics\\2.jpg: can't be read: No such file or directory",
+        f"Paths are absolute, or relative to the manifest's folder: {root}",
+        "Fix or remove them.",
+    ]
+
+
 def test_damaged_photos_are_named_and_nothing_reaches_the_terminal(tmp_path, capfd):
     root = write(tmp_path / "in", {**class_files(), **{f"bee/bad{n}.jpg": halved(910 + n) for n in range(3)}})
     with pytest.raises(

@@ -148,11 +148,13 @@ def _require_columns(manifest: Path, there: Iterable[Any], columns: Columns) -> 
         likely = {key: _likely(key, names) for key in missing}
         settings = " ".join(setting(f"ingest.columns.{key}", name) for key, name in likely.items())
         which = "column" if len(missing) == 1 else "columns"
+        advice = f"Name the {which} of the {' and the '.join(missing)}: {settings}"
+        if not names or any(map(is_photo_name, names)):
+            advice = _advice_without_header(manifest, bool(names))
         raise UserError(
             f"{manifest.name} has no {which} {' and '.join(map(repr, missing.values()))};"
             f" it has: {', '.join(names) or 'none'}.",
-            *([_advice_without_header(manifest)] if any(map(is_photo_name, names)) else []),
-            f"Name the {which} of the {' and the '.join(missing)}: {settings}",
+            advice,
         )
     require_kept(manifest.name, names, columns.keep)
 
@@ -187,6 +189,8 @@ def _likely(key: str, names: Iterable[str]) -> str:
     return next((by_plain_name[word] for word in LIKELY[key] if word in by_plain_name), UNKNOWN)
 
 
-def _advice_without_header(manifest: Path) -> str:
+def _advice_without_header(manifest: Path, has_rows: bool) -> str:
+    if not has_rows:
+        return "It is empty: write the names of columns into its first line, and one photo into each of the others."
     path, new = (shlex.quote(str(one)) for one in (manifest, manifest.with_stem(f"{manifest.stem}-header")))
-    return f"If its first line is a photo, add a header: (echo path,label; cat {path}) > {new}"
+    return f"Its first line is a photo; add a header: (echo path,label; cat {path}) > {new}"

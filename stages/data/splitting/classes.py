@@ -23,13 +23,12 @@ def check_classes(counts: Counter[str], least: int, where: str) -> None:
     if not counts.total():
         raise UserError(
             f"{where} holds no photos.",
-            "It must hold one folder per class, with photos in it (.jpg, .png, .gif, .bmp, .webp)."
-            " Convert HEIC to JPEG first.",
+            "It must hold one folder per class, with photos in it (.jpg, .png, .gif, .bmp, .webp, .heic).",
         )
     if len(counts) == 1:
         raise UserError(
             f"{where} holds one class only, {next(iter(counts))!r}.",
-            "Add another class: a classifier needs at least two, with one folder each.",
+            "Add photos of another class: a classifier needs at least two.",
         )
     check_names(sorted(counts))
     small = sorted(f"{name} ({count})" for name, count in counts.items() if count < least)
@@ -42,7 +41,7 @@ def check_classes(counts: Counter[str], least: int, where: str) -> None:
 
 
 def check_names(classes: Sequence[str]) -> None:
-    """Refuse class names that look the same or don't fit on one line; warn about names that differ only in case."""
+    """Refuse class names that look the same or don't fit on one line."""
     seen: dict[str, str] = {}
     for name in classes:
         if name.splitlines() != [name] or not name.strip():
@@ -54,6 +53,10 @@ def check_names(classes: Sequence[str]) -> None:
                 "Merge the two classes, or rename one of them.",
             )
         seen[plain] = name
+
+
+def warn_of_names(classes: Sequence[str]) -> None:
+    """Warn about class names that differ only in case, and about one that stands for no label."""
     cases: dict[str, str] = {}
     for name in classes:
         if name.casefold() in cases:

@@ -155,6 +155,13 @@ def test_a_manifest_without_a_usable_row_shows_reasons_of_rows(tmp_path: Path) -
     )
 
 
+def test_empty_manifests_are_answered_without_talk_of_folders(tmp_path: Path) -> None:
+    root = write(tmp_path, {"empty.csv": b"", "header.csv": b"path,label\n", "rows.jsonl": b"\n"})
+    assert "It is empty: write the names of columns into its first line" in refusal(root / "empty.csv")
+    for name in ("header.csv", "rows.jsonl"):
+        assert refusal(root / name).startswith(f"{root}/{name} has no rows: it lists no photos.\n")
+
+
 def test_a_parquet_file_without_a_label_shows_minus_one(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": [picture(1)] * 3, "label": [-1, -1, None]}), tmp_path / "in.parquet")
     message = refusal(tmp_path / "in.parquet")
@@ -167,6 +174,15 @@ def warnings(caplog: pytest.LogCaptureFixture, images: Path, **settings: object)
     with caplog.at_level(logging.WARNING):
         settle(images, **settings)
     return [record.getMessage() for record in caplog.records]
+
+
+def test_names_of_classes_are_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = write(tmp_path / "in", {f"{label}{n}.jpg": data for label, _, n, data in photos()})
+    rows = [f"{label}{n}.jpg,{n % 2 - 1}\n" for label, _, n, _ in photos()]
+    settled = settle(write(root, {"list.csv": f"path,label\n{''.join(rows)}".encode()}) / "list.csv")
+    (tmp_path / "out").mkdir()
+    ingest(settled, tmp_path / "out")
+    assert caplog.text.count("a class is named -1") == 1
 
 
 def test_empty_class_folders_are_named_each_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
