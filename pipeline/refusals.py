@@ -81,7 +81,7 @@ def explain(error: BaseException, keys: ConfigKeys) -> UserError:
 
 
 def _is_unknown(key: str, keys: ConfigKeys) -> bool:
-    """Whether a setting exists nowhere; groups, `experiment` and `hydra` are no settings."""
+    """Whether a setting exists nowhere; groups, `experiment` and `hydra` are not settings."""
     known = key in keys.names or any(name.startswith(f"{key}.") for name in keys.names)
     return not known and "/" not in key and key.partition(".")[0] not in (EXPERIMENT, "hydra")
 

@@ -93,7 +93,8 @@ def proper_scores(targets: NDArray[Any], scores: NDArray[Any]) -> dict[str, floa
     least = np.finfo(scores.dtype).tiny
     losses = -np.log(np.maximum(own, least))
     # Of sure and correct predictions the mean is -0.0, and by rounding it may be below 0, as neither score can be.
-    return {"log_loss": max(0.0, float(np.mean(losses))), "brier": max(0.0, float(np.mean(brier)))}
+    means = {"log_loss": np.mean(losses), "brier": np.mean(brier)}
+    return {name: float(np.maximum(mean, 0.0)) + 0.0 for name, mean in means.items()}  # NaN stays, unlike with max
 
 
 def _averages(targets: NDArray[Any], guessed: NDArray[Any], numbers: list[int], kind: str) -> dict[str, float]:
@@ -152,7 +153,7 @@ def confidence_intervals(targets: NDArray[Any], scores: NDArray[Any], seed: int,
     return {
         "top1": wilson_interval(int(hits.sum()), len(hits)),
         "balanced_accuracy": mean_interval([(int(one.sum()), len(one)) for one in classes]),
-        "log_loss": (max(0.0, float(low)), max(0.0, float(high))),
+        "log_loss": (float(low) + 0.0, float(high) + 0.0),
     }
 
 

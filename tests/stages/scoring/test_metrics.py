@@ -117,6 +117,11 @@ def test_all_right_is_not_certain():
     assert found["top1"] == found["balanced_accuracy"] == pytest.approx((0.8713, 1.0), abs=1e-4)
 
 
+def test_scores_of_nan_probabilities_are_nan():
+    found = proper_scores(np.array([0, 1]), np.full([2, 2], np.nan))
+    assert all(np.isnan(value) for value in found.values())
+
+
 def test_no_score_is_a_negative_zero():
     """The mean of -log(1) is -0.0, which was shown as a log loss of -0.000."""
     targets, scores = np.zeros(3, np.int64), np.tile([1.0, 0.0], (3, 1))
