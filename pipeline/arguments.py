@@ -199,9 +199,19 @@ def _joined(parts: list[str]) -> list[str]:
     return found
 
 
+def parse_override(argument: str) -> Override:
+    """Parse one argument by Hydra's grammar.
+
+    Raises:
+        OverrideParseException: Hydra cannot read it.
+    """
+    [parsed] = OverridesParser.create().parse_overrides([argument])
+    return parsed
+
+
 def _parse(value: str) -> Override | None:
     try:
-        return OverridesParser.create().parse_override(f"key={value}")
+        return parse_override(f"key={value}")
     except HydraException:
         return None
 

@@ -20,17 +20,15 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's errors are raised to this module
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from slimline import __version__
-from slimline.pipeline.arguments import rewrite_arguments
+from slimline.pipeline.arguments import parse_override, rewrite_arguments
 from slimline.pipeline.commands import COMMANDS, RUN, program_name, split_command
 from slimline.pipeline.composing import VERSION_BASE, compose_config
-from slimline.pipeline.config import config_keys, register_schemas, typed_configs
+from slimline.pipeline.config import register_schemas
 from slimline.pipeline.config_files import EXPERIMENT, searched
 from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, list_options, search_first
 from slimline.pipeline.errors import Stopped, Unavailable, UserError, exit_code
@@ -39,10 +37,11 @@ from slimline.pipeline.plugins import Stages, plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.run import Run
 from slimline.pipeline.runner import execute
-from slimline.pipeline.settings import read_settings
+from slimline.pipeline.settings import config_keys, read_settings
 from slimline.pipeline.stage import Stage
 from slimline.pipeline.streams import lost_output, open_standard_streams, tolerate_missing_readers
 from slimline.pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
+from slimline.pipeline.swept import check_sweep
 from slimline.pipeline.usage import usage
 from slimline.stages.former_flags import FORMER_FLAGS
 from slimline.stages.table import DISPLAY_ONLY
@@ -105,8 +104,8 @@ def _note(run: Run | None) -> None:
 def finish_sweep(token: str, arguments: Namespace) -> None:
     """Print the sweep's points, best first, and run the remaining stages of the best one."""
     main = Path(arguments.config_path or CONF).absolute()  # the added folders come before it: see `search_first`
-    own = [argument for argument in arguments.overrides if _parsed(argument).is_hydra_override()]
-    plain = [argument for argument in arguments.overrides if not _parsed(argument).is_sweep_override()]
+    own = [argument for argument in arguments.overrides if parse_override(argument).is_hydra_override()]
+    plain = [argument for argument in arguments.overrides if not parse_override(argument).is_sweep_override()]
     config = compose_config(plain, [main], STAGES.values()).config
     if config.run.plan:
         return
@@ -133,84 +132,18 @@ def finish_sweep(token: str, arguments: Namespace) -> None:
     _note(run)
 
 
-def _parsed(argument: str) -> Override:
-    [override] = OverridesParser.create().parse_overrides([argument])
-    return override
-
-
 def run_sweep(arguments: Namespace) -> None:
     """Run a sweep's points, then complete the best of them. A point that fails does not stop the others.
 
     Raises:
         UserError: the folder of the runs has several values, or every point failed.
     """
-    for argument in arguments.overrides:
-        if argument.startswith(("run.name=", "run.directory=")) and _parsed(argument).is_sweep_override():
-            raise UserError(
-                f"{argument}: a sweep cannot use several folders of runs.",
-                f"Give {argument.partition('=')[0]} one value; all points of a sweep share one folder.",
-            )
-    _check_swept_experiments(arguments)
-    _check_swept_values(arguments)
+    check_sweep(arguments.overrides, Path(arguments.config_path or CONF).absolute(), STAGES)
     token = begin_sweep()
     with tempfile.TemporaryDirectory() as folder:  # for Hydra's own files; the manifests contain the same information
         sys.argv.insert(1, f"hydra.sweep.dir={folder}")
         compose_and_execute()
     finish_sweep(token, arguments)
-
-
-def _check_swept_experiments(arguments: Namespace) -> None:
-    """Refuse experiments that cannot be points of one sweep, before the first of them runs.
-
-    Raises:
-        UserError: one lacks the stage that each point runs to, or their runs would be in different folders.
-    """
-    parsed = [(argument, _parsed(argument)) for argument in arguments.overrides]
-    swept = next((one for _, one in parsed if one.key_or_group == EXPERIMENT and one.is_sweep_override()), None)
-    if swept is None:
-        return
-    main = Path(arguments.config_path or CONF).absolute()
-    plain = [argument for argument, one in parsed if not one.is_sweep_override()]
-    names = []
-    for experiment in swept.sweep_string_iterator():
-        config = compose_config([*plain, f"+{EXPERIMENT}={experiment}"], [main], STAGES.values()).config
-        names.append(config.run.name)
-        target = config.run.sweep.target
-        if config.get(target) is None:
-            raise UserError(
-                f"+experiment={experiment} cannot be a point of this sweep: it does not have the stage {target}, "
-                "which each point runs.",
-                "Sweep over experiments that have it, or set run.sweep.target=STAGE.",
-            )
-    if len(set(names)) > 1:
-        raise UserError(
-            f"The experiments write their runs to different folders: {', '.join(dict.fromkeys(names))}.",
-            "Add run.name=NAME, so that they can be compared in one folder.",
-        )
-
-
-def _check_swept_values(arguments: Namespace) -> None:
-    """Refuse a value that a setting does not take before the first point runs; each is tried with one of the others.
-
-    Raises:
-        UserError: a point of the sweep has such a value.
-    """
-    parsed = [_parsed(argument) for argument in arguments.overrides]
-    if any(not one.is_discrete_sweep() or isinstance(one.value(), Glob) for one in parsed if one.is_sweep_override()):
-        return  # a sweeper chooses these values
-    main = Path(arguments.config_path or CONF).absolute()
-    pairs = list(zip(arguments.overrides, parsed, strict=True))
-    plain = [text for text, one in pairs if not one.is_sweep_override()]
-    values = [
-        [f"{text.partition('=')[0]}={value}" for value in one.sweep_string_iterator()]
-        for text, one in pairs
-        if one.is_sweep_override()
-    ]
-    first = [points[0] for points in values]
-    for place, points in enumerate(values):
-        for point in points if place == 0 else points[1:]:
-            together = [*plain, *first[:place], point, *first[place + 1 :]]
-            typed_configs(compose_config(together, [main], STAGES.values()).config, STAGES)
 
 
 def run(typed: list[str]) -> None:

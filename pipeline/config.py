@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -14,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from slimline.pipeline.config_files import shown, used
 from slimline.pipeline.config_nodes import check_keys, decode_names
 from slimline.pipeline.errors import UserError, nearest
-from slimline.pipeline.stage import Stage, former_names
+from slimline.pipeline.stage import Stage
 
 SCHEMA = "schema"
 LONGEST_NAME = 200
@@ -73,35 +72,6 @@ def register_schemas(stages: Iterable[Stage]) -> None:
         for option, schema in stage.schemas.items():
             group, _, name = f"{stage.name}/{option}".rpartition("/")
             store.store(group=group, name=f"{name}_{SCHEMA}", node=schema)
-
-
-class ConfigKeys(NamedTuple):
-    """The keys that a config may contain, in dotted form, and the present name of each renamed key."""
-
-    names: list[str]
-    former: dict[str, str]
-
-
-def config_keys(stages: Iterable[Stage]) -> ConfigKeys:
-    """List every key that a config may contain, to explain a misspelled or a former one."""
-    keys = dict(_keys(RunConfig, "run"))
-    for stage in stages:
-        keys.update(_keys(stage.config_type, stage.name))
-        for option, schema in stage.schemas.items():
-            subgroup = option.rpartition("/")[0].replace("/", ".")
-            keys.update(_keys(schema, f"{stage.name}.{subgroup}".rstrip(".")))
-    former = {f"{key.rpartition('.')[0]}.{name}": key for key, names in keys.items() for name in names}
-    return ConfigKeys(sorted(keys), former)
-
-
-def _keys(schema: type, prefix: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each key of a schema with its former names."""
-    for item in dataclasses.fields(schema):
-        key = f"{prefix}.{item.name}"
-        yield key, former_names(item)
-        default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
-        if is_dataclass(default):
-            yield from _keys(type(default), key)
 
 
 def typed_configs(config: DictConfig, stages: Mapping[str, Stage]) -> tuple[RunConfig, dict[str, Any]]:

@@ -14,7 +14,7 @@ import yaml
 from slimline.pipeline.config_files import ALL_SETTINGS
 from slimline.pipeline.config_folders import ConfigFolders
 from slimline.pipeline.errors import UserError, nearest
-from slimline.pipeline.settings import Setting
+from slimline.pipeline.settings import Setting, former_keys
 
 EXPERIMENT = "experiment"
 SWITCHES = ("--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m")
@@ -230,10 +230,7 @@ def _check_added(key: str, value: str, words: Vocabulary) -> None:
         near = nearest(key, words.groups)
         raise UserError(f"{key} is not a group.{near}", f"The groups are: {', '.join(words.groups)}.")
     parent, _, name = key.rpartition(".")
-    former = {
-        f"{one.rpartition('.')[0]}.{old}": one for one, setting in words.settings.items() for old in setting.former
-    }
-    if present := former.get(key):
+    if present := former_keys(words.settings).get(key):
         raise UserError(f"{key} has a new name: {present}.", f"Write {_written(present, value)}.")
     siblings = sorted(
         {
@@ -245,11 +242,6 @@ def _check_added(key: str, value: str, words: Vocabulary) -> None:
     near = nearest(name, siblings, f"{parent}.") if siblings else nearest(key, words.settings)
     advice = f"{parent} has: {', '.join(siblings)}." if siblings else ALL_SETTINGS
     raise UserError(f"{key} is not a setting of this config.{near}", advice)
-
-
-def _former_names(words: Vocabulary) -> dict[str, str]:
-    names = words.settings.items()
-    return {f"{key.rpartition('.')[0]}.{old}": key for key, setting in names for old in setting.former}
 
 
 def _plus(key: str) -> str:

@@ -14,11 +14,12 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from slimline.pipeline.config import SCHEMA, ConfigKeys
+from slimline.pipeline.config import SCHEMA
 from slimline.pipeline.config_files import ALL_SETTINGS, EXPERIMENT, chosen, explain_yaml, searched, shown, used
 from slimline.pipeline.config_folders import list_options
 from slimline.pipeline.config_nodes import not_a_setting
 from slimline.pipeline.errors import UserError, nearest
+from slimline.pipeline.settings import ConfigKeys
 from slimline.pipeline.wrong_values import AMBIGUOUS, NOT_MERGED, NOT_SETTINGS, not_settings, wrong_value
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from slimline.pipeline.config import RunConfig
 from slimline.pipeline.stage import Stage, former_names
@@ -48,6 +48,30 @@ def read_settings(stages: Iterable[Stage]) -> dict[str, Setting]:
             subgroup = option.rpartition("/")[0].replace("/", ".")
             settings.update(_settings(schema, f"{stage.name}.{subgroup}".rstrip(".")))
     return settings
+
+
+class ConfigKeys(NamedTuple):
+    """The keys that a config may contain, in dotted form, and the present name of each renamed key."""
+
+    names: list[str]
+    former: dict[str, str]
+
+
+def config_keys(stages: Iterable[Stage]) -> ConfigKeys:
+    """List every key that a config may contain, settings and their groups, to explain a misspelled or former one."""
+    settings = read_settings(stages)
+    parents = {parent for key in settings for parent in _parents(key)}
+    return ConfigKeys(sorted({*settings, *parents}), former_keys(settings))
+
+
+def _parents(key: str) -> Iterator[str]:
+    while "." in (key := key.rpartition(".")[0]):
+        yield key
+
+
+def former_keys(settings: Mapping[str, Setting]) -> dict[str, str]:
+    """Return the present key of each setting that had another name in an earlier version, by its former key."""
+    return {f"{key.rpartition('.')[0]}.{old}": key for key, setting in settings.items() for old in setting.former}
 
 
 def _settings(schema: type, prefix: str) -> Iterator[tuple[str, Setting]]:

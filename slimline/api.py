@@ -13,11 +13,8 @@ from os import PathLike
 from pathlib import Path
 from threading import RLock
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
-from slimline.pipeline.arguments import rewrite_arguments
+from slimline.pipeline.arguments import parse_override, rewrite_arguments
 from slimline.pipeline.composing import Composed, compose_config
-from slimline.pipeline.config import config_keys
 from slimline.pipeline.config_files import EXPERIMENT
 from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, know_added_configs
 from slimline.pipeline.errors import UserError
@@ -25,7 +22,7 @@ from slimline.pipeline.mistyped import check_typed, read_vocabulary
 from slimline.pipeline.plugins import Stages, plugin_config_folders
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.runner import execute
-from slimline.pipeline.settings import read_settings
+from slimline.pipeline.settings import config_keys, read_settings
 from slimline.pipeline.stage import Stage
 from slimline.results import Run, load_run
 from slimline.running_tensorflow import check_running_tensorflow, functions_as_graphs
@@ -156,8 +153,7 @@ def _refuse_flags(overrides: Sequence[str]) -> None:
 
 def _refuse_sweeps(overrides: Sequence[str]) -> None:
     for override in overrides:
-        [parsed] = OverridesParser.create().parse_overrides([override])
-        if parsed.is_sweep_override():
+        if parse_override(override).is_sweep_override():
             raise UserError(
                 f"{override} has several values, but slimline.run runs one config.",
                 "Call it once for each value, or run the sweep on the command line: python -m pipeline -m ...",

@@ -15,9 +15,9 @@ import pytest
 
 from slimline.pipeline import plugins
 from slimline.pipeline.code import Code, CodeReader
-from slimline.pipeline.config import config_keys
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.plugins import Stages, installed_plugins, plugin_config_folders
+from slimline.pipeline.settings import config_keys
 from slimline.pipeline.stage import Stage
 from slimline.pipeline.table import Table
 from tests.pipeline.conftest import STAGES

@@ -8,8 +8,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from slimline.pipeline.config import config_keys, register_schemas
+from slimline.pipeline.config import register_schemas
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
+from slimline.pipeline.settings import config_keys
 from slimline.stages.evaluation.config import EvaluateConfig
 from slimline.stages.table import STAGES
 from slimline.stages.training.config import TrainConfig

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slimline.pipeline.config import config_keys
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.plugins import installed_plugins
+from slimline.pipeline.settings import config_keys
 from slimline.stages.models.assemble import first_head_weights, head_network
 from slimline.stages.models.card import Card, read_card, write_card
 from slimline.stages.models.head_config import Activation, HeadConfig, MlpConfig, chosen_head
