@@ -25,9 +25,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from slimline import __version__
-from slimline.pipeline.arguments import parse_override, rewrite_arguments
+from slimline.pipeline.arguments import rewrite_arguments
 from slimline.pipeline.commands import COMMANDS, RUN, program_name, split_command
-from slimline.pipeline.composing import VERSION_BASE, compose_config
+from slimline.pipeline.composing import VERSION_BASE
 from slimline.pipeline.config import register_schemas
 from slimline.pipeline.config_files import EXPERIMENT, searched
 from slimline.pipeline.config_folders import ConfigFolders, find_config_folders, list_options, search_first
@@ -40,15 +40,17 @@ from slimline.pipeline.runner import execute
 from slimline.pipeline.settings import config_keys, read_settings
 from slimline.pipeline.stage import Stage
 from slimline.pipeline.streams import lost_output, open_standard_streams, tolerate_missing_readers
-from slimline.pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
-from slimline.pipeline.swept import check_sweep
+from slimline.pipeline.sweeping.running import Context
+from slimline.pipeline.sweeping.sweeper import NAME, in_sweep, run_point, use_sweeper
 from slimline.pipeline.usage import usage
 from slimline.stages.former_flags import FORMER_FLAGS
-from slimline.stages.table import DISPLAY_ONLY
+from slimline.stages.table import DISPLAY_ONLY, FINISH_SWEEP, TOGETHER
 from slimline.stages.table import STAGES as OWN_STAGES
 
 CONF = Path(__file__).parent.parent / "conf"
 STAGES: Mapping[str, Stage] = Stages(OWN_STAGES)
+
+SWEEPER = f"hydra/sweeper={NAME}"
 
 log = logging.getLogger(__name__)
 mistakes: list[UserError] = []
@@ -85,13 +87,11 @@ def _execute(config: DictConfig) -> None:
             "hydra.job.chdir=true is not supported: paths are relative to the current directory.",
             "Remove it. To write the runs to another folder, set run.directory=PATH.",
         )
-    if job.mode is RunMode.MULTIRUN and TOKEN not in os.environ:
+    if job.mode is RunMode.MULTIRUN and not in_sweep():
         raise UserError("hydra.mode=MULTIRUN does not start a sweep.", "Use -m instead.")
     overrides = list(job.overrides.task)
     if job.mode is RunMode.MULTIRUN:
-        log.info("\npoint %d: %s", job.job.num + 1, job.job.override_dirname.replace(",", " ") or "no overrides")
-        target = config.run.sweep.target
-        _note(execute(config, STAGES, overrides, targets=[target], display_only=DISPLAY_ONLY, sweep=os.environ[TOKEN]))
+        run_point(config, overrides, _sweep_context())
     else:
         _note(execute(config, STAGES, overrides, display_only=DISPLAY_ONLY))
 
@@ -101,49 +101,22 @@ def _note(run: Run | None) -> None:
     mistakes.extend(UserError(text) for text in (run.failures if run else ()))
 
 
-def finish_sweep(token: str, arguments: Namespace) -> None:
-    """Print the sweep's points, best first, and run the remaining stages of the best one."""
-    main = Path(arguments.config_path or CONF).absolute()  # the added folders come before it: see `search_first`
-    own = [argument for argument in arguments.overrides if parse_override(argument).is_hydra_override()]
-    plain = [argument for argument in arguments.overrides if not parse_override(argument).is_sweep_override()]
-    config = compose_config(plain, [main], STAGES.values()).config
-    if config.run.plan:
-        return
-    sweep = config.run.sweep
-    folder = Path(config.run.directory) / config.run.name
-    points = sweep_points(folder, token, sweep.target, sweep.metric, sweep.maximize, sweep.columns)
-    if not points:
-        return
-    log.info("\n%s\n", sweep_table(points, sweep.metric))
-    best = points[0]
-    if best.score is None:
-        raise UserError(
-            "Every point of the sweep failed, so there is no best point to complete.",
-            f"Read the errors in the manifest.json of each point's run, in {folder}.",
-        )
-    log.info("completing the best point: %s", " ".join(best.overrides))
-    run = execute(
-        compose_config([*best.overrides, *own], [main], STAGES.values()).config,
-        STAGES,
-        best.overrides,
-        display_only=DISPLAY_ONLY,
-        winner_of=sweep_rows(points, sweep.metric),
-    )
-    _note(run)
+def _sweep_context(typed: Sequence[str] = ()) -> Context:
+    return Context(STAGES, DISPLAY_ONLY, TOGETHER, FINISH_SWEEP, typed, program_name(), mistakes)
 
 
-def run_sweep(arguments: Namespace) -> None:
+def run_sweep(arguments: Namespace, typed: Sequence[str]) -> None:
     """Run a sweep's points, then complete the best of them. A point that fails does not stop the others.
 
     Raises:
-        UserError: the folder of the runs has several values, or every point failed.
+        UserError: the sweep cannot be run.
     """
-    check_sweep(arguments.overrides, Path(arguments.config_path or CONF).absolute(), STAGES)
-    token = begin_sweep()
-    with tempfile.TemporaryDirectory() as folder:  # for Hydra's own files; the manifests contain the same information
-        sys.argv.insert(1, f"hydra.sweep.dir={folder}")
+    if other := [one for one in arguments.overrides if one.startswith("hydra/sweeper=") and one != SWEEPER]:
+        raise UserError(f"{other[0]} is not supported.", "Leave it out: grids and searches are run by Slimline itself.")
+    use_sweeper(_sweep_context(typed))
+    with tempfile.TemporaryDirectory() as folder:  # for the files of Hydra's launchers
+        sys.argv[1:1] = [SWEEPER, f"hydra.sweep.dir={folder}"]
         compose_and_execute()
-    finish_sweep(token, arguments)
 
 
 def run(typed: list[str]) -> None:
@@ -164,7 +137,7 @@ def run(typed: list[str]) -> None:
     search_first(_folders(arguments))
     register_schemas(STAGES.values())
     if arguments.multirun:
-        run_sweep(arguments)
+        run_sweep(arguments, typed)
     else:
         compose_and_execute()
 

@@ -61,7 +61,7 @@ def compose_config(overrides: Sequence[str], folders: Sequence[Path | str], stag
         elements[after:after] = [SearchPathElement(MAIN, place) for place in places[1:]]
         loader = ConfigLoaderImpl(search)
         config = loader.load_configuration(CONFIG_NAME, list(overrides), RunMode.RUN, from_shell=False)
-        return Composed(_resolved(config), list(config.hydra.overrides.task))
+        return Composed(resolve_task(config), list(config.hydra.overrides.task))
 
 
 def _place(folder: Path | str) -> str:
@@ -73,7 +73,7 @@ def _place(folder: Path | str) -> str:
     return f"file://{path}"
 
 
-def _resolved(config: DictConfig) -> DictConfig:
+def resolve_task(config: DictConfig) -> DictConfig:
     """Return the config without Hydra's part, its interpolations resolved; `${hydra:...}` refers to this config."""
     with open_dict(config.hydra):
         config.hydra.mode = RunMode.RUN

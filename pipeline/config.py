@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,87 @@ from slimline.pipeline.stage import Stage
 SCHEMA = "schema"
 LONGEST_NAME = 200
 """Bytes of a folder's name; file systems take 255, and some encrypted ones 143."""
+TIE = "-train.validation_loss"
+
+
+class Prune(Enum):
+    """Whether points of a sweep that lag behind end early."""
+
+    none = "none"
+    median = "median"
 
 
 @dataclass
 class SweepConfig:
-    """Settings of `--multirun`: each point runs up to `target`, then the best point by `metric` is completed.
+    """Settings of a sweep (`-m`): its points run up to `target`, and the best one is completed as a run of its own.
 
-    `metric` is a fact of the target stage, or of another stage as `stage.fact`. The table also shows the facts in
-    `columns`. `skip_unavailable` skips points whose data or weights are not available.
+    `metric` is a fact of the target stage, or of another stage as `stage.fact`: the largest is the best, or with a
+    leading minus or `maximize` false the smallest. A list has several of them: the first one decides, and the points
+    that no other point beats in all of them are marked. `tie` decides between points that are equal in the metric. The
+    table also shows the facts in `columns`. `points` is the number of points of a search. `seeds` trains each point so
+    often, with the settings in `seed_settings` counted up: the mean decides. `sampler_seed` is the seed of a search.
+    `prune` ends points early whose metric lags behind the median of the others. `workers` is the number of processes on
+    this machine; with `join` the command joins a sweep that another process has begun. `resume` continues the sweep of
+    this name, and `new` begins another one with the same settings. The best `keep` points are completed as runs.
+    `verbose` logs every stage of every point. `skip_unavailable` skips points whose data or weights are not available.
     """
 
     target: str = "train"
-    metric: str = "validation_top1"
+    metric: Any = "validation_top1"
     maximize: bool = True
+    tie: str | None = TIE
     columns: list[str] = field(default_factory=list)
+    points: int | None = None
+    seeds: int = 1
+    seed_settings: list[str] = field(default_factory=lambda: ["train.seed", "head.seed"])
+    sampler_seed: int = 0
+    prune: Prune = Prune.none
+    workers: int = 1
+    join: bool = False
+    resume: str | None = None
+    new: bool = False
+    keep: int = 1
+    verbose: bool = False
     skip_unavailable: bool = False
+
+    def __post_init__(self) -> None:
+        names = [self.metric] if isinstance(self.metric, str) else self.metric
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+            raise UserError(
+                f"run.sweep.metric={self.metric} is not the name of a fact.",
+                "Write a fact of a stage, such as validation_top1, or a list: "
+                "'run.sweep.metric=[train.validation_top1,-base.multiply_adds]'",
+            )
+        if not self.maximize and any(name.startswith("-") for name in names):
+            raise UserError(
+                "run.sweep.maximize=false and a minus in run.sweep.metric cannot be used together.",
+                "Use the minus alone: it says for each metric that less is better.",
+            )
+        for name, value, low, high in (
+            ("points", self.points, 1, 1_000_000),
+            ("seeds", self.seeds, 1, 100),
+            ("workers", self.workers, 1, 256),
+            ("keep", self.keep, 0, 1000),
+            ("sampler_seed", self.sampler_seed, 0, 2**31 - 1),
+        ):
+            if value is not None:
+                require_range(f"run.sweep.{name}", value, low, high)
+        if self.new and self.resume:
+            raise UserError("run.sweep.new and run.sweep.resume cannot be used together.", "Remove one of them.")
+        if self.prunes and len(names) > 1:
+            raise UserError(
+                "run.sweep.prune=median compares one metric, but run.sweep.metric has several.", "Give it one metric."
+            )
+
+    @property
+    def prunes(self) -> bool:
+        """Whether points that lag behind end early."""
+        return self.prune is Prune.median
+
+    @property
+    def tie_is_chosen(self) -> bool:
+        """Whether `tie` is the user's own choice, so that it must exist."""
+        return self.tie not in (None, TIE)
 
 
 @dataclass

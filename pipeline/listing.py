@@ -15,7 +15,6 @@ from slimline.pipeline.config_files import EXPERIMENT, shown
 from slimline.pipeline.config_folders import ConfigFolders
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.run import METRICS, VERSION, read_manifest
-from slimline.pipeline.sweep import without_shared
 from slimline.pipeline.text_table import text_table
 
 DIRECTORY = "run.directory="
@@ -140,6 +139,12 @@ def runs_table(directory: Path, entries: list[Entry]) -> str:
         for entry, own in zip(entries, varied, strict=True)
     ]
     return text_table(TITLES, rows, texts=TEXTS)
+
+
+def without_shared(lists: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return each list without the items that all lists contain; a single list is returned unchanged."""
+    shared = set[str].intersection(*map(set, lists)) if len(lists) > 1 else set[str]()
+    return [[item for item in items if item not in shared] for items in lists]
 
 
 def show_bytes(size: float) -> str:

@@ -8,19 +8,16 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from slimline.pipeline.artifact import Artifact, Facts, empty_folder
-from slimline.pipeline.code import Choices
+from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.config import RunConfig, check_names, typed_configs
 from slimline.pipeline.config_files import shown
 from slimline.pipeline.errors import GateFailed, Stopped, UserError
-from slimline.pipeline.keys import key_parts, make_key, settled_choices
-from slimline.pipeline.memo import Memo
+from slimline.pipeline.obtaining import given_memo, notes_of, obtain
 from slimline.pipeline.plan import make_plan, order_stages
 from slimline.pipeline.run import Run
 from slimline.pipeline.run_lines import files_made, headlines, stage_line
@@ -52,7 +49,7 @@ def execute(
     if targets:
         check_names("run.sweep.target", targets, configs)
     ordered = order_stages(stages, configs, targets or _targets(run_config))
-    directory = _writable(run_config, Path(run_config.directory).absolute())
+    directory = writable_directory(run_config)
     store = Store(directory / "store", display_only)
     steps = make_plan(ordered, configs, store, run_config.force, run_config.plan)
     for step in steps:
@@ -75,12 +72,13 @@ def execute(
     return run
 
 
-def _writable(run_config: RunConfig, directory: Path) -> Path:
+def writable_directory(run_config: RunConfig) -> Path:
     """Return the folder of runs, which may not exist yet.
 
     Raises:
         UserError: it, or this experiment's folder in it, is a file, or it is not writable.
     """
+    directory = Path(run_config.directory).absolute()
     try:
         there = next(path for path in (directory, *directory.parents) if path.exists())
     except OSError as error:
@@ -147,22 +145,17 @@ def _run_stages(
         inputs = {name: made.get(name) if name in stage.needs(config) else None for name in stage.inputs}
         force = stage.name in run_config.force
         started = time.perf_counter()
-        present = {name: artifact for name, artifact in inputs.items() if artifact}
-        choices = settled_choices(stage, config, present)
-        memo = _memo(stage, choices, store, force)
-        given: dict[str, Any]
-        given, notes = ({"memo": memo}, memo.notes) if memo else ({}, {})
-        if stage.wants_record:
-            given["run"] = RunRecord(run.path, run.manifest, dict(made))
         if not stage.cache:
-            facts = {**stage(config, run.path, **inputs, **given), **notes}
+            given = given_memo(stage, config, inputs, store, force)
+            if stage.wants_record:
+                given["run"] = RunRecord(run.path, run.manifest, dict(made))
+            facts = {**stage(config, run.path, **inputs, **given), **notes_of(given)}
             seconds = time.perf_counter() - started
             run.record(stage.name, cached=False, seconds=seconds, facts=facts)
             log.info(stage_line(stage.name, "ran", "", seconds, facts, stage.shown))
             continue
-        artifact, cached = _obtain(stage, config, present, choices, {**inputs, **given}, store, force)
-        facts = {**artifact.facts, **notes}
-        made[stage.name] = replace(artifact, choices=choices)
+        artifact, facts, cached = obtain(stage, config, inputs, store, force)
+        made[stage.name] = artifact
         seconds = time.perf_counter() - started
         run.record(stage.name, cached=cached, seconds=seconds, facts=facts, artifact=artifact)
         state = "cached" if cached else "ran"
@@ -181,40 +174,6 @@ def _closed(stage: Stage, config: Any, artifact: Artifact) -> GateFailed | None:
     except GateFailed as error:
         return error
     return None
-
-
-def _memo(stage: Stage, choices: Choices, store: Store, force: bool) -> Memo | None:
-    """Return the memo of a stage that takes one; with `force` the memo is emptied."""
-    if not stage.wants_memo:
-        return None
-    relevant = {table: () if table in stage.memo_without else chosen for table, chosen in choices.items()}
-    return store.memo(stage.name, store.code.read(stage, relevant), fresh=force)
-
-
-def _obtain(
-    stage: Stage,
-    config: Any,
-    present: Mapping[str, Artifact],
-    choices: dict[str, list[str]],
-    given: Mapping[str, Any],
-    store: Store,
-    force: bool,
-) -> tuple[Artifact, bool]:
-    code = store.code.read(stage, choices)
-    parts = key_parts(stage, config, present, code, store.contents)
-    key = make_key(parts)
-
-    def make(out: Path) -> Facts:
-        facts = stage(config, out, **given)
-        if make_key(key_parts(stage, config, present, code, store.contents)) != key:
-            empty_folder(out)
-            raise UserError(
-                f"The input files of {stage.name} changed while they were read.",
-                "Nothing was kept. Run the same command again.",
-            )
-        return facts
-
-    return store.obtain(stage, key, parts, make, force)
 
 
 def _summarize(run: Run, targets: Sequence[str], seconds: float) -> None:

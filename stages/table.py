@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from slimline.pipeline.stage import Stage
+from slimline.pipeline.together import Together
 from slimline.stages.base import base
 from slimline.stages.classify import classify
 from slimline.stages.compare import compare
@@ -50,3 +54,6 @@ STAGES: dict[str, Stage] = {
         fusions,
     )
 }
+
+TOGETHER: dict[str, Together] = {}
+FINISH_SWEEP: Callable[[Path], None] | None = None

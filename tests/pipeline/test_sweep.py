@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slimline.pipeline.sweep import TOKEN, Point, begin_sweep, own_overrides, sweep_points, sweep_rows, sweep_table
 
 from slimline.pipeline.artifact import write_json
 from slimline.pipeline.errors import UserError
-from slimline.pipeline.sweep import TOKEN, Point, begin_sweep, own_overrides, sweep_points, sweep_rows, sweep_table
 
 
 def write_point(folder: Path, version: str, override: str, facts: dict[str, Any] | None, **others: Any) -> None:

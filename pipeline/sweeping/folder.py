@@ -1,0 +1,178 @@
+"""The folder of a sweep, `runs/NAME/sweeps/s003`: what was asked, the journal, and who is working on it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from slimline.pipeline.artifact import write_json
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.sweeping.journal import Journal
+
+log = logging.getLogger(__name__)
+
+SWEEPS = "sweeps"
+NUMBERED = re.compile(r"s(\d{3,})$")
+RECORD = "sweep.json"
+JOURNAL = "journal.log"
+STALE = f"{JOURNAL}.lock"
+RUNNING, COMPLETED = "running", "completed"
+FORMAT = 1
+
+
+class SweepFolder:
+    """A numbered folder of one sweep. Any number of processes on any number of machines may work in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = FileLock(path / "lock")
+        self.ending = FileLock(path / "ending.lock")
+        self.journal = Journal(path / JOURNAL, self.lock)
+
+    @property
+    def name(self) -> str:
+        """The sweep's name, such as s003."""
+        return self.path.name
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The content of sweep.json."""
+        found: dict[str, Any] = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
+        return found
+
+    def note(self, **about: Any) -> None:
+        """Change some values of sweep.json."""
+        with self.lock:
+            before = self.about if (self.path / RECORD).is_file() else {"format": FORMAT, "status": RUNNING}
+            write_json(self.path / RECORD, {**before, **about})
+
+    @staticmethod
+    def beginning(parent: Path) -> FileLock:
+        """Return the lock under which a sweep is found or begun, so that processes that start together share one."""
+        (parent / SWEEPS).mkdir(parents=True, exist_ok=True)
+        return FileLock(parent / SWEEPS / ".lock")
+
+    @contextmanager
+    def owned(self, join: bool) -> Iterator[bool]:
+        """Hold the sweep for this process inside the block; with `join` others may hold it. Yield whether it is held.
+
+        Raises:
+            UserError: another process holds the sweep, and `join` is false.
+        """
+        owner = FileLock(self.path / "owner.lock")
+        try:
+            owner.acquire(timeout=0)
+        except Timeout:
+            if not join:
+                raise UserError(
+                    f"The sweep {self.name} is being run by another process ({self.about.get('by')}).",
+                    "Wait until it ends, add run.sweep.join=true to work on it too, or run.sweep.new=true for another.",
+                ) from None
+            yield False
+            return
+        try:
+            self.note(by=this_process())
+            yield True
+        finally:
+            owner.release()
+
+    def recover(self) -> None:
+        """Remove what a killed process may have left. To be called while no other process can append."""
+        self.journal.repair()
+        if (stale := self.path / STALE).exists() or stale.is_symlink():
+            stale.unlink()
+            log.info("%s: removed the stale lock %s", self.name, STALE)
+
+    @contextmanager
+    def claim(self, number: int) -> Iterator[bool]:
+        """Try to claim a number's work; yield whether it is this process's now. A killed process loses its claim."""
+        folder = self.path / "claims"
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / f"{number:05d}")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            with suppress(FileNotFoundError):
+                (folder / f"{number:05d}").unlink()
+            lock.release()
+
+    def clear_claims(self) -> None:
+        """Remove the folder of claims once all work is done."""
+        folder = self.path / "claims"
+        for path in folder.iterdir() if folder.is_dir() else ():
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def existing_sweeps(parent: Path) -> list[SweepFolder]:
+    """Return the sweeps of an experiment's folder of runs, the newest first."""
+    folder = parent / SWEEPS
+    found = [path for path in folder.iterdir() if NUMBERED.fullmatch(path.name)] if folder.is_dir() else []
+    return [SweepFolder(path) for path in sorted(found, key=lambda path: int(path.name[1:]), reverse=True)]
+
+
+def new_sweep(parent: Path) -> SweepFolder:
+    """Claim the next number below an experiment's folder of runs."""
+    folder = parent / SWEEPS
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        taken = [int(found.group(1)) for path in folder.iterdir() if (found := NUMBERED.fullmatch(path.name))]
+        path = folder / f"s{max(taken, default=0) + 1:03d}"
+        with suppress(FileExistsError):
+            path.mkdir()
+            return SweepFolder(path)
+
+
+def find_sweep(parent: Path, digest: str, wanted: str | None, asked: Mapping[str, Any]) -> SweepFolder | None:
+    """Return the newest sweep that was asked the same, or the one named `wanted`.
+
+    Raises:
+        UserError: there is no such sweep, or it was asked something else.
+    """
+    known = existing_sweeps(parent)
+    readable = [one for one in known if (one.path / RECORD).is_file()]
+    if wanted is None:
+        return next((one for one in readable if one.about.get("digest") == digest), None)
+    found = next((one for one in readable if one.name == wanted), None)
+    if found is None:
+        names = ", ".join(one.name for one in readable) or "none"
+        raise UserError(
+            f"run.sweep.resume={wanted}: there is no such sweep in {parent / SWEEPS}.", f"There are: {names}."
+        )
+    about = found.about
+    if about.get("digest") != digest:
+        raise UserError(
+            f"run.sweep.resume={wanted}: this sweep was asked something else ({_difference(asked, about)}).",
+            "Give the same settings, or leave run.sweep.resume out for a sweep of its own.",
+        )
+    return found
+
+
+def _difference(asked: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    before = about.get("asked") or {}
+    differing = [name for name in {**before, **asked} if before.get(name) != asked.get(name)]
+    return "; ".join(f"{name}: {_short(before.get(name))}, now {_short(asked.get(name))}" for name in differing)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def this_process() -> str:
+    """Return a text that names this process, for a sweep's record."""
+    return f"{os.uname().nodename if hasattr(os, 'uname') else 'this machine'}, process {os.getpid()}"

@@ -1,0 +1,111 @@
+"""Points of a sweep: what each one is, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from slimline.pipeline.config import RunConfig, check_names, typed_configs
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.plan import order_stages
+from slimline.pipeline.stage import Stage
+from slimline.pipeline.sweeping.chain import Chain
+
+COMPLETED, FAILED, SKIPPED, PRUNED = "completed", "failed", "skipped", "pruned"
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """What one training of a point gave: facts by `stage.fact`, and where the target's artifact is in the store.
+
+    `member` is its place in an artifact of several points, or None. `curve` holds the best value so far of the first
+    metric after each epoch, where points may end early.
+    """
+
+    facts: Mapping[str, Any]
+    artifact: str
+    member: int | None = None
+    curve: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a point. `retry`: the failure may not happen again, such as a full disk."""
+
+    status: str
+    seeds: Sequence[SeedResult] = ()
+    seconds: float = 0.0
+    error: str = ""
+    retry: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return asdict(self)
+
+
+def read_outcome(record: Mapping[str, Any]) -> Outcome:
+    """Return the outcome that `record` returned."""
+    seeds = [SeedResult(**one) for one in record["seeds"]]
+    return Outcome(record["status"], seeds, record["seconds"], record["error"], record["retry"])
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A point whose config is composed, checked and resolved: one dict of typed configs by stage for each seed."""
+
+    number: int
+    overrides: list[str]
+    seeds: list[dict[str, Any]]
+    stages: list[Stage] = field(default_factory=list)
+
+    @property
+    def configs(self) -> dict[str, Any]:
+        """The configs of the first seed: those of the point itself."""
+        return self.seeds[0]
+
+
+def prepare(
+    number: int, overrides: list[str], config: DictConfig, stages: Mapping[str, Stage], chain: Chain
+) -> Prepared:
+    """Check a point's config and resolve it, once for each seed.
+
+    Raises:
+        UserError: a value is out of range, or the target is not a stage of the experiment whose output is kept.
+    """
+    typed = [typed_configs(one, stages) for one in _with_seeds(config)]
+    run = typed[0][0]
+    target = run.sweep.target
+    check_names("run.sweep.target", [target], typed[0][1])
+    if not stages[target].cache:
+        kept = ", ".join(name for name in typed[0][1] if stages[name].cache)
+        raise UserError(
+            f"run.sweep.target={target} is a stage whose output is not kept, so its points cannot be compared.",
+            f"Choose one of: {kept}.",
+        )
+    ordered = [one for one in order_stages(stages, typed[0][1], [target]) if one.cache]
+    for _, configs in typed:
+        chain.settle(ordered, configs)
+    return Prepared(number, overrides, [configs for _, configs in typed], ordered)
+
+
+def _with_seeds(config: DictConfig) -> list[DictConfig]:
+    """Return a point's config once for each seed: `run.sweep.seeds` of them, counted up from the config's own."""
+    sweep = config.run.sweep
+    found = [config]
+    for more in range(1, int(sweep.seeds)):
+        one = config.copy()
+        for name in sweep.seed_settings:
+            if isinstance(value := OmegaConf.select(one, name), int):
+                with read_write(one), open_dict(one):
+                    OmegaConf.update(one, name, value + more)
+        found.append(one)
+    return found
+
+
+def run_directory(run: RunConfig) -> Path:
+    """Return the folder of an experiment's runs."""
+    return Path(run.directory).absolute() / run.name

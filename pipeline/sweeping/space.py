@@ -1,0 +1,148 @@
+"""What a sweep varies: settings with several values, or with an interval to search."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+
+from slimline.pipeline.arguments import parse_override
+from slimline.pipeline.errors import UserError
+
+Values = dict[str, str]
+"""The value of each varied setting at one point, as Hydra reads it."""
+
+FOLDERS = ("run.name", "run.directory")
+SWEEPS_OWN = ("run.sweep", "run.plan", "run.force", "run.targets")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval of numbers, with its ends; `log`: equal ratios are equally likely; `whole`: whole numbers only."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One varied setting, as it is typed before '=', with its values, or with an interval."""
+
+    name: str
+    values: tuple[str, ...] = ()
+    interval: Interval | None = None
+
+    def ends(self) -> tuple[str, ...]:
+        """Return all values, or the ends of the interval."""
+        if self.interval is None:
+            return self.values
+        return tuple(number_text(end, self.interval.whole) for end in (self.interval.low, self.interval.high))
+
+
+@dataclass(frozen=True)
+class Space:
+    """The overrides that all points share, and what varies."""
+
+    fixed: tuple[str, ...]
+    dimensions: tuple[Dimension, ...]
+
+    @property
+    def searched(self) -> bool:
+        """Whether an interval is searched; otherwise every combination of values is a point."""
+        return any(one.interval for one in self.dimensions)
+
+    @property
+    def grid_size(self) -> int:
+        """The number of combinations of values."""
+        return math.prod(len(one.values) for one in self.dimensions)
+
+    def grid(self) -> Iterator[Values]:
+        """Yield every combination of values; the last setting changes fastest."""
+        names = [one.name for one in self.dimensions]
+        for values in itertools.product(*(one.values for one in self.dimensions)):
+            yield dict(zip(names, values, strict=True))
+
+    def describe(self, values: Mapping[str, str]) -> str:
+        """Describe a point by what varies; a setting is named by its last part where that is unique."""
+        last = [one.name.lstrip("+").rpartition(".")[2] for one in self.dimensions]
+        short = {
+            one.name: name if last.count(name) == 1 else one.name
+            for one, name in zip(self.dimensions, last, strict=True)
+        }
+        return " ".join(f"{short.get(name, name)}={value}" for name, value in values.items()) or "no overrides"
+
+    def overrides(self, values: Mapping[str, str]) -> list[str]:
+        """Return the overrides of a point."""
+        return [*self.fixed, *(f"{name}={value}" for name, value in values.items())]
+
+
+def number_text(value: float, whole: bool) -> str:
+    """Write a number so that Hydra reads the same number."""
+    return str(int(value)) if whole else repr(float(value))
+
+
+def value_of(text: str) -> Any:
+    """Return the value that Hydra reads from the text after '='."""
+    return parse_override(f"key={text}").value()
+
+
+def read_space(arguments: Sequence[str], loader: ConfigLoader | None = None) -> Space:
+    """Read what a sweep varies from its arguments, without Hydra's own settings.
+
+    Raises:
+        UserError: a setting cannot be varied, is varied twice, or its interval is empty.
+    """
+    parsed = OverridesParser.create(loader).parse_overrides(list(arguments))
+    parsed = [one for one in parsed if not one.is_hydra_override()]
+    varied = [one for one in parsed if one.is_sweep_override()]
+    names = [one.get_key_element() for one in varied]
+    for one, name in zip(varied, names, strict=True):
+        _check_name(one, name, names)
+    fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
+    return Space(tuple(fixed), tuple(_dimension(one) for one in varied))
+
+
+def _check_name(one: Override, name: str, names: Sequence[str]) -> None:
+    plain = name.lstrip("+~")
+    if plain in FOLDERS:
+        raise UserError(
+            f"{one.input_line}: a sweep cannot use several folders of runs.",
+            f"Give {plain} one value; all points of a sweep share one folder.",
+        )
+    if plain.startswith(SWEEPS_OWN):
+        raise UserError(f"{one.input_line}: {plain} applies to the whole sweep.", "Give it one value.")
+    if names.count(name) > 1:
+        raise UserError(f"{plain} is varied twice.", f"Write all its values once: {plain}=A,B,C")
+
+
+def _dimension(one: Override) -> Dimension:
+    value, name = one.value(), one.get_key_element()
+    if not isinstance(value, IntervalSweep):
+        return Dimension(name, tuple(dict.fromkeys(one.sweep_string_iterator())))
+    low, high = value.start, value.end
+    assert low is not None and high is not None
+    whole = isinstance(low, int) and isinstance(high, int)
+    interval = Interval(float(low), float(high), "log" in value.tags, whole)
+    if not (math.isfinite(interval.low) and interval.low < interval.high < math.inf):
+        raise UserError(
+            f"{one.input_line}: the interval has no numbers between its ends.",
+            f"Write the smaller end first: {shlex.quote(f'{name}=interval(0,0.2)')}",
+        )
+    if interval.log and interval.low <= 0:
+        raise UserError(
+            f"{one.input_line}: an interval with tag(log, ...) must begin above 0.",
+            "Begin at a small number such as 1e-5, or leave tag(log, ...) out.",
+        )
+    unknown = sorted(value.tags - {"log"})
+    if unknown:
+        raise UserError(f"{one.input_line}: the tag {unknown[0]} is unknown.", "The only tag is log.")
+    return Dimension(name, interval=interval)

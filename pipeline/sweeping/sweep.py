@@ -1,0 +1,229 @@
+"""A sweep: its points, what came of them, and the loop that computes those that are missing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.plan import why
+from slimline.pipeline.progress import Advance
+from slimline.pipeline.sweeping.folder import SweepFolder, this_process
+from slimline.pipeline.sweeping.objectives import Objective
+from slimline.pipeline.sweeping.points import FAILED, Outcome, Prepared, read_outcome
+from slimline.pipeline.sweeping.ranking import Scored, rank_points
+from slimline.pipeline.sweeping.space import Space, Values
+from slimline.pipeline.sweeping.units import Unit, cut_units
+from slimline.pipeline.sweeping.working import Work
+from slimline.pipeline.together import Together
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 0.2
+WIDTH = 100
+
+Prepare = Callable[[int, list[str]], Prepared]
+
+
+class Tools(NamedTuple):
+    """What a sweep computes its points with."""
+
+    work: Work
+    prepare: Prepare
+    together: Together | None
+
+
+class Sweep:
+    """A sweep as its journal tells it, and the work that is left.
+
+    `values` and `outcomes` are by the number of the point, `keys` holds the keys of its results in the store, and
+    `runs` the runs that completed a point.
+    """
+
+    def __init__(self, folder: SweepFolder, space: Space, total: int) -> None:
+        self.folder, self.space, self.total = folder, space, total
+        self.values: dict[int, Values] = {}
+        self.outcomes: dict[int, Outcome] = {}
+        self.keys: dict[int, list[str]] = {}
+        self.runs: dict[str, str] = {}
+        self.begun: dict[int, str] = {}
+        self._told: set[int] = set()
+        self._best: Scored | None = None
+
+    def sync(self) -> None:
+        """Take over what any process has appended to the journal."""
+        for record in self.folder.journal.read_new():
+            for number, values in enumerate(record.get("asked", ()), record.get("first", 0)):
+                self.values.setdefault(number, values)
+            for number in record.get("begun", ()):
+                self.begun[number] = record["by"]
+            for number, outcome in record.get("done", {}).items():
+                self.outcomes[int(number)] = read_outcome(outcome)
+                self.keys[int(number)] = record["keys"]
+                self.begun.pop(int(number), None)
+            for number in record.get("open", ()):
+                self.outcomes.pop(number, None)
+            self.runs.update(record.get("runs", {}))
+
+    def ask(self, propose: Callable[[], Sequence[Values]], first: int) -> None:
+        """Journal the values of the points from `first` on, unless another process has done so."""
+        with self.folder.lock:
+            self.sync()
+            if first not in self.values:
+                self.folder.journal.append([{"asked": list(propose()), "first": first}])
+                self.sync()
+
+    def reopen(self, numbers: Sequence[int]) -> None:
+        """Let points be computed again."""
+        if numbers:
+            self.folder.journal.append([{"open": list(numbers)}])
+            self.sync()
+
+    def fail(self, numbers: Sequence[int], error: str) -> None:
+        """Journal that points failed for a reason outside of them."""
+        if numbers:
+            self._journal({number: Outcome(FAILED, error=error, retry=True) for number in numbers}, [])
+
+    def ranked(self, objectives: Sequence[Objective], tie: Objective | None) -> list[Scored]:
+        """Return the points that are done, best first."""
+        return rank_points({n: one for n, one in self.outcomes.items() if n < self.total}, objectives, tie)
+
+    def compute(self, numbers: Sequence[int], tools: Tools, advance: Advance, fresh_start: bool) -> None:
+        """Compute the points that are missing among `numbers`, together with any other process that works on them.
+
+        With `fresh_start` finished points are checked first: those whose code or data has changed are computed again.
+
+        Raises:
+            UserError: a setting of the sweep itself is wrong.
+        """
+        prepared: list[Prepared] = []
+        refused: dict[int, str] = {}
+        for number in numbers:
+            try:
+                prepared.append(tools.prepare(number, self.space.overrides(self.values[number])))
+            except UserError as error:
+                refused[number] = str(error)
+        units = cut_units(prepared, tools.together, tools.work.needed)
+        if fresh_start:
+            self._reopen_outdated(units, tools.work)
+        self._refuse(refused)
+        advance(0)
+        waiting = list(units)
+        while waiting:
+            left = [unit for unit in waiting if not self._try(unit, tools.work)]
+            self._tell(tools.work, advance)
+            if len(left) == len(waiting):
+                time.sleep(WAIT_SECONDS)
+                self.sync()
+            waiting = left
+        self._tell(tools.work, advance)
+
+    def compute_alone(self, number: int, prepare: Callable[[], Unit], work: Work) -> None:
+        """Compute one point in this process, whatever becomes of it."""
+        try:
+            unit = prepare()
+        except UserError as error:
+            self._refuse({number: str(error)})
+            return
+        self._try(unit, work)
+
+    def _try(self, unit: Unit, work: Work) -> bool:
+        """Compute a unit if nobody else does; return whether it is done."""
+        self.sync()
+        if self._is_done(unit):
+            return True
+        with self.folder.claim(unit.number) as mine:
+            self.sync()
+            if self._is_done(unit):
+                return True
+            if not mine:
+                return False
+            numbers = [point.number for point in unit.points]
+            if cut_off := [number for number in numbers if number in self.begun]:
+                log.info("%s was cut off and is computed again", _some(cut_off))
+            self.folder.journal.append([{"begun": numbers, "by": this_process()}])
+            earlier = [
+                seed.curve
+                for number, one in sorted(self.outcomes.items())
+                if number < unit.number
+                for seed in one.seeds
+            ]
+            outcomes = work.run(unit, earlier)
+            planned = work.planned(unit)
+            self._journal(dict(zip(numbers, outcomes, strict=True)), [one.key for one in planned if one])
+        return True
+
+    def _journal(self, outcomes: dict[int, Outcome], keys: Sequence[str]) -> None:
+        done = {str(number): outcome.record() for number, outcome in outcomes.items()}
+        self.folder.journal.append([{"done": done, "keys": list(keys)}])
+        self.sync()
+
+    def _refuse(self, refused: dict[int, str]) -> None:
+        """Journal the points whose configs are not valid."""
+        new = {number: Outcome(FAILED, error=text) for number, text in refused.items() if number not in self.outcomes}
+        if new:
+            self._journal(new, [])
+
+    def _is_done(self, unit: Unit) -> bool:
+        return all(point.number in self.outcomes for point in unit.points)
+
+    def _reopen_outdated(self, units: Sequence[Unit], work: Work) -> None:
+        """Reopen the points that no longer hold, and those that may succeed now."""
+        changed: list[int] = []
+        again: list[int] = []
+        reasons: dict[str, None] = {}
+        for unit in units:
+            done = [point.number for point in unit.points if point.number in self.outcomes]
+            if not done:
+                continue
+            if any(self.outcomes[number].retry for number in done) or not self.keys[done[0]]:
+                again += done
+                continue
+            planned = [one for one in work.planned(unit) if one]
+            if [one.key for one in planned] != self.keys[done[0]]:
+                changed += done
+                made_by = unit.together.stage if unit.together else unit.points[0].stages[-1]
+                reasons |= dict.fromkeys(why(one.parts, work.chain.store.all_of(made_by.name)) for one in planned[:1])
+        if changed:
+            because = "; ".join(reasons) or "the photos or the weights changed"
+            log.info("%s run again, because what they were computed from changed: %s", _some(changed), because)
+        self.reopen([*changed, *again])
+
+    def _tell(self, work: Work, advance: Advance) -> None:
+        """Log a line for each point that was done since the last call, with the best so far."""
+        for number in sorted(set(self.outcomes) - self._told):
+            self._told.add(number)
+            if number < self.total:
+                advance()
+                log.info("%s", self._line(number, work))
+
+    def skip_lines(self, work: Work) -> None:
+        """Log no lines for the points that are done already."""
+        self._told.update(self.outcomes)
+        ranked = self.ranked(work.objectives, work.tie)
+        self._best = ranked[0] if ranked else None
+
+    def _line(self, number: int, work: Work) -> str:
+        """Return the line of a point that is done: its score, its time, what it is, and the best so far."""
+        [own] = rank_points({number: self.outcomes[number]}, work.objectives, work.tie)
+        if own.score is not None and (self._best is None or self._best.score is None or own.order < self._best.order):
+            self._best = own
+        score = own.status if own.score is None else f"{own.score:.4f}"
+        name = self.space.describe(self.values[number])
+        best = self._best
+        rest = f"best {best.score:.4f} (point {best.number})" if best and best.score is not None else ""
+        if own.error:
+            rest = own.error.splitlines()[0]
+        start = (
+            f"point {number:>{len(str(self.total - 1))}} of {self.total}  {score:<9}  {own.outcome.seconds:5.1f} s  "
+        )
+        room = max(WIDTH - len(start) - len(rest) - 2, 20)
+        return f"{start}{name if len(name) <= room else name[: room - 1] + '…'}  {rest}".rstrip()
+
+
+def _some(numbers: Sequence[int]) -> str:
+    listed = ", ".join(map(str, sorted(numbers)[:8]))
+    more = f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
+    return f"{'point' if len(numbers) == 1 else 'points'} {listed}{more}"

@@ -1,0 +1,142 @@
+"""The work of a sweep: its units are computed, and what came of each point is returned."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from slimline.pipeline.artifact import Artifact
+from slimline.pipeline.config import SweepConfig
+from slimline.pipeline.errors import Unavailable, UserError
+from slimline.pipeline.run_lines import stage_line
+from slimline.pipeline.stage import Stage
+from slimline.pipeline.sweeping.chain import Chain, Made, Planned
+from slimline.pipeline.sweeping.objectives import WrongFact, check_facts, flat_facts, read_objectives, read_tie
+from slimline.pipeline.sweeping.points import COMPLETED, FAILED, PRUNED, SKIPPED, Outcome, Prepared, SeedResult
+from slimline.pipeline.sweeping.pruning import MedianRule
+from slimline.pipeline.sweeping.units import Unit
+from slimline.pipeline.together import MEMBERS
+from slimline.pipeline.watching import Pruned, watching
+
+log = logging.getLogger(__name__)
+
+Curves = Sequence[Sequence[float]]
+
+
+class Work:
+    """Computes units; every failure of a point becomes an outcome, and a mistake in the sweep's settings is raised."""
+
+    def __init__(self, config: SweepConfig, chain: Chain, shared: Sequence[str]) -> None:
+        """`shared` names the stages that are equal for all points: a line is logged when one of them runs."""
+        self.config, self.chain = config, chain
+        self._shared = frozenset(shared)
+        self.objectives, self.tie = read_objectives(config), read_tie(config)
+
+    @property
+    def needed(self) -> list[str]:
+        """The facts that the sweep asks for, as `stage.fact`."""
+        tie = [self.tie.name] if self.tie else []
+        return [*(one.name for one in self.objectives), *tie, *self.config.columns]
+
+    def planned(self, unit: Unit) -> list[Planned | None]:
+        """Return what each artifact of a unit's target would be stored under, without making anything."""
+        if unit.together:
+            config = unit.together.config([configs for _, configs in unit.members()])
+            stages = [*unit.inputs, unit.together.stage]
+            configs = {**unit.points[0].configs, unit.together.stage.name: config}
+            return [self.chain.planned(stages, configs)] * len(unit.members())
+        return [self.chain.planned(unit.points[0].stages, configs) for _, configs in unit.members()]
+
+    def run(self, unit: Unit, earlier: Curves) -> list[Outcome]:
+        """Compute a unit and return the outcome of each of its points; `earlier` holds the curves of earlier points.
+
+        Raises:
+            WrongFact: the sweep asks for a fact that does not exist.
+        """
+        started = time.perf_counter()
+        outcomes = self._guarded(unit, earlier)
+        seconds = (time.perf_counter() - started) / len(outcomes)
+        return [Outcome(one.status, one.seeds, round(seconds, 3), one.error, one.retry) for one in outcomes]
+
+    def _guarded(self, unit: Unit, earlier: Curves) -> list[Outcome]:
+        try:
+            return self._together(unit) if unit.together else [self._alone(unit.points[0], earlier)]
+        except WrongFact:
+            raise
+        except Unavailable as error:
+            skipped = self.config.skip_unavailable
+            outcome = Outcome(SKIPPED if skipped else FAILED, error=str(error), retry=True)
+        except UserError as error:
+            outcome = Outcome(FAILED, error=str(error), retry=error.exit_code == 75)
+        except Exception as error:
+            log.warning("%s", traceback.format_exc())
+            outcome = Outcome(FAILED, error=f"{type(error).__name__}: {error}", retry=True)
+        return [outcome] * len(unit.points)
+
+    def _alone(self, point: Prepared, earlier: Curves) -> Outcome:
+        results: list[SeedResult] = []
+        for configs in point.seeds:
+            rule = MedianRule(self.objectives[0], earlier)
+            try:
+                if self.config.prunes:
+                    with watching(rule):
+                        made = self._obtain(point.stages, configs)
+                else:
+                    made = self._obtain(point.stages, configs)
+            except Pruned as reason:
+                return Outcome(PRUNED, [*results, SeedResult({}, "", None, rule.curve)], error=f"ended early {reason}")
+            target = made[point.stages[-1].name]
+            results.append(self._result(made, target.facts, point.stages[-1].name, target.artifact, None, rule.curve))
+        return Outcome(COMPLETED, results)
+
+    def _together(self, unit: Unit) -> list[Outcome]:
+        assert unit.together
+        stage, members = unit.together.stage, unit.members()
+        made = self._obtain(unit.inputs, unit.points[0].configs)
+        stack = self.chain.obtain_one(stage, unit.together.config([configs for _, configs in members]), made)
+        self._log(stage, stack)
+        target = unit.points[0].stages[-1].name
+        results: list[list[SeedResult]] = [[] for _ in unit.points]
+        errors: dict[int, str] = {}
+        for member, ((place, _), facts) in enumerate(zip(members, stack.facts[MEMBERS], strict=True)):
+            if "error" in facts:
+                errors.setdefault(place, facts["error"])
+            else:
+                results[place].append(self._result(made, facts, target, stack.artifact, member))
+        return [
+            Outcome(FAILED, seeds, error=errors[place]) if place in errors else Outcome(COMPLETED, seeds)
+            for place, seeds in enumerate(results)
+        ]
+
+    def _obtain(self, stages: Sequence[Stage], configs: Mapping[str, Any]) -> dict[str, Made]:
+        made: dict[str, Made] = {}
+        for stage in stages:
+            made[stage.name] = self.chain.obtain_one(stage, configs[stage.name], made)
+            self._log(stage, made[stage.name])
+        return made
+
+    def _log(self, stage: Stage, made: Made) -> None:
+        """Log the line of a stage that ran for all points; with `run.sweep.verbose` that of every stage."""
+        if self.config.verbose or (made.fresh and not made.cached and stage.name in self._shared):
+            state = "cached" if made.cached or not made.fresh else "ran"
+            log.info(stage_line(stage.name, state, made.artifact.key, made.seconds, made.facts, stage.shown))
+
+    def _result(
+        self,
+        made: Mapping[str, Made],
+        facts: Mapping[str, Any],
+        target: str,
+        artifact: Artifact,
+        member: int | None,
+        curve: Sequence[float] = (),
+    ) -> SeedResult:
+        """Keep the facts of the target, and those of other stages that the sweep asks for."""
+        by_stage = {**{name: one.facts for name, one in made.items()}, target: facts}
+        check_facts(by_stage, self.objectives, self.tie, self.config.columns, self.config.tie_is_chosen)
+        needed = set(self.needed)
+        kept = {name: v for name, v in flat_facts(by_stage).items() if name in needed or name.startswith(f"{target}.")}
+        kept = {name: value for name, value in kept.items() if not name.endswith(".headline")}
+        return SeedResult(kept, f"{artifact.stage}/{artifact.key}/{artifact.generation}", member, list(curve))
