@@ -340,8 +340,7 @@ class SweepRun:
             UserError(
                 f"{which} of the sweep failed{rest}:",
                 *listed,
-                f"All errors are in {shown(sweep.folder.path / 'leaderboard.html')}. "
-                "To try failed points again, correct their cause and run the same command.",
+                f"All errors are in {shown(sweep.folder.path / 'leaderboard.html')}.",
             )
         )
 

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.2
 WIDTH = 100
+"""Characters of a point's line."""
+LEAST_ROOM = 24
 
 Prepare = Callable[[int, list[str]], Prepared]
 
@@ -221,6 +223,10 @@ class Sweep:
         )
         room = max(WIDTH - len(start) - len(rest) - 2, 20)
         return f"{start}{name if len(name) <= room else name[: room - 1] + '…'}  {rest}".rstrip()
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: max(length - 1, 0)]}…"
 
 
 def _some(numbers: Sequence[int]) -> str:

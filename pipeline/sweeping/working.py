@@ -6,11 +6,12 @@ import logging
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.config import SweepConfig
-from slimline.pipeline.errors import Unavailable, UserError
+from slimline.pipeline.errors import HelperLost, Unavailable, UserError
 from slimline.pipeline.run_lines import stage_line
 from slimline.pipeline.stage import Stage
 from slimline.pipeline.sweeping.chain import Chain, Made, Planned
@@ -57,11 +58,6 @@ class Work:
             WrongFact: the sweep asks for a fact that does not exist.
         """
         started = time.perf_counter()
-        outcomes = self._guarded(unit, earlier)
-        seconds = (time.perf_counter() - started) / len(outcomes)
-        return [Outcome(one.status, one.seeds, round(seconds, 3), one.error, one.retry) for one in outcomes]
-
-    def _guarded(self, unit: Unit, earlier: Curves) -> list[Outcome]:
         try:
             return self._together(unit) if unit.together else [self._alone(unit.points[0], earlier)]
         except WrongFact:
@@ -70,14 +66,16 @@ class Work:
             skipped = self.config.skip_unavailable
             outcome = Outcome(SKIPPED if skipped else FAILED, error=str(error), retry=True)
         except UserError as error:
-            outcome = Outcome(FAILED, error=str(error), retry=error.exit_code == 75)
+            outcome = Outcome(FAILED, error=str(error), retry=isinstance(error, HelperLost))
         except Exception as error:
             log.warning("%s", traceback.format_exc())
             outcome = Outcome(FAILED, error=f"{type(error).__name__}: {error}", retry=True)
-        return [outcome] * len(unit.points)
+        seconds = round((time.perf_counter() - started) / len(unit.points), 3)
+        return [replace(outcome, seconds=seconds)] * len(unit.points)
 
     def _alone(self, point: Prepared, earlier: Curves) -> Outcome:
         results: list[SeedResult] = []
+        seconds = 0.0
         for configs in point.seeds:
             rule = MedianRule(self.objectives[0], earlier)
             try:
@@ -89,8 +87,9 @@ class Work:
             except Pruned as reason:
                 return Outcome(PRUNED, [*results, SeedResult({}, "", None, rule.curve)], error=f"ended early {reason}")
             target = made[point.stages[-1].name]
+            seconds += target.artifact.seconds
             results.append(self._result(made, target.facts, point.stages[-1].name, target.artifact, None, rule.curve))
-        return Outcome(COMPLETED, results)
+        return Outcome(COMPLETED, results, round(seconds, 3))
 
     def _together(self, unit: Unit) -> list[Outcome]:
         assert unit.together
@@ -106,8 +105,9 @@ class Work:
                 errors.setdefault(place, facts["error"])
             else:
                 results[place].append(self._result(made, facts, target, stack.artifact, member))
+        seconds = round(stack.artifact.seconds / len(unit.points), 3)
         return [
-            Outcome(FAILED, seeds, error=errors[place]) if place in errors else Outcome(COMPLETED, seeds)
+            Outcome(FAILED if place in errors else COMPLETED, seeds, seconds, errors.get(place, ""))
             for place, seeds in enumerate(results)
         ]
 

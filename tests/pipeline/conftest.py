@@ -213,6 +213,7 @@ from pathlib import Path
 from slimline.pipeline import cli as command_line
 from toybox import STAGES
 command_line.STAGES, command_line.CONF = STAGES, Path("conf").absolute()
+command_line.TOGETHER, command_line.FINISH_SWEEP = {}, None
 sys.argv.insert(1, f"--config-path={Path('conf').absolute()}")
 command_line.main()
 """
@@ -248,6 +249,7 @@ from slimline.pipeline import cli as command_line
 from toybox import STAGES
 shipped, plugged = Path(__file__).absolute().parent / "shipped", Path("plugged").absolute()
 command_line.STAGES, command_line.CONF = STAGES, shipped
+command_line.TOGETHER, command_line.FINISH_SWEEP = {}, None
 command_line.plugin_config_folders = lambda: [plugged] if plugged.exists() else []
 sys.argv.append(f"--config-path={shipped}")
 command_line.main()
