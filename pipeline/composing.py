@@ -75,6 +75,11 @@ def _place(folder: Path | str) -> str:
 
 def resolve_task(config: DictConfig) -> DictConfig:
     """Return the config without Hydra's part, its interpolations resolved; `${hydra:...}` refers to this config."""
+    return resolved(separate_task(config))
+
+
+def separate_task(config: DictConfig) -> DictConfig:
+    """Return a copy of the config without Hydra's part, to which `${hydra:...}` refers from now on."""
     with open_dict(config.hydra):
         config.hydra.mode = RunMode.RUN
         config.hydra.runtime.output_dir = str(Path(config.hydra.run.dir).absolute())
@@ -82,6 +87,11 @@ def resolve_task(config: DictConfig) -> DictConfig:
     task = deepcopy(config)
     with read_write(task), open_dict(task):
         del task["hydra"]
+    return task
+
+
+def resolved(task: DictConfig) -> DictConfig:
+    """Resolve the interpolations of a config in place, and return it."""
     if not OmegaConf.missing_keys(task):  # a later check reports a missing value more clearly than Hydra would here
         OmegaConf.resolve(task)
     return task

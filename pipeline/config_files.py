@@ -18,6 +18,8 @@ from slimline.pipeline.errors import UserError
 log = logging.getLogger(__name__)
 
 EXPERIMENT = "experiment"
+SWEEP = "sweep"
+"""The group of the sweeps that files keep."""
 ALL_SETTINGS = "`+experiment=flowers --cfg job` shows all settings."
 GLOBAL = "_global_"
 ROOT = "config"

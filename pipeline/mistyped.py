@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from slimline.pipeline.config_files import ALL_SETTINGS
+from slimline.pipeline.config_files import ALL_SETTINGS, SWEEP
 from slimline.pipeline.config_folders import ConfigFolders
 from slimline.pipeline.errors import UserError, nearest
 from slimline.pipeline.settings import Setting, former_keys
@@ -71,6 +71,9 @@ def check_typed(typed: Sequence[str], words: Vocabulary) -> None:
     """
     flags = {one.partition("=")[0] for one in typed if one.startswith("-")}
     _check_together(flags)
+    kept = next((one for one in typed if one.startswith(f"+{SWEEP}=")), None)
+    if kept and not flags & {"--multirun", "-m", "--cfg", "-c", "--info", "-i"}:
+        raise UserError(f"{kept} is a sweep, which runs several points.", f"Add -m: -m {' '.join(typed)}")
     place = 0
     while place < len(typed):
         word, following = typed[place], list(typed[place + 1 :])
@@ -182,10 +185,9 @@ def _check_word(word: str, following: Sequence[str], words: Vocabulary) -> None:
         raise UserError(
             f"{word} has no value: a space separates it from {after}.", f"Write {_written(key, after)}, without spaces."
         )
-    if bare == EXPERIMENT and equals and key == bare:
-        raise UserError(
-            f"{word} lacks a plus: an experiment is added to the config.", f"Write {_written('+experiment', value)}."
-        )
+    if bare in (EXPERIMENT, SWEEP) and equals and key == bare:
+        kind = "an experiment" if bare == EXPERIMENT else "a sweep"
+        raise UserError(f"{word} lacks a plus: {kind} is added to the config.", f"Write {_written(f'+{bare}', value)}.")
     if key.startswith("+") and equals and bare in words.listed:
         raise UserError(f"{word} takes no plus: {bare} is part of each config.", f"Write {_written(bare, value)}.")
     if key.startswith("+") and not known:

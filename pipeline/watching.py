@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-Listener = Callable[[str, Mapping[str, float]], None]
+Listener = Callable[[str, Mapping[str, Sequence[float]]], None]
 
 _listeners: list[Listener] = []
 
@@ -14,8 +14,10 @@ class Pruned(Exception):
     """Raised by a listener to end a stage early. Whatever the stage keeps to resume from stays in the store."""
 
 
-def report(stage: str, measures: Mapping[str, float]) -> None:
-    """Report a stage's measures so far, such as those of an epoch, by the names of its facts.
+def report(stage: str, measures: Mapping[str, Sequence[float]]) -> None:
+    """Report a stage's measures after each of its epochs so far, by the names of its facts.
+
+    All epochs are reported each time, so that a resumed stage reports what an undisturbed one does.
 
     Raises:
         Pruned: the stage should end now.

@@ -10,9 +10,9 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig
 
-from slimline.pipeline.composing import resolve_task
+from slimline.pipeline.composing import resolved, separate_task
 
 
 class PointComposer:
@@ -27,7 +27,7 @@ class PointComposer:
         assert isinstance(loader, ConfigLoaderImpl)
         self._loader, self._master = loader, master
         self._parser = OverridesParser.create(loader)
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._composed: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
 
     def compose(self, overrides: Sequence[str], varied: Sequence[str]) -> DictConfig:
         """Return a point's config, resolved and without Hydra's part; `varied` are the overrides that points differ in.
@@ -40,29 +40,15 @@ class PointComposer:
         written = {str(one.input_line) for one in values}
         shared = tuple(one for one in overrides if one not in chosen or one not in written)
         if shared not in self._composed:
-            self._composed[shared] = self._loader.load_sweep_config(self._master, list(shared))
-        config = deepcopy(self._composed[shared])
+            found = self._loader.load_sweep_config(self._master, list(shared))
+            self._composed[shared] = separate_task(found), found
+        task, whole = self._composed[shared]
+        HydraConfig.instance().cfg = whole  # `${hydra:...}` refers to it
+        config = deepcopy(task)
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
-        with read_write(config), open_dict(config):
-            config.hydra.overrides.task = list(overrides)
-        return resolve_task(config)
+        return resolved(config)
 
     def _is_plain_value(self, one: Override) -> bool:
         """Whether an override sets a value; others choose a group's option, add or delete something."""
         simple = not one.is_add() and not one.is_delete() and one.package is None
         return simple and not self._loader.repository.group_exists(one.key_or_group)
-
-
-def current_config() -> DictConfig:
-    """Return Hydra's own part of the config that is in use."""
-    config = HydraConfig.instance().cfg
-    assert isinstance(config, DictConfig)
-    return config
-
-
-def plain(config: DictConfig) -> DictConfig:
-    """Return a copy that may be changed."""
-    copied = deepcopy(config)
-    OmegaConf.set_readonly(copied, False)
-    OmegaConf.set_struct(copied, False)
-    return copied

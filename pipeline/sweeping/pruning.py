@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import accumulate
 
 from slimline.pipeline.sweeping.objectives import Objective
 from slimline.pipeline.watching import Pruned
@@ -26,8 +26,8 @@ class MedianRule:
         self._objective, self._earlier = objective, earlier
         self.curve: list[float] = []
 
-    def __call__(self, stage: str, measures: Mapping[str, Any]) -> None:
-        """Take the measures of an epoch.
+    def __call__(self, stage: str, measures: Mapping[str, Sequence[float]]) -> None:
+        """Take the measures of all epochs so far.
 
         Raises:
             Pruned: the training lags behind.
@@ -35,9 +35,7 @@ class MedianRule:
         own, _, fact = self._objective.name.rpartition(".")
         if stage != own or fact not in measures:
             return
-        value = float(measures[fact])
-        best = max if self._objective.maximize else min
-        self.curve.append(best(self.curve[-1], value) if self.curve else value)
+        self.curve = list(accumulate(measures[fact], max if self._objective.maximize else min))
         epoch = len(self.curve)
         others = [curve[min(epoch, len(curve)) - 1] for curve in self._earlier if curve]
         if len(others) < FIRST_POINTS or epoch <= FIRST_EPOCHS:

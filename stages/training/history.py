@@ -25,6 +25,14 @@ def add_epoch(rows: list[Row], *, phase: str, epoch: int, **measures: float) -> 
     rows.append({"phase": phase, "epoch": epoch, **{name: float(value) for name, value in measures.items()}})
 
 
+def curves(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Return the measures that are also facts of the training, after each epoch, by the name of the fact."""
+    return {
+        "validation_top1": [row["validation_accuracy"] for row in rows],
+        "validation_loss": [row["validation_loss"] for row in rows],
+    }
+
+
 def write_history(path: Path, rows: Sequence[Row]) -> None:
     """Write the rows as Parquet; a measure that an epoch lacks is null."""
     columns = dict.fromkeys(name for row in rows for name in row)

@@ -17,6 +17,7 @@ from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.signals import handling_signals, stopped
+from slimline.pipeline.watching import report
 from slimline.stages.backend.hardware import bfloat16_rewriting
 from slimline.stages.models.assemble import first_head_weights
 from slimline.stages.models.card import Card, write_card
@@ -24,7 +25,7 @@ from slimline.stages.networks.weights.checkpoint import write_checkpoint
 from slimline.stages.scoring.logits_file import write_logits
 from slimline.stages.training.config import BatchNorm, Keep, Switch, TrainConfig
 from slimline.stages.training.display import PhaseDisplay, TrainingDisplay, training_display
-from slimline.stages.training.history import add_epoch, write_history
+from slimline.stages.training.history import add_epoch, curves, write_history
 from slimline.stages.training.job import Job, make_job
 from slimline.stages.training.learning_rate_finder import find_learning_rate
 from slimline.stages.training.phase import Phase, make_phase, settle_statistics
@@ -163,6 +164,7 @@ def end_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) ->
         save_best(phase, state, phase.weights())
         shown.best(position.epochs_done, logits)
     shown.epoch(position.epochs_done, measures)
+    report("train", curves(position.rows))
     state.save_when_due(job.config.checkpoint_seconds, phase.trainer.state)
 
 
