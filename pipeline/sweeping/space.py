@@ -99,7 +99,7 @@ def read_space(arguments: Sequence[str], loader: ConfigLoader | None = None) -> 
     """Read what a sweep varies from its arguments, without Hydra's own settings.
 
     Raises:
-        UserError: a setting cannot be varied, is varied twice, or its interval is empty.
+        UserError: a setting cannot be varied, is varied twice, or has no values.
     """
     parsed = OverridesParser.create(loader).parse_overrides(list(arguments))
     parsed = [one for one in parsed if not one.is_hydra_override()]
@@ -127,7 +127,10 @@ def _check_name(one: Override, name: str, names: Sequence[str]) -> None:
 def _dimension(one: Override) -> Dimension:
     value, name = one.value(), one.get_key_element()
     if not isinstance(value, IntervalSweep):
-        return Dimension(name, tuple(dict.fromkeys(one.sweep_string_iterator())))
+        values = tuple(dict.fromkeys(one.sweep_string_iterator()))
+        if not values:
+            raise UserError(f"{one.input_line} has no values.", f"Give {name.lstrip('+')} at least one: {name}=A,B")
+        return Dimension(name, values)
     low, high = value.start, value.end
     assert low is not None and high is not None
     whole = isinstance(low, int) and isinstance(high, int)
