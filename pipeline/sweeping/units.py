@@ -70,8 +70,10 @@ def _alike(point: Prepared, together: Together, needed: Sequence[str]) -> str | 
     found = {together.alike(configs) for configs in point.seeds}
     if len(found) != 1 or None in found:
         return None
-    shared = [repr(point.configs[name]) for name in sorted(inputs)]
-    return "\n".join([str(found.pop()), *shared])
+    shared = {tuple(repr(configs[name]) for name in sorted(inputs)) for configs in point.seeds}
+    if len(shared) != 1:  # the common artifact has one set of inputs
+        return None
+    return "\n".join([str(found.pop()), *shared.pop()])
 
 
 def _input_stages(point: Prepared, together: Together) -> list[Stage]:
