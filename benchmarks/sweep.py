@@ -265,7 +265,7 @@ def join(benches: list[Bench]) -> None:
     done = [number for record in records for number in record.get("done", ())]
     by = {record["by"] for record in records if "begun" in record}
     print(f"two processes: {len(done)} points done, {len(set(done))} different ones, by {len(by)} processes")
-    costs = {workers: [] for workers in (1, 2)}
+    costs: dict[int, list[Cost]] = {workers: [] for workers in (1, 2)}
     for _ in range(REPEATS):
         for workers, found in costs.items():
             bench.forget()

@@ -66,7 +66,7 @@ def check_facts(
     """
     for one in objectives:
         _check_number("run.sweep.metric", one.name, facts)
-    if tie and (chosen_tie or tie.name.rpartition(".")[0] in facts):
+    if tie and chosen_tie:
         _check_number("run.sweep.tie", tie.name, facts)
     for name in columns:
         stage, _, fact = name.rpartition(".")
