@@ -169,6 +169,18 @@ def quoted(text: str) -> str:
     return QuotedString(text, Quote.single).with_quotes()
 
 
+def without_quotes(argument: str, settings: Mapping[str, Setting]) -> str:
+    """Return a rewritten argument as it can be typed: without the quotes that rewriting it would add again."""
+    key, _, value = argument.partition("=")
+    if not (len(value) > 1 and value[0] == value[-1] == "'"):
+        return argument
+    typed = f"{key}={value[1:-1]}"
+    try:
+        return typed if rewrite_arguments([typed], settings) == [argument] else argument
+    except UserError:
+        return argument
+
+
 def _split(value: str) -> list[str]:
     """Split at the commas outside brackets and quotes; neighbors that name a file only together stay together."""
     parts, depth, quote_mark, start = [], 0, "", 0

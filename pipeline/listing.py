@@ -14,7 +14,7 @@ from slimline.pipeline.config import RunConfig
 from slimline.pipeline.config_files import EXPERIMENT, shown
 from slimline.pipeline.config_folders import ConfigFolders
 from slimline.pipeline.errors import UserError
-from slimline.pipeline.run import METRICS, VERSION, read_manifest
+from slimline.pipeline.run import METRICS, VERSION, read_manifest, run_state
 from slimline.pipeline.text_table import text_table
 
 DIRECTORY = "run.directory="
@@ -95,7 +95,7 @@ def _entry(path: Path, sizes: dict[Path, int]) -> Entry:
         top1=_test_top1(path),
         size_bytes=_size_bytes(path),
         artifacts_bytes=sum(_artifact_bytes(link, sizes) for link in path.glob("artifacts/*")),
-        state=str(manifest["status"]),
+        state=run_state(path, manifest),
     )
 
 

@@ -11,11 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from slimline.pipeline.artifact import Artifact, Facts, write_json, write_text
 from slimline.pipeline.environment import describe_environment
 
 METRICS = "metrics.json"
 VERSION = re.compile(r"v(\d{3,})$")
+ALIVE = ".running"
+"""The file in a run's directory that the process of the run holds a lock on; a killed process loses it."""
+KILLED = "killed"
 
 
 def claim_version(folder: Path) -> Path:
@@ -40,6 +45,8 @@ class Run:
     def __init__(self, folder: Path, config_yaml: str, overrides: list[str], **about: Any) -> None:
         """Claim the next version in `folder`; `about` goes into the manifest, for example the sweep it belongs to."""
         self.path = claim_version(folder)
+        self._alive = FileLock(self.path / ALIVE)
+        self._alive.acquire()
         self._started = time.time()
         self._metrics: dict[str, Any] = {}
         environment = describe_environment()
@@ -90,6 +97,8 @@ class Run:
         if error:
             self.manifest["error"] = error
         self._write()
+        (self.path / ALIVE).unlink(missing_ok=True)
+        self._alive.release()
         if not error:
             self._become_latest()
 
@@ -112,6 +121,20 @@ class Run:
 def failures_of(manifest: Mapping[str, Any]) -> list[str]:
     """Return the texts of the fact `failures` of all stages of a run."""
     return [text for entry in manifest["stages"].values() for text in entry["facts"].get("failures") or ()]
+
+
+def run_state(path: Path, manifest: Mapping[str, Any]) -> str:
+    """Return the status of a run: that of its manifest, or `killed` if its process has ended without finishing it."""
+    status = str(manifest["status"])
+    if status != "running" or not (path / ALIVE).is_file():
+        return status
+    lock = FileLock(path / ALIVE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return status
+    lock.release()
+    return KILLED
 
 
 def read_manifest(path: Path) -> Mapping[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,10 @@ LONGEST_ERROR = 60
 
 
 class Board:
-    """The ranked points of a sweep, with what each one was and what it gave."""
+    """The ranked points of a sweep, with what each one was and what it gave.
+
+    `command` returns the command that runs a point by itself, from its overrides.
+    """
 
     def __init__(
         self,
@@ -32,11 +34,11 @@ class Board:
         tie: Objective | None,
         columns: Sequence[str],
         runs: Mapping[str, str],
-        program: str,
+        command: Callable[[Sequence[str]], str],
     ) -> None:
         self.ranked, self.space, self.values = ranked, space, values
         self.objectives, self.tie, self.columns, self.runs = objectives, tie, columns, runs
-        self._program = program
+        self._command = command
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each point, best first: see docs/sweeps.md for the columns."""
@@ -59,7 +61,7 @@ class Board:
             "error": one.error,
             **{name.lstrip("+"): value_of(text) for name, text in self.values[one.number].items()},
             "overrides": overrides,
-            "command": shlex.join([*shlex.split(self._program), *overrides]),
+            "command": self._command(overrides),
             "artifacts": [f"{STORE}/{seed.artifact}" if seed.artifact else "" for seed in one.outcome.seeds],
             "members": [seed.member for seed in one.outcome.seeds],
             "run": self.runs.get(str(one.number), ""),

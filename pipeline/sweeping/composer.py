@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
@@ -43,7 +44,7 @@ class PointComposer:
             found = self._loader.load_sweep_config(self._master, list(shared))
             self._composed[shared] = separate_task(found), found
         task, whole = self._composed[shared]
-        HydraConfig.instance().cfg = whole  # `${hydra:...}` refers to it
+        HydraConfig.instance().cfg = cast(Any, whole)  # `${hydra:...}` refers to it
         config = deepcopy(task)
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
         return resolved(config)

@@ -33,8 +33,8 @@ class SweepFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lock = FileLock(path / "lock")
-        self.ending = FileLock(path / "ending.lock")
+        self.lock = FileLock(path / ".lock")
+        self.ending = FileLock(path / ".ending")
         self.journal = Journal(path / JOURNAL, self.lock)
 
     @property
@@ -67,7 +67,7 @@ class SweepFolder:
         Raises:
             UserError: another process holds the sweep, and `join` is false.
         """
-        owner = FileLock(self.path / "owner.lock")
+        owner = FileLock(self.path / ".owner")
         try:
             owner.acquire(timeout=0)
         except Timeout:
@@ -94,7 +94,7 @@ class SweepFolder:
     @contextmanager
     def claim(self, number: int) -> Iterator[bool]:
         """Try to claim a number's work; yield whether it is this process's now. A killed process loses its claim."""
-        folder = self.path / "claims"
+        folder = self.path / ".claims"
         folder.mkdir(exist_ok=True)
         lock = FileLock(folder / f"{number:05d}")
         try:
@@ -111,7 +111,7 @@ class SweepFolder:
 
     def clear_claims(self) -> None:
         """Remove the folder of claims once all work is done."""
-        folder = self.path / "claims"
+        folder = self.path / ".claims"
         for path in folder.iterdir() if folder.is_dir() else ():
             path.unlink(missing_ok=True)
         with suppress(OSError):

@@ -14,7 +14,7 @@ from slimline.pipeline.watching import Pruned
 
 FIRST_POINTS = 4
 """So many points run to their end before any is ended early."""
-FIRST_EPOCHS = 3
+FIRST_EPOCHS = 5
 """Epochs of a point that are never its last."""
 
 
@@ -22,7 +22,7 @@ class MedianRule:
     """Ends a training whose best value so far is worse than the median of the earlier points' at the same epoch."""
 
     def __init__(self, objective: Objective, earlier: Sequence[Sequence[float]]) -> None:
-        """`earlier` holds the curves of the points before this one."""
+        """`earlier` holds the curves of the points before this one that ran to their end."""
         self._objective, self._earlier = objective, earlier
         self.curve: list[float] = []
 
@@ -37,7 +37,7 @@ class MedianRule:
             return
         self.curve = list(accumulate(measures[fact], max if self._objective.maximize else min))
         epoch = len(self.curve)
-        others = [curve[min(epoch, len(curve)) - 1] for curve in self._earlier if curve]
+        others = [curve[min(epoch, len(curve)) - 1] for curve in self._earlier if curve]  # some stopped by themselves
         if len(others) < FIRST_POINTS or epoch <= FIRST_EPOCHS:
             return
         median = statistics.median(others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from slimline.pipeline.arguments import parse_override
+from slimline.pipeline.arguments import parse_override, without_quotes
 from slimline.pipeline.artifact import canonical_json, digest_text
 from slimline.pipeline.config import typed_configs
 from slimline.pipeline.config_files import shown
@@ -24,7 +25,7 @@ from slimline.pipeline.progress import progress
 from slimline.pipeline.refusals import explain
 from slimline.pipeline.run import Run
 from slimline.pipeline.runner import execute, writable_directory
-from slimline.pipeline.settings import config_keys
+from slimline.pipeline.settings import config_keys, read_settings
 from slimline.pipeline.stage import Stage
 from slimline.pipeline.store import Store
 from slimline.pipeline.sweeping.board import Board, report_rows
@@ -72,6 +73,7 @@ class SweepRun:
     ) -> None:
         """`launch` runs points, given by their overrides, in processes of their own; None: in this process."""
         self.context, self.composer, self.space, self.launch = context, composer, space, launch
+        self._settings = read_settings(context.stages.values())
         first = {one.name: one.ends()[0] for one in space.dimensions}
         config = self._composed(space.overrides(first), first)
         self.run, configs = typed_configs(config, context.stages)
@@ -244,10 +246,14 @@ class SweepRun:
 
     def _board(self, sweep: Sweep) -> Board:
         ranked = sweep.ranked(self.objectives, self.tie)
-        program = self.context.program
         return Board(
-            ranked, self.space, sweep.values, self.objectives, self.tie, self.config.columns, sweep.runs, program
+            ranked, self.space, sweep.values, self.objectives, self.tie, self.config.columns, sweep.runs, self._command
         )
+
+    def _command(self, overrides: Sequence[str]) -> str:
+        """Return the command that runs a point by itself, with as few quotes as possible."""
+        own = [one for one in overrides if not one.startswith("run.sweep.")]
+        return shlex.join([*shlex.split(self.context.program), *(without_quotes(one, self._settings) for one in own)])
 
     def _finish(self, sweep: Sweep) -> None:
         folder = sweep.folder

@@ -12,7 +12,7 @@ from slimline.pipeline.plan import why
 from slimline.pipeline.progress import Advance
 from slimline.pipeline.sweeping.folder import SweepFolder, this_process
 from slimline.pipeline.sweeping.objectives import Objective
-from slimline.pipeline.sweeping.points import FAILED, Outcome, Prepared, read_outcome
+from slimline.pipeline.sweeping.points import COMPLETED, FAILED, Outcome, Prepared, read_outcome
 from slimline.pipeline.sweeping.ranking import Scored, rank_points
 from slimline.pipeline.sweeping.space import Space, Values
 from slimline.pipeline.sweeping.units import Unit, cut_units
@@ -146,16 +146,15 @@ class Sweep:
             if cut_off := [number for number in numbers if number in self.begun]:
                 log.info("%s was cut off and is computed again", _some(cut_off))
             self.folder.journal.append([{"begun": numbers, "by": this_process()}])
-            earlier = [
-                seed.curve
-                for number, one in sorted(self.outcomes.items())
-                if number < unit.number
-                for seed in one.seeds
-            ]
-            outcomes = work.run(unit, earlier)
+            outcomes = work.run(unit, self._curves_before(unit.number))
             planned = work.planned(unit)
             self._journal(dict(zip(numbers, outcomes, strict=True)), [one.key for one in planned if one])
         return True
+
+    def _curves_before(self, number: int) -> list[Sequence[float]]:
+        """Return the curves of the completed points with a lower number: what a point ends early for."""
+        done = [one for other, one in sorted(self.outcomes.items()) if other < number and one.status == COMPLETED]
+        return [seed.curve for one in done for seed in one.seeds]
 
     def _journal(self, outcomes: dict[int, Outcome], keys: Sequence[str]) -> None:
         done = {str(number): outcome.record() for number, outcome in outcomes.items()}

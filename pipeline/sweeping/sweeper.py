@@ -83,6 +83,10 @@ class SlimlineSweeper(Sweeper):
         size = self._batch or max(len(points), 1)
         for first in range(0, len(points), size):
             launcher.launch(points[first : first + size], initial_job_idx=first)
+        if "joblib" in type(launcher).__module__:  # its processes would otherwise outlive this one, with warnings
+            from joblib.externals.loky import get_reusable_executor
+
+            get_reusable_executor().shutdown(wait=True)
 
 
 def use_sweeper(context: Context) -> None:

@@ -75,7 +75,7 @@ class Work:
 
     def _alone(self, point: Prepared, earlier: Curves) -> Outcome:
         results: list[SeedResult] = []
-        seconds = 0.0
+        started, seconds = time.perf_counter(), 0.0
         for configs in point.seeds:
             rule = MedianRule(self.objectives[0], earlier)
             try:
@@ -85,7 +85,9 @@ class Work:
                 else:
                     made = self._obtain(point.stages, configs)
             except Pruned as reason:
-                return Outcome(PRUNED, [*results, SeedResult({}, "", None, rule.curve)], error=f"ended early {reason}")
+                took = round(time.perf_counter() - started, 3)
+                results.append(SeedResult({}, "", None, rule.curve))
+                return Outcome(PRUNED, results, took, f"ended early {reason}")
             target = made[point.stages[-1].name]
             seconds += target.artifact.seconds
             results.append(self._result(made, target.facts, point.stages[-1].name, target.artifact, None, rule.curve))

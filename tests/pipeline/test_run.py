@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from slimline.pipeline import run as run_module
 from slimline.pipeline.artifact import Artifact
-from slimline.pipeline.run import Run, claim_version, read_manifest
+from slimline.pipeline.run import Run, claim_version, read_manifest, run_state
 
 
 @pytest.fixture
@@ -51,6 +53,7 @@ def test_a_version_that_another_run_takes_first_is_skipped(folder: Path, monkeyp
 def test_a_run_records_its_config_overrides_and_environment(folder: Path) -> None:
     run = Run(folder, "run:\n  name: toy\n", ["fit.epochs=3"], sweep="s1")
     assert sorted(path.name for path in run.path.iterdir()) == [
+        ".running",
         "config.yaml",
         "environment.json",
         "manifest.json",
@@ -148,3 +151,27 @@ def test_a_completed_run_has_no_error(folder: Path) -> None:
     manifest = read_manifest(run.path)
     assert manifest["status"] == "completed"
     assert "error" not in manifest
+
+
+def test_a_run_whose_process_is_gone_was_killed(folder: Path) -> None:
+    code = (
+        "import os, sys, time; from pathlib import Path; from slimline.pipeline.run import Run;"
+        f"run = Run(Path({str(folder)!r}), 'run: {{}}', []); print('started', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout and process.stdout.readline()
+        [path] = folder.glob("v*")
+        assert run_state(path, read_manifest(path)) == "running"
+    finally:
+        process.kill()
+        process.communicate()
+    assert run_state(path, read_manifest(path)) == "killed"
+
+
+def test_a_finished_run_is_not_killed(folder: Path) -> None:
+    run = Run(folder, "run: {}", [])
+    assert run_state(run.path, run.manifest) == "running"
+    run.finish()
+    assert run_state(run.path, run.manifest) == "completed"
+    assert not (run.path / ".running").exists()
