@@ -67,6 +67,7 @@ class Sweep:
                 self.begun.pop(int(number), None)
             for number in record.get("open", ()):
                 self.outcomes.pop(number, None)
+                self.runs.pop(str(number), None)
             self.runs.update(record.get("runs", {}))
 
     def ask(self, propose: Callable[[], Sequence[Values]], first: int) -> None:
