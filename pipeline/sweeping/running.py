@@ -185,6 +185,8 @@ class SweepRun:
         tools = Tools(work, lambda number, overrides: self._prepare(sweep, chain, number, overrides), together)
         done = sum(number in sweep.outcomes for number in range(self.total))
         self._announce(folder, done)
+        if done < self.total:
+            folder.note(status=RUNNING)
         sweep.skip_lines(work)
         try:
             with (

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.plan import why
 from slimline.pipeline.progress import Advance
-from slimline.pipeline.sweeping.folder import SweepFolder, this_process
+from slimline.pipeline.sweeping.folder import RUNNING, SweepFolder, this_process
 from slimline.pipeline.sweeping.objectives import Objective
 from slimline.pipeline.sweeping.points import COMPLETED, FAILED, Outcome, Prepared, read_outcome
 from slimline.pipeline.sweeping.ranking import Scored, rank_points
@@ -81,8 +81,10 @@ class Sweep:
     def reopen(self, numbers: Sequence[int]) -> None:
         """Let points be computed again."""
         if numbers:
+            self.folder.note(status=RUNNING)
             self.folder.journal.append([{"open": list(numbers)}])
             self.sync()
+            self._told.difference_update(numbers)
 
     def fail(self, numbers: Sequence[int], error: str) -> None:
         """Journal that points failed for a reason outside of them."""
@@ -187,11 +189,14 @@ class Sweep:
             if [one.key for one in planned] != self.keys[done[0]]:
                 changed += done
                 made_by = unit.together.stage if unit.together else unit.points[0].stages[-1]
-                reasons |= dict.fromkeys(why(one.parts, work.chain.store.all_of(made_by.name)) for one in planned[:1])
+                earlier = f"the code or the data of {', '.join(made_by.inputs) or made_by.name}"
+                reasons[why(planned[0].parts, work.chain.store.all_of(made_by.name)) if planned else earlier] = None
         if changed:
-            because = "; ".join(reasons) or "the photos or the weights changed"
-            log.info("%s run again, because what they were computed from changed: %s", _some(changed), because)
+            log.info(
+                "%s run again, because what they were computed from changed: %s", _some(changed), "; ".join(reasons)
+            )
         self.reopen([*changed, *again])
+        self._best = next(iter(self.ranked(work.objectives, work.tie)), None)
 
     def _tell(self, work: Work, advance: Advance) -> None:
         """Log a line for each point that was done since the last call, with the best so far."""

@@ -47,6 +47,12 @@ def test_changed_code_is_said_and_runs_again_up_to_the_winners_run(sweeps: Sweep
         in output
     )
     assert sweeps.calls() == ["gather 3", "train 0.1 0", "train 0.3 0", "train 0.9 0", "report 0.9"]
+    assert [line.split()[1] + line.split()[-3] for line in output if line.startswith("point ")] == [
+        "00.3000",
+        "10.5000",
+        "20.9000",
+    ]
+    assert not [line for line in output if "is finished" in line]
     assert [row["train.optimizer.rate"] for row in sweeps.board()] == [0.9, 0.3, 0.1]
     assert [row["train.optimizer.rate"] for row in before] == [0.3, 0.1, 0.9]
     assert (sweeps.about()["winner"], sweeps.about()["runs"]) == (2, {"2": "v002"})
@@ -55,7 +61,7 @@ def test_changed_code_is_said_and_runs_again_up_to_the_winners_run(sweeps: Sweep
 
 def test_the_winner_of_changed_code_has_a_run_of_that_code(sweeps: Sweeps) -> None:
     sweeps(GRID)
-    sweeps.edit("(out / \"model.txt\").write_text(f\"{config}\"", "(out / \"model.txt\").write_text(f\"new {config}\"")
+    sweeps.edit('(out / "model.txt").write_text(f"{config}"', '(out / "model.txt").write_text(f"new {config}"')
     code, _, _ = sweeps(GRID)
     [new] = [row for row in sweeps.board() if row["rank"] == 1]
     assert (code, new["point"], new["run"]) == (0, 1, "v002")
