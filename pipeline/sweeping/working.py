@@ -43,7 +43,16 @@ class Work:
         return [*(one.name for one in self.objectives), *tie, *self.config.columns]
 
     def planned(self, unit: Unit) -> list[Planned | None]:
-        """Return what each artifact of a unit's target would be stored under, without making anything."""
+        """Return what each artifact of a unit's target would be stored under, without making anything.
+
+        None stands for one that cannot be known: an input of it does not exist yet, or a file of it cannot be read.
+        """
+        try:
+            return self._planned(unit)
+        except UserError:  # the point's own outcome says so
+            return [None] * len(unit.members())
+
+    def _planned(self, unit: Unit) -> list[Planned | None]:
         if unit.together:
             config = unit.together.config([configs for _, configs in unit.members()])
             stages = [*unit.inputs, unit.together.stage]
