@@ -104,16 +104,16 @@ class Sweep:
             UserError: a setting of the sweep itself is wrong.
         """
         prepared: list[Prepared] = []
-        refused: dict[int, str] = {}
+        refused: dict[int, UserError] = {}
         for number in numbers:
             try:
                 prepared.append(tools.prepare(number, self.space.overrides(self.values[number])))
             except UserError as error:
-                refused[number] = str(error)
+                refused[number] = error
         units = cut_units(prepared, tools.together, tools.work.needed)
         if fresh_start:
             self._reopen_outdated(units, tools.work)
-        self._refuse(refused)
+        self._refuse(refused, tools.work)
         advance(0)
         waiting = list(units)
         while waiting:
@@ -130,7 +130,7 @@ class Sweep:
         try:
             unit = prepare()
         except UserError as error:
-            self._refuse({number: str(error)})
+            self._refuse({number: error}, work)
             return
         self._try(unit, work)
 
@@ -164,9 +164,9 @@ class Sweep:
         self.folder.journal.append([{"done": done, "keys": list(keys)}])
         self.sync()
 
-    def _refuse(self, refused: dict[int, str]) -> None:
-        """Journal the points whose configs are not valid."""
-        new = {number: Outcome(FAILED, error=text) for number, text in refused.items() if number not in self.outcomes}
+    def _refuse(self, refused: dict[int, UserError], work: Work) -> None:
+        """Journal the points whose configs are not valid, or whose data is not available."""
+        new = {number: work.refused(error) for number, error in refused.items() if number not in self.outcomes}
         if new:
             self._journal(new, [])
 
