@@ -150,9 +150,7 @@ def find_sweep(parent: Path, digest: str, wanted: str | None, asked: Mapping[str
     found = next((one for one in readable if one.name == wanted), None)
     if found is None:
         names = ", ".join(one.name for one in readable) or "none"
-        raise UserError(
-            f"run.sweep.resume={wanted}: there is no such sweep in {parent / SWEEPS}.", f"There are: {names}."
-        )
+        raise UserError(f"run.sweep.resume={wanted} does not exist in {parent / SWEEPS}.", f"There are: {names}.")
     about = found.about
     if about.get("digest") != digest:
         raise UserError(
