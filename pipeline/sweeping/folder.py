@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -141,7 +142,7 @@ def find_sweep(parent: Path, digest: str, wanted: str | None, asked: Mapping[str
     """Return the newest sweep that was asked the same, or the one named `wanted`.
 
     Raises:
-        UserError: there is no such sweep, or it was asked something else.
+        UserError: the sweep does not exist, or it was asked something else.
     """
     known = existing_sweeps(parent)
     readable = [one for one in known if (one.path / RECORD).is_file()]
@@ -155,6 +156,7 @@ def find_sweep(parent: Path, digest: str, wanted: str | None, asked: Mapping[str
     if about.get("digest") != digest:
         raise UserError(
             f"run.sweep.resume={wanted}: this sweep was asked something else ({_difference(asked, about)}).",
+            f"It was begun with: {shlex.join(about.get('command') or [])}",
             "Give the same settings, or leave run.sweep.resume out for a sweep of its own.",
         )
     return found
