@@ -66,7 +66,10 @@ class Optimizer:
             self.state |= {f"{name}/{slot}": value for slot, value in _slots(config, variable).items()}
 
     def rate(self, step: Any) -> Any:
-        """Return the learning rate at a step, without `learning_rate_factors`; both are scalar float32 tensors."""
+        """Return the learning rate at a step, without `learning_rate_factors`; both are float32 tensors of any shape.
+
+        With the schedule `plateau` the rate may be a scalar, since it is the same for all steps of an epoch.
+        """
         config = self._config
         parts = self._update_of(step), self._updates_per_epoch, self._total_updates, self.state
         return config.learning_rate * self._factor * schedule_factor(config, *parts)
