@@ -20,7 +20,9 @@ from slimline.stages.ingest import ingest
 from slimline.stages.report import report
 from slimline.stages.review import review
 from slimline.stages.serve import serve
+from slimline.stages.stack import stack
 from slimline.stages.train import train
+from slimline.stages.training.stacked_config import alike, stack_config
 
 DISPLAY_ONLY = (
     "slimline.stages.backend.captions",
@@ -55,5 +57,10 @@ STAGES: dict[str, Stage] = {
     )
 }
 
-TOGETHER: dict[str, Together] = {}
+TOGETHER: dict[str, Together] = {"train": Together(stack, alike, stack_config)}
+"""The stages that compute the work of another stage for several points of a sweep at once, by that stage's name.
+
+They are not in `STAGES`, since they have no config group: a sweep makes their configs from those of its points.
+"""
+
 FINISH_SWEEP: Callable[[Path], None] | None = None
