@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from slimline.pipeline.stage import Stage
 from slimline.stages.base import base
 from slimline.stages.classify import classify
@@ -13,6 +16,7 @@ from slimline.stages.features import features
 from slimline.stages.fusions import fusions
 from slimline.stages.head import head
 from slimline.stages.ingest import ingest
+from slimline.stages.leaderboard import leaderboard
 from slimline.stages.report import report
 from slimline.stages.review import review
 from slimline.stages.serve import serve
@@ -46,7 +50,20 @@ STAGES: dict[str, Stage] = {
         report,
         classify,
         compare,
+        leaderboard,
         serve,
         fusions,
     )
 }
+
+
+def _finish_sweep(folder: Path) -> None:
+    from slimline.stages.pages.hyperparameters import write_hparams
+    from slimline.stages.pages.leaderboard import write_leaderboard
+
+    write_leaderboard(folder)
+    write_hparams(folder)
+
+
+FINISH_SWEEP: Callable[[Path], None] = _finish_sweep
+"""What a sweep calls with its folder at its end: it writes `leaderboard.html`, and `logs` for TensorBoard."""
