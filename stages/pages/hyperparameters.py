@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,15 @@ STATES = {"completed": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
 def write_hparams(folder: Path) -> None:
     """Write `logs/<point>` of a sweep's folder for `tensorboard --logdir`: settings and facts of each point.
 
-    The experiment is declared once, in `logs` itself, so that the tab shows all settings and facts in their order.
-    Files with the same content are not written again: a TensorBoard that reads them is not disturbed.
+    No experiment is declared, so that `tensorboard --logdir runs/flowers` still shows the settings of other runs: see
+    `slimline.stages.training.tensorboard`. Files with the same content are not written again: a TensorBoard that reads
+    them is not disturbed.
 
     Raises:
         UserError: the folder is not a sweep's, a file is damaged or of a later version, or there are no points.
     """
     sweep = read_sweep(folder)
     started = datetime.fromisoformat(sweep.started).timestamp()
-    _write(folder / LOGS / FILE, started, [_experiment(sweep, started)])
     for row in sweep.rows:
         _write(folder / LOGS / f"{row['point']:03d}" / FILE, started, _session(sweep, row, started))
 
@@ -48,11 +48,13 @@ def write_hparams(folder: Path) -> None:
 def _session(sweep: Sweep, row: Row, started: float) -> list[Any]:
     """Return the summaries of a point: its settings, its facts, and how it ended."""
     values = {name: row[name] for name in sweep.settings if row[name] is not None}
-    facts = {name: float(row[name]) for name in [*sweep.facts, "seconds"] if row[name] is not None}
+    facts = {name: row[name] for name in [*sweep.facts, "seconds"] if isinstance(row[name], float)}
     start = plugin_data_pb2.SessionStartInfo(start_time_secs=started)
     for name, value in values.items():
         if isinstance(value, str):
             start.hparams[name].string_value = value
+        elif isinstance(value, bool):
+            start.hparams[name].bool_value = value
         else:
             start.hparams[name].number_value = value
     end = plugin_data_pb2.SessionEndInfo(
@@ -65,37 +67,8 @@ def _session(sweep: Sweep, row: Row, started: float) -> list[Any]:
     ]
 
 
-def _experiment(sweep: Sweep, started: float) -> Any:
-    """Return the summary that declares the settings with their values, and the facts."""
-    infos = [_setting(name, [row[name] for row in sweep.rows]) for name in sweep.settings]
-    metrics = [
-        api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name), display_name=name) for name in [*sweep.facts, "seconds"]
-    ]
-    experiment = api_pb2.Experiment(
-        description=f"sweep {sweep.folder.name} of {sweep.experiment}",
-        time_created_secs=started,
-        hparam_infos=infos,
-        metric_infos=metrics,
-    )
-    return _plugin_summary(metadata.EXPERIMENT_TAG, experiment=experiment)
-
-
-def _setting(name: str, values: Sequence[Any]) -> Any:
-    """Return the declaration of a setting: the range of its numbers, or its distinct texts."""
-    known = sorted({value for value in values if value is not None})
-    info = api_pb2.HParamInfo(name=name, display_name=name)
-    if known and isinstance(known[0], str):
-        info.type = api_pb2.DATA_TYPE_STRING
-        info.domain_discrete.extend(known)
-    else:
-        info.type = api_pb2.DATA_TYPE_FLOAT64
-        if known:
-            info.domain_interval.min_value, info.domain_interval.max_value = known[0], known[-1]
-    return info
-
-
 def _plugin_summary(tag: str, **data: Any) -> Any:
-    """Return a summary that holds data for the plugin: `experiment`, `session_start_info` or `session_end_info`."""
+    """Return a summary that holds data for the plugin: `session_start_info` or `session_end_info`."""
     about: SummaryMetadata = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(**data))
     return Summary(value=[Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)])
 

@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from pathlib import Path
 from textwrap import fill
+from typing import NamedTuple
 
 from slimline.pipeline.artifact import Facts, write_text
 from slimline.pipeline.commands import program_name
@@ -24,7 +25,7 @@ from slimline.stages.pages.leaderboard_table import (
     varied,
 )
 from slimline.stages.pages.render import percent, render
-from slimline.stages.pages.sweep_folder import Sweep, read_sweep
+from slimline.stages.pages.sweep_folder import Row, Sweep, read_sweep
 from slimline.stages.pages.tables import Table, bar
 from slimline.stages.scoring.importance import Importance, importance
 
@@ -73,7 +74,7 @@ def leaderboard_page(sweep: Sweep) -> str:
         cautions=[caution for caution in (choice_caution(sweep),) if caution],
         doubts=doubts(sweep),
         numbers=numbers(sweep),
-        about=about(sweep),
+        about=list(about(sweep).items()),
         columns=columns,
         lines=board_lines(sweep, columns),
         sort_values=[list(column.values) for column in columns],
@@ -85,12 +86,32 @@ def leaderboard_page(sweep: Sweep) -> str:
         curve_names=Table(
             ["rank", "what varied"], [[str(one.row["rank"]), varied(sweep, one.row)] for one in curves], texts=(1,)
         ),
-        errors=[
-            (f"Point {row['point']}, {row['status']}: {varied(sweep, row)}", (row["error"] or "").strip())
-            for row in sweep.rows
-            if row["status"] != "completed"
-        ],
+        troubles=troubles(sweep),
     )
+
+
+class Trouble(NamedTuple):
+    """Points that did not complete, for the same reason: a title, the whole error, and a table of the points."""
+
+    title: str
+    error: str
+    points: Table
+
+
+def troubles(sweep: Sweep) -> list[Trouble]:
+    """Return the points that did not complete; those with the same error are one entry, since it may be long."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in sweep.rows:
+        if row["status"] != "completed":
+            groups.setdefault((row["status"], (row["error"] or "").strip()), []).append(row)
+    return [
+        Trouble(
+            f"{status}: {_counted(len(rows))}",
+            error,
+            Table(["point", "what varied"], [[str(row["point"]), varied(sweep, row)] for row in rows], texts=(1,)),
+        )
+        for (status, error), rows in groups.items()
+    ]
 
 
 def _counted(points: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import median
 from typing import Any, NamedTuple
 
 from slimline.stages.pages.charts import BLUE, COLORS, GRAY, ORANGE, line, plotly_text
@@ -13,7 +14,7 @@ from slimline.stages.pages.sweep_folder import Row, Sweep, short_names
 
 MOST_TICKS, MOST_CHARACTERS = 8, 18
 LOGARITHMIC_FROM = 10
-"""Positive numbers whose largest is this many times the smallest are shown on a logarithmic axis."""
+"""How many times the smallest number the largest is on a logarithmic axis, at least."""
 
 
 class Axis(NamedTuple):
@@ -36,7 +37,7 @@ def parallel_figure(sweep: Sweep) -> dict[str, Any]:
         make_axis(title, [row[name] for row in rows]) for name, title in zip(names, short_names(names), strict=True)
     ]
     traces = []
-    for title, color, width, members in reversed(_groups(sweep, rows)):
+    for title, stroke, opacity, members in reversed(_groups(sweep, rows)):
         xs: list[int | None] = []
         ys: list[float | None] = []
         texts: list[str] = []
@@ -45,24 +46,23 @@ def parallel_figure(sweep: Sweep) -> dict[str, Any]:
             ys += [*(axis.places[number] for axis in axes), None]
             texts += [f"rank {rows[number]['rank']}: {figure(rows[number][name])}" for name in names] + [""]
         hover = {"text": [plotly_text(text) for text in texts], "hoverinfo": "text", "connectgaps": False}
-        opacity = max(0.25, min(1.0, 40 / max(1, len(members))))
-        trace = line(title, xs, ys, color)
-        traces.append({**trace, **hover, "opacity": opacity, "line": {"color": color, "width": width}})
+        traces.append({**line(title, xs, ys, ""), **hover, "opacity": opacity, "line": stroke})
     return {"data": traces, "layout": _parallel_layout(axes)}
 
 
-def _groups(sweep: Sweep, rows: Sequence[Row]) -> list[tuple[str, str, float, list[int]]]:
-    """Return the title, color, width and points of each group of lines, best first."""
+def _groups(sweep: Sweep, rows: Sequence[Row]) -> list[tuple[str, dict[str, Any], float, list[int]]]:
+    """Return the title, stroke, opacity and points of each group of lines, best first."""
+    strokes = [{"color": color, "width": width} for color, width in ((ORANGE, 2.5), (BLUE, 1.3), (GRAY, 1.0))]
     if len(sweep.objectives) > 1:
         front = [number for number, row in enumerate(rows) if row["pareto"]]
         others = [number for number, row in enumerate(rows) if not row["pareto"]]
-        groups = [("Pareto front", ORANGE, 2.5, front), ("other points", BLUE, 1.0, others)]
+        groups = [("Pareto front", strokes[0], 0.9, front), ("other points", strokes[1], 0.5, others)]
     else:
         tenth, half = math.ceil(len(rows) / 10), math.ceil(len(rows) / 2)
         groups = [
-            (f"best {tenth}" if tenth > 1 else "best", ORANGE, 2.5, list(range(tenth))),
-            (f"ranks {tenth + 1} to {half}", BLUE, 1.3, list(range(tenth, half))),
-            (f"ranks {half + 1} to {len(rows)}", GRAY, 1.0, list(range(max(tenth, half), len(rows)))),
+            (f"best {tenth}" if tenth > 1 else "best", strokes[0], 0.9, list(range(tenth))),
+            (f"ranks {tenth + 1} to {half}", strokes[1], 0.6, list(range(tenth, half))),
+            (f"ranks {half + 1} to {len(rows)}", strokes[2], 0.5, list(range(max(tenth, half), len(rows)))),
         ]
     return [group for group in groups if group[3]]
 
@@ -77,7 +77,7 @@ def make_axis(title: str, values: Sequence[Any]) -> Axis:
         ticks = [(places[value], value) for value in order[::step]]
         return Axis(title, [None if value is None else places[str(value)] for value in values], ticks)
     low, high = min(known), max(known)
-    logarithmic = low > 0 and high >= LOGARITHMIC_FROM * low
+    logarithmic = _spreads_better_as_logarithms(known)
     scale = math.log if logarithmic else float
     distinct = sorted(set(known))
     if len(distinct) > MOST_TICKS - 2:
@@ -89,6 +89,15 @@ def make_axis(title: str, values: Sequence[Any]) -> Axis:
         [None if value is None else _between(scale(value), *ends) for value in values],
         [(_between(scale(value), *ends), figure(value)) for value in distinct],
     )
+
+
+def _spreads_better_as_logarithms(values: Sequence[float]) -> bool:
+    """Say whether the median of numbers is nearer to the middle of a logarithmic axis than of a linear one."""
+    low, middle, high = min(values), median(values), max(values)
+    if low <= 0 or high < LOGARITHMIC_FROM * low:
+        return False
+    logarithmic = _between(math.log(middle), math.log(low), math.log(high))
+    return abs(logarithmic - 0.5) < abs(_between(middle, low, high) - 0.5)
 
 
 def _between(value: float, low: float, high: float) -> float:
@@ -131,8 +140,14 @@ def curve_figure(curves: Sequence[Curve], measure: str) -> dict[str, Any]:
         for number, one in enumerate(curves)
         for color in [COLORS[number % len(COLORS)]]
     ]
-    titles = {"xaxis": {"title": {"text": "epoch"}}, "yaxis": {"title": {"text": measure.replace("_", " ")}}}
-    return {"data": traces, "layout": titles}
+    return {
+        "data": traces,
+        "layout": {
+            "xaxis": {"title": {"text": "epoch"}},
+            "yaxis": {"title": {"text": measure.replace("_", " ")}},
+            "legend": {"orientation": "h", "y": -0.3, "yanchor": "top"},  # several lines: below the axis title
+        },
+    }
 
 
 def _stroke(color: str, number: int) -> dict[str, Any]:

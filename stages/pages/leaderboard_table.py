@@ -43,7 +43,7 @@ def board_columns(sweep: Sweep) -> list[Column]:
     found = [_column(sweep, "rank", "rank"), _column(sweep, "point", "point")]
     for number, (name, title) in enumerate(zip(sweep.facts, facts, strict=True)):
         values = [row[name] for row in sweep.rows]
-        found.append(Column(title, name, measures(values), values, False))
+        found.append(Column(title, name, measures(values), values, any(isinstance(one, str) for one in values)))
         if not number and sweep.seeds > 1:
             ends = [seed_interval(known_scores(row)) for row in sweep.rows]
             lows = [one[0] if one else None for one in ends]
@@ -90,22 +90,22 @@ def interval_text(ends: Interval | None) -> str:
     return f"{measure(ends[0])} to {measure(ends[1])}" if ends else ""
 
 
-def measures(values: Sequence[float | None]) -> list[str]:
-    """Return a column of measured values: with four decimals, or as whole numbers if all of them are whole."""
-    whole = all(value is None or value.is_integer() for value in values)
+def measures(values: Sequence[Any]) -> list[str]:
+    """Return a column of facts: numbers with four decimals, or as whole numbers if all are; texts as they are."""
+    whole = all(value.is_integer() for value in values if isinstance(value, float))
     return [figure(value) if whole else measure(value) for value in values]
 
 
-def measure(value: float | None) -> str:
-    """Return a measured value with four decimals; very small and large ones with four digits."""
-    in_range = value is not None and (value == 0 or 0.001 <= abs(value) < 1000)
+def measure(value: Any) -> str:
+    """Return a measured value with four decimals; very small and large ones with four digits, and texts as they are."""
+    in_range = isinstance(value, float) and (value == 0 or 0.001 <= abs(value) < 1000)
     return f"{value:z.4f}" if in_range else figure(value)
 
 
 def figure(value: Any) -> str:
     """Return a value as text: millions as 4.2M, whole numbers with separators, others with four digits."""
-    if value is None:
-        return ""
+    if value is None or isinstance(value, bool):
+        return "" if value is None else str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < MILLION:
         return f"{value:z,.0f}"
     if isinstance(value, int | float) and abs(value) >= MILLION:

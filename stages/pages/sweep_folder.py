@@ -77,13 +77,13 @@ def read_sweep(folder: Path) -> Sweep:
     try:
         table = pq.read_table(path)
         sweep = _sweep(folder, record, [_finite(row) for row in table.to_pylist()])
+        if not sweep.rows:
+            raise _without_points(folder)
         needed = [*ALWAYS, *sweep.facts, *sweep.settings, *(["pareto"] if len(sweep.objectives) > 1 else [])]
         if missing := [name for name in needed if name not in table.column_names]:
             raise ValueError(f"the column {missing[0]} is missing")
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path, error) from error
-    if not sweep.rows:
-        raise _without_points(folder)
     return sweep
 
 
