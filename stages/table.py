@@ -17,6 +17,7 @@ from slimline.stages.features import features
 from slimline.stages.fusions import fusions
 from slimline.stages.head import head
 from slimline.stages.ingest import ingest
+from slimline.stages.leaderboard import leaderboard
 from slimline.stages.report import report
 from slimline.stages.review import review
 from slimline.stages.serve import serve
@@ -52,6 +53,7 @@ STAGES: dict[str, Stage] = {
         report,
         classify,
         compare,
+        leaderboard,
         serve,
         fusions,
     )
@@ -63,4 +65,14 @@ TOGETHER: dict[str, Together] = {"train": Together(stack, alike, stack_config)}
 They are not in `STAGES`, since they have no config group: a sweep makes their configs from those of its points.
 """
 
-FINISH_SWEEP: Callable[[Path], None] | None = None
+
+def _finish_sweep(folder: Path) -> None:
+    from slimline.stages.pages.hyperparameters import write_hparams
+    from slimline.stages.pages.leaderboard import write_leaderboard
+
+    write_leaderboard(folder)
+    write_hparams(folder)
+
+
+FINISH_SWEEP: Callable[[Path], None] = _finish_sweep
+"""What a sweep calls with its folder at its end: it writes `leaderboard.html`, and `logs` for TensorBoard."""
