@@ -40,7 +40,7 @@ from slimline.pipeline.runner import execute
 from slimline.pipeline.settings import config_keys, read_settings
 from slimline.pipeline.stage import Stage
 from slimline.pipeline.streams import lost_output, open_standard_streams, tolerate_missing_readers
-from slimline.pipeline.sweeping.running import Context
+from slimline.pipeline.sweeping.ending import Context
 from slimline.pipeline.sweeping.sweeper import NAME, in_sweep, run_point, use_sweeper
 from slimline.pipeline.usage import usage
 from slimline.stages.former_flags import FORMER_FLAGS

@@ -37,7 +37,8 @@ class SweepConfig:
     leading minus or `maximize` false the smallest. A list has several of them: the first one decides, and the points
     that no other point beats in all of them are marked. `tie` decides between points that are equal in the metric. The
     table also shows the facts in `columns`. `points` is the number of points of a search. `seeds` trains each point so
-    often, with the settings in `seed_settings` counted up: the mean decides. `sampler_seed` is the seed of a search.
+    often, with the settings in `seed_settings` counted up: the mean decides. `point_settings` are settings of the points
+    alone, not of the runs that complete the best ones: they must not change a result. `sampler_seed` is the seed of a search.
     `prune` ends points early whose metric lags behind the median of the others. `workers` is the number of processes on
     this machine; with `join` the command joins a sweep that another process has begun. `resume` continues the sweep of
     this name, and `new` begins another one with the same settings. The best `keep` points are completed as runs.
@@ -52,6 +53,7 @@ class SweepConfig:
     points: int | None = None
     seeds: int = 1
     seed_settings: list[str] = field(default_factory=lambda: ["train.seed", "head.seed"])
+    point_settings: list[str] = field(default_factory=lambda: ["train.tensorboard=scalars"])
     sampler_seed: int = 0
     prune: Prune = Prune.none
     workers: int = 1

@@ -26,7 +26,7 @@ class Step:
     def line(self) -> str:
         """Format the step as one line of a plan."""
         state = "runs  " if self.reason else "cached"
-        return f"{self.stage:<10}{state}  {(self.key or '')[:12]:<12}  {self.reason}".rstrip()
+        return f"{self.stage + ' ':<10}{state}  {(self.key or '')[:12]:<12}  {self.reason}".rstrip()
 
 
 def order_stages(stages: Mapping[str, Stage], configs: Mapping[str, Any], targets: Iterable[str]) -> list[Stage]:

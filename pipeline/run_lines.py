@@ -21,7 +21,7 @@ def stage_line(name: str, state: str, key: str, seconds: float, facts: Facts, mo
     `most_wanted` names the facts to show, in their order; if it is empty, all facts are candidates. Those that do not
     fit are left out: the manifest holds all of them.
     """
-    line = f"{name:<10}{state:<6}  {key[:12]:<12}  {seconds:6.1f} s"
+    line = f"{name + ' ':<10}{state:<6}  {key[:12]:<12}  {seconds:6.1f} s"
     separator = "  "
     for fact in most_wanted or facts:
         value = facts.get(fact)

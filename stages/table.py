@@ -17,10 +17,13 @@ from slimline.stages.features import features
 from slimline.stages.fusions import fusions
 from slimline.stages.head import head
 from slimline.stages.ingest import ingest
+from slimline.stages.leaderboard import leaderboard
 from slimline.stages.report import report
 from slimline.stages.review import review
 from slimline.stages.serve import serve
+from slimline.stages.stack import stack
 from slimline.stages.train import train
+from slimline.stages.training.stacked_config import alike, stack_config
 
 DISPLAY_ONLY = (
     "slimline.stages.backend.captions",
@@ -50,10 +53,26 @@ STAGES: dict[str, Stage] = {
         report,
         classify,
         compare,
+        leaderboard,
         serve,
         fusions,
     )
 }
 
-TOGETHER: dict[str, Together] = {}
-FINISH_SWEEP: Callable[[Path], None] | None = None
+TOGETHER: dict[str, Together] = {"train": Together(stack, alike, stack_config)}
+"""The stages that compute the work of another stage for several points of a sweep at once, by that stage's name.
+
+They are not in `STAGES`, since they have no config group: a sweep makes their configs from those of its points.
+"""
+
+
+def _finish_sweep(folder: Path) -> None:
+    from slimline.stages.pages.hyperparameters import write_hparams
+    from slimline.stages.pages.leaderboard import write_leaderboard
+
+    write_leaderboard(folder)
+    write_hparams(folder)
+
+
+FINISH_SWEEP: Callable[[Path], None] = _finish_sweep
+"""What a sweep calls with its folder at its end: it writes `leaderboard.html`, and `logs` for TensorBoard."""

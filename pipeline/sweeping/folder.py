@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -141,7 +142,7 @@ def find_sweep(parent: Path, digest: str, wanted: str | None, asked: Mapping[str
     """Return the newest sweep that was asked the same, or the one named `wanted`.
 
     Raises:
-        UserError: there is no such sweep, or it was asked something else.
+        UserError: the sweep does not exist, or it was asked something else.
     """
     known = existing_sweeps(parent)
     readable = [one for one in known if (one.path / RECORD).is_file()]
@@ -150,13 +151,12 @@ def find_sweep(parent: Path, digest: str, wanted: str | None, asked: Mapping[str
     found = next((one for one in readable if one.name == wanted), None)
     if found is None:
         names = ", ".join(one.name for one in readable) or "none"
-        raise UserError(
-            f"run.sweep.resume={wanted}: there is no such sweep in {parent / SWEEPS}.", f"There are: {names}."
-        )
+        raise UserError(f"run.sweep.resume={wanted} does not exist in {parent / SWEEPS}.", f"There are: {names}.")
     about = found.about
     if about.get("digest") != digest:
         raise UserError(
             f"run.sweep.resume={wanted}: this sweep was asked something else ({_difference(asked, about)}).",
+            f"It was begun with: {shlex.join(about.get('command') or [])}",
             "Give the same settings, or leave run.sweep.resume out for a sweep of its own.",
         )
     return found

@@ -76,7 +76,7 @@ def prepare(
     Raises:
         UserError: a value is out of range, or the target is not a stage of the experiment whose output is kept.
     """
-    typed = [typed_configs(one, stages) for one in _with_seeds(config)]
+    typed = [typed_configs(one, stages) for one in _with_seeds(_as_point(config))]
     run = typed[0][0]
     target = run.sweep.target
     check_names("run.sweep.target", [target], typed[0][1])
@@ -90,6 +90,16 @@ def prepare(
     for _, configs in typed:
         chain.settle(ordered, configs)
     return Prepared(number, overrides, [configs for _, configs in typed], ordered)
+
+
+def _as_point(config: DictConfig) -> DictConfig:
+    """Set in place what is set for points alone, where the experiment has such a setting; return the config."""
+    for text in config.run.sweep.point_settings:
+        name, _, value = text.partition("=")
+        if OmegaConf.select(config, name) is not None:
+            with read_write(config):
+                OmegaConf.update(config, name, value)
+    return config
 
 
 def _with_seeds(config: DictConfig) -> list[DictConfig]:

@@ -25,9 +25,10 @@ from slimline.pipeline.store import Store
 from slimline.pipeline.sweeping.chain import Chain
 from slimline.pipeline.sweeping.checking import check_space
 from slimline.pipeline.sweeping.composer import PointComposer
+from slimline.pipeline.sweeping.ending import Context
 from slimline.pipeline.sweeping.folder import SweepFolder
 from slimline.pipeline.sweeping.points import prepare
-from slimline.pipeline.sweeping.running import Context, SweepRun
+from slimline.pipeline.sweeping.running import SweepRun
 from slimline.pipeline.sweeping.space import Space, read_space
 from slimline.pipeline.sweeping.sweep import Sweep
 from slimline.pipeline.sweeping.units import Unit

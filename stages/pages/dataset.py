@@ -19,6 +19,7 @@ from slimline.stages.data.expectation import expectation
 from slimline.stages.data.splitting.config import SPLITS
 from slimline.stages.data.storing.pictures import Picture, Role, read_pictures
 from slimline.stages.pages.render import render
+from slimline.stages.pages.tables import bar
 from slimline.stages.pages.thumbnails import address
 from slimline.stages.scoring.cautions import cautions
 from slimline.stages.scoring.sample_sizes import few_photos, marks
@@ -28,7 +29,6 @@ MOST_ROWS = 200
 IMBALANCE = 10
 EDGES_PX = (64, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
 COLUMNS = ["path", "label", "split", "outcome", "reason", "note", "width", "height", "size_bytes", "format"]
-BAR_CHARACTERS = 24
 DEPTHS = (10, 20, 50, 100, 200, 500, 1000)
 
 Rows = Sequence[Sequence[str]]
@@ -90,7 +90,7 @@ def _classes(used: pa.Table, classes: Sequence[str]) -> dict[str, Any]:
                 name,
                 f"{totals[name]:,}",
                 *(f"{count:,}" for count in row),
-                _bar(totals[name], totals[largest]),
+                bar(totals[name], totals[largest]),
                 *([marked.get(name, "")] if marked else []),
             ]
             for name, row in by_split.items()
@@ -99,10 +99,6 @@ def _classes(used: pa.Table, classes: Sequence[str]) -> dict[str, Any]:
         "cautions": cautions({"count": sum(tested.values()), "split": "test", "few_photos": few}),
         "imbalance": f"{largest} has {ratio:,.0f} times as many photos as {smallest}" if ratio >= IMBALANCE else None,
     }
-
-
-def _bar(count: int, most: int) -> str:
-    return "█" * round(BAR_CHARACTERS * count / max(1, most)) or "▏"
 
 
 def _sizes(used: pa.Table) -> dict[str, Any]:
@@ -123,7 +119,7 @@ def _sizes(used: pa.Table) -> dict[str, Any]:
             **{f"format {name}": count for name, count in _counts(used["format"]).most_common()},
         },
         "sides": [
-            [name, f"{count:,}", _bar(count, max(counts))] for name, count in zip(names, counts, strict=True) if count
+            [name, f"{count:,}", bar(count, max(counts))] for name, count in zip(names, counts, strict=True) if count
         ],
     }
 

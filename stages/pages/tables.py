@@ -12,3 +12,11 @@ class Table(NamedTuple):
     names: Sequence[str]
     rows: Sequence[Sequence[str]]
     texts: Collection[int] = (0,)
+
+
+BAR_CHARACTERS = 24
+
+
+def bar(value: float, most: float) -> str:
+    """Return a bar of characters whose length is proportional to a value; the longest is that of `most`."""
+    return "█" * round(BAR_CHARACTERS * value / most if most else 0) or "▏"

@@ -35,5 +35,17 @@ def curves(rows: Sequence[Row]) -> dict[str, list[float]]:
 
 def write_history(path: Path, rows: Sequence[Row]) -> None:
     """Write the rows as Parquet; a measure that an epoch lacks is null."""
-    columns = dict.fromkeys(name for row in rows for name in row)
-    pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in columns}), path)
+    pq.write_table(pa.table(_columns(rows)), path)
+
+
+def write_histories(path: Path, histories: Sequence[Sequence[Row]]) -> None:
+    """Write the histories of several trainings as one Parquet file, each row after the training's number `member`."""
+    rows = [row for history in histories for row in history]
+    numbers = [number for number, history in enumerate(histories) for _ in history]
+    columns = {"member": pa.array(numbers, pa.int32()), **_columns(rows)}
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}

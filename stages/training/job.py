@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from slimline.stages.networks.weights.restore import in_scopes
 from slimline.stages.training.config import Switch, TrainConfig
 from slimline.stages.training.network import PhaseNetwork, phase_network
 from slimline.stages.training.optimizer_config import check_scopes
+from slimline.stages.training.rules import chance_loss
 
 SPLITS = ("train", "validation")
 MOST_CLASSES_NAMED = 20
@@ -57,8 +57,7 @@ class Job:
 
     def chance_loss(self) -> float:
         """Return the loss of a uniform random guess, in nats; with class weights, its maximum."""
-        weights = self.class_weights
-        return math.log(len(self.card.labels)) * (1.0 if weights is None else max(1.0, float(weights.max())))
+        return chance_loss(len(self.card.labels), self.class_weights)
 
 
 def make_job(

@@ -23,18 +23,24 @@ from slimline.stages.models.assemble import first_head_weights
 from slimline.stages.models.card import Card, write_card
 from slimline.stages.networks.weights.checkpoint import write_checkpoint
 from slimline.stages.scoring.logits_file import write_logits
-from slimline.stages.training.config import BatchNorm, Keep, Switch, TrainConfig
+from slimline.stages.training.config import BatchNorm, Switch, TrainConfig
 from slimline.stages.training.display import PhaseDisplay, TrainingDisplay, training_display
 from slimline.stages.training.history import add_epoch, curves, write_history
 from slimline.stages.training.job import Job, make_job
 from slimline.stages.training.learning_rate_finder import find_learning_rate
 from slimline.stages.training.phase import Phase, make_phase, settle_statistics
+from slimline.stages.training.rules import (
+    BAD_VALIDATION,
+    bad_step,
+    best_facts,
+    diverged,
+    divergence,
+    is_kept,
+    is_out_of_patience,
+)
 from slimline.stages.training.state import TrainState, clear_when_full
 
 log = logging.getLogger(__name__)
-
-DIVERGED, HOPELESS = 20.0, 100.0
-"""Divergence: a loss above 20 times the larger of the best and the chance loss, or above 100 times the chance loss."""
 
 
 def run_training(
@@ -113,7 +119,7 @@ def train_phase(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) 
     position = state.position
     with shown:
         while position.epoch < phase.config.epochs and not job.signal():
-            if position.best and position.epochs_done - position.best["epoch"] >= job.config.patience_epochs:
+            if is_out_of_patience(position.best, position.epochs_done, job.config.patience_epochs):
                 break
             train_epoch(job, phase, state, shown)
             end_epoch(job, phase, state, shown)
@@ -127,8 +133,7 @@ def train_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) 
     shown.begin_epoch()
     for sums, steps in phase.train(position.epoch, position.step):
         if sums.bad_step is not None:
-            step = sums.bad_step % phase.steps + 1
-            raise diverged(job, phase, state, f"The training loss is NaN or infinite in step {step}", sums.bad_step)
+            raise divergence_error(job, phase, state, bad_step(sums.bad_step % phase.steps), sums.bad_step)
         position.count(steps, sums.loss, sums.hits, sums.norm)
         state.examples += steps * phase.batch
         shown.steps(position, steps, sums)
@@ -141,10 +146,9 @@ def end_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) ->
     """Validate after an epoch, add the measures to the history, and keep the weights if they are the best."""
     position, last_step = state.position, (state.position.epoch + 1) * phase.steps - 1
     loss = position.loss_sum / phase.steps
-    usual = min((row["loss"] for row in position.rows if row["phase"] == phase.name), default=loss)
-    if loss > HOPELESS * job.chance_loss() or loss > DIVERGED * max(usual, job.chance_loss()):
-        what = f"The training loss diverged to {loss:.3g} (lowest so far: {usual:.3g}) at the end"
-        raise diverged(job, phase, state, what, last_step)
+    before = [row["loss"] for row in position.rows if row["phase"] == phase.name]
+    if what := divergence(loss, before, job.chance_loss()):
+        raise divergence_error(job, phase, state, what, last_step)
     logits = phase.validation.logits()
     measures = {
         "loss": loss,
@@ -154,12 +158,11 @@ def end_epoch(job: Job, phase: Phase, state: TrainState, shown: PhaseDisplay) ->
         **phase.validation.scores(logits),
     }
     if not math.isfinite(measures["validation_loss"]):  # the update of the last step can cause this
-        raise diverged(job, phase, state, "The validation loss is NaN or infinite at the end", last_step)
+        raise divergence_error(job, phase, state, BAD_VALIDATION, last_step)
     phase.trainer.optimizer.end_epoch(measures["validation_loss"])
     position.end_epoch()
     add_epoch(position.rows, phase=phase.name, epoch=position.epochs_done, **measures)
-    keeps_last, best = job.config.keep is Keep.last, position.best
-    if keeps_last or not best or measures["validation_loss"] < best["validation_loss"]:
+    if is_kept(measures, position.best, job.config.keep):
         position.best = {"epoch": position.epochs_done, **measures}
         save_best(phase, state, phase.weights())
         shown.best(position.epochs_done, logits)
@@ -200,25 +203,21 @@ def stop_when_asked(job: Job, phase: Phase, state: TrainState) -> None:
         )
 
 
-def diverged(job: Job, phase: Phase, state: TrainState, what: str, step: int) -> UserError:
+def divergence_error(job: Job, phase: Phase, state: TrainState, what: str, step: int) -> UserError:
     """Return the error for a diverged training; `step` counts from 0 over the phase's epochs."""
-    return UserError(
-        f"{what} of epoch {state.position.epoch + 1} of phase {phase.number + 1} ({phase.name}),"
-        f" at a learning rate of {phase.rate(step):g}.",
-        f"Lower train.optimizer.learning_rate={job.config.optimizer.learning_rate:g} or the phase's "
-        "learning_rate_factor, for example to a tenth of it. The last good checkpoint is kept.",
+    return diverged(
+        what,
+        epoch=state.position.epoch,
+        phase=phase.number,
+        name=phase.name,
+        rate=phase.rate(step),
+        learning_rate=job.config.optimizer.learning_rate,
     )
 
 
 def training_facts(state: TrainState) -> Facts:
     """Return the facts of the training: its best scores, its epochs and its speed."""
-    best = state.position.best
-    facts = {
-        "validation_top1": best["validation_accuracy"],
-        "validation_loss": best["validation_loss"],
-        "epochs": len(state.position.rows),
-        "best_epoch": best["epoch"],
-    }
+    facts = best_facts(state.position.best, len(state.position.rows))
     if state.position.gap is not None:
         facts["batch_norm_gap"] = state.position.gap
     if state.seconds:

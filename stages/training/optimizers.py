@@ -66,7 +66,10 @@ class Optimizer:
             self.state |= {f"{name}/{slot}": value for slot, value in _slots(config, variable).items()}
 
     def rate(self, step: Any) -> Any:
-        """Return the learning rate at a step, without `learning_rate_factors`; both are scalar float32 tensors."""
+        """Return the learning rate at a step, without `learning_rate_factors`; both are float32 tensors of any shape.
+
+        With the schedule `plateau` the rate may be a scalar, since it is the same for all steps of an epoch.
+        """
         config = self._config
         parts = self._update_of(step), self._updates_per_epoch, self._total_updates, self.state
         return config.learning_rate * self._factor * schedule_factor(config, *parts)
@@ -119,7 +122,7 @@ class Optimizer:
         """Add the gradient of weight_decay / 2 * sum(w^2), unless the decay is decoupled."""
         decay = 0.0 if isinstance(self._config, AdamwConfig) else self._weight_decay
         return {
-            name: gradient + decay * self._variables[name] if decay and _is_decayed(name) else gradient
+            name: gradient + decay * self._variables[name] if decay and is_decayed(name) else gradient
             for name, gradient in gradients.items()
         }
 
@@ -128,7 +131,7 @@ class Optimizer:
         rates = {factor: rate if factor == 1 else rate * factor for factor in set(self._rate_factors.values())}
         for name, gradient in _clipped(config, gradients, norm).items():
             variable, own_rate = self._variables[name], rates[self._rate_factors[name]]
-            if isinstance(config, AdamwConfig) and self._weight_decay and _is_decayed(name):
+            if isinstance(config, AdamwConfig) and self._weight_decay and is_decayed(name):
                 variable.assign_sub(own_rate * self._weight_decay * variable)
             slots = {slot: self.state[f"{name}/{slot}"].handle for slot in SLOTS[type(config)]}
             APPLY[type(config)](config, variable, slots, gradient, own_rate, update)
@@ -162,7 +165,8 @@ def _rate_factor(name: str, factors: Mapping[str, float]) -> float:
     return factors[max(scopes, key=len)] if scopes else 1.0
 
 
-def _is_decayed(name: str) -> bool:
+def is_decayed(name: str) -> bool:
+    """Return whether `weight_decay` applies to a variable."""
     return name.rpartition("/")[2] == "weights"
 
 

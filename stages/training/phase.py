@@ -18,6 +18,7 @@ from slimline.stages.training.feeds import FeaturesFeed, Feed
 from slimline.stages.training.job import Job
 from slimline.stages.training.optimizers import Optimizer
 from slimline.stages.training.phase_feeds import phase_feeds
+from slimline.stages.training.seeds import phase_seed
 from slimline.stages.training.trainer import PhaseTrainer, Settings, Sums
 from slimline.stages.training.validation import PhaseValidation
 
@@ -95,7 +96,7 @@ def make_phase(job: Job, number: int, begin: Mapping[str, Any]) -> Phase:
     )
     settings = Settings(
         classes=len(job.card.labels),
-        seed=config.seed * 1_000_003 + number * 1009,
+        seed=phase_seed(config.seed, number),
         label_smoothing=config.label_smoothing,
         mixup=config.mixup,
         class_weights=job.class_weights,

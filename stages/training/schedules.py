@@ -13,7 +13,7 @@ from slimline.stages.training.schedule_config import Schedule, ScheduleConfig
 def schedule_factor(
     config: ScheduleConfig, update: Any, updates_per_epoch: float, total_updates: int, state: Mapping[str, Any]
 ) -> Any:
-    """Return the factor of the learning rate at `update` (counted from 0); both are scalar float32 tensors.
+    """Return the factor of the learning rate at `update` (counted from 0); both are float32 tensors of any shape.
 
     With e = update / updates_per_epoch (in epochs, including the warm-up), d in [0, 1] the completed fraction of
     the updates after the warm-up, and m = end_learning_rate / learning_rate:
@@ -45,7 +45,8 @@ def _decay(config: ScheduleConfig, update: Any, updates_per_epoch: float, done: 
         case Schedule.step:
             # compare updates, not epochs: integers are exact in float32, their quotients are not
             boundaries = [epoch * updates_per_epoch for epoch in config.step_epochs]
-            return config.decay_factor ** tf.reduce_sum(tf.cast(update >= boundaries, tf.float32))
+            passed = tf.cast(tf.expand_dims(update, -1) >= boundaries, tf.float32)
+            return config.decay_factor ** tf.reduce_sum(passed, axis=-1)
         case Schedule.exponential:
             periods = update / (config.decay_epochs * updates_per_epoch)
             return config.decay_factor ** (tf.floor(periods) if config.staircase else periods)

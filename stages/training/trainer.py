@@ -12,6 +12,7 @@ from slimline.stages.backend.tensorflow import tf
 from slimline.stages.images.batches import run_padded
 from slimline.stages.training.network import PhaseNetwork
 from slimline.stages.training.optimizers import Optimizer
+from slimline.stages.training.seeds import step_seed
 
 
 class Sums(NamedTuple):
@@ -144,12 +145,12 @@ class PhaseTrainer:
         settings = self.settings
         wanted = tf.one_hot(targets, settings.classes)
         if settings.mixup:
-            part = _beta(settings.mixup, _seed(settings.seed + 1, step))
+            part = _beta(settings.mixup, step_seed(settings.seed + 1, step))
             inputs, wanted = (part * one + (1 - part) * tf.reverse(one, [0]) for one in (inputs, wanted))
         smooth = settings.label_smoothing
         smoothed = wanted * (1 - smooth) + smooth / settings.classes
         reads = self.reads()
-        seed = _seed(settings.seed, step)
+        seed = step_seed(settings.seed, step)
         logits, measured = self.network.logits(inputs, reads, self.scale, training=True, dropout_seed=seed)
         losses = tf.nn.softmax_cross_entropy_with_logits(smoothed, logits)
         if settings.class_weights is not None:
@@ -171,10 +172,6 @@ def _first_bad(loss: Any, hits: Any, norm: Any, step: Any) -> Any:
 
 def _sums(loss: Any, hits: Any, norm: Any, bad: Any) -> Sums:
     return Sums(float(loss), float(hits), float(norm), int(bad) if int(bad) >= 0 else None)
-
-
-def _seed(seed: int, step: Any) -> Any:
-    return tf.stack([tf.constant(seed % (2**31 - 1)), tf.cast(step, tf.int32)])
 
 
 def _beta(alpha: float, seed: Any) -> Any:

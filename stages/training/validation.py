@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.stages.scoring.probabilities import probabilities
 from slimline.stages.training.feeds import FeaturesFeed, Feed, in_order
+from slimline.stages.training.scores import validation_scores
 from slimline.stages.training.trainer import PhaseTrainer
 
 EVALUATION_BATCH = 32
@@ -32,12 +32,8 @@ class PhaseValidation:
 
     def scores(self, logits: NDArray[np.float32]) -> dict[str, float]:
         """Return the mean cross-entropy, in nats, and the accuracy of logits [some, classes] of the first photos."""
-        labels = self.labels[: len(logits)]
-        chances = probabilities(logits)[np.arange(len(labels)), labels]
-        return {
-            "validation_loss": 0.0 - float(np.mean(np.log(np.maximum(chances, 1e-300)))),  # never -0.0, and NaN stays
-            "validation_accuracy": float(np.mean(logits.argmax(axis=1) == labels)),
-        }
+        found = validation_scores(logits, self.labels[: len(logits)])
+        return {name: float(value) for name, value in found.items()}
 
     def accuracies(self) -> tuple[float, float]:
         """Return the accuracy with the batch norms' moving averages, and with each batch's statistics.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
 from PIL import Image
 
 import slimline
@@ -67,11 +68,20 @@ def points(typed: list[str], sweep: bool) -> Iterator[list[str]]:
     for argument in typed:
         [setting] = OverridesParser.create().parse_overrides([argument])
         assert sweep or not setting.is_sweep_override(), f"{argument} needs -m"
-        swept = setting.is_sweep_override()
-        ways.append(
-            [f"{setting.get_key_element()}={one}" for one in setting.sweep_string_iterator()] if swept else [argument]
-        )
+        ways.append([f"{setting.get_key_element()}={one}" for one in values(setting)] or [argument])
     yield from (list(one) for one in product(*ways))
+
+
+def values(setting: Override) -> list[str]:
+    """Return the values of a sweep, for an interval its ends; none for a setting with one value."""
+    if not setting.is_sweep_override():
+        return []
+    value = setting.value()
+    return (
+        [str(value.start), str(value.end)]
+        if isinstance(value, IntervalSweep)
+        else list(setting.sweep_string_iterator())
+    )
 
 
 def plan(arguments: list[str], store: Store) -> None:

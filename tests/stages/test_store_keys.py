@@ -123,7 +123,7 @@ def test_display_only_and_unused_modules_change_no_key(read: Callable[..., dict[
         (("training/optimizers.py", "1 < config.accumulate_steps", "2 < config.accumulate_steps"), {"train"}),
         (("images/views.py", "ATTEMPTS = 100", "ATTEMPTS = 99"), {"train"}),
         (("training/schedules.py", "math.pi", "3.1"), {"train"}),
-        (("training/loop.py", "DIVERGED, HOPELESS = 20.0", "DIVERGED, HOPELESS = 21.0"), {"train"}),
+        (("training/rules.py", "DIVERGED, HOPELESS = 20.0", "DIVERGED, HOPELESS = 21.0"), {"train"}),
         (("data/splitting/splits.py", "FREE = -1", "FREE = -2"), {"ingest"}),
         (("data/sources/folder.py", "path, 0, MAGIC_BYTES", "path, 1, MAGIC_BYTES"), {"ingest"}),
         (("data/label_errors.py", "SURE = 0.9", "SURE = 0.8"), {"review"}),

@@ -85,7 +85,7 @@ def train(config: TrainConfig, out: Path, *, gather: Artifact) -> Facts:
     time.sleep(config.wait_seconds)
     if config.fault == "unavailable":
         raise Unavailable("The weights cannot be downloaded.", "Try again later.")
-    if config.fault == "crash" and not Path("mended").exists():
+    if config.fault == "crash" and not Path("repaired").exists():
         raise OSError("the disk is full")
     if config.fault == "nan":
         return {"validation_top1": float("nan"), "validation_loss": 1.0}

@@ -73,7 +73,7 @@ def test_a_sweep_is_found_by_its_name_if_it_was_asked_the_same(tmp_path: Path) -
     with pytest.raises(UserError) as caught:
         find_sweep(tmp_path, "a", "s007", {})
     assert str(caught.value).splitlines() == [
-        f"run.sweep.resume=s007: there is no such sweep in {tmp_path / 'sweeps'}.",
+        f"run.sweep.resume=s007 does not exist in {tmp_path / 'sweeps'}.",
         "There are: s002, s001.",
     ]
 

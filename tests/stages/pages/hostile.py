@@ -11,10 +11,10 @@ HOSTILE = (
 )
 ELEMENTS = {"html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "nav", "ul", "li", "a", "b"}
 ELEMENTS |= {"section", "p", "br", "div", "small", "table", "caption", "thead", "tbody", "tr", "th", "td", "button"}
-ELEMENTS |= {"img", "figure", "details", "summary", "pre", "script", "label", "input"}
+ELEMENTS |= {"img", "figure", "details", "summary", "pre", "code", "script", "label", "input"}
 ATTRIBUTES = {"lang", "charset", "name", "content", "id", "class", "href", "tabindex", "scope", "src", "alt", "type"}
 ATTRIBUTES |= {"data-photo", "data-cell", "data-most-bytes", "role", "style", "accept", "multiple"}
-ATTRIBUTES |= {"aria-label", "aria-live", "aria-pressed"}
+ATTRIBUTES |= {"aria-label", "aria-live", "aria-pressed", "aria-sort", "title"}
 
 
 class Seen(HTMLParser):

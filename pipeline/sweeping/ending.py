@@ -1,0 +1,174 @@
+"""The end of a sweep: its leaderboard, the runs that complete the best points, and what failed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from slimline.pipeline.arguments import without_quotes
+from slimline.pipeline.config import SweepConfig
+from slimline.pipeline.config_files import shown
+from slimline.pipeline.errors import UserError
+from slimline.pipeline.run import Run
+from slimline.pipeline.runner import execute
+from slimline.pipeline.settings import read_settings
+from slimline.pipeline.stage import Stage
+from slimline.pipeline.sweeping.board import Board, report_rows
+from slimline.pipeline.sweeping.folder import COMPLETED, SweepFolder
+from slimline.pipeline.sweeping.objectives import read_objectives, read_tie
+from slimline.pipeline.sweeping.points import FAILED
+from slimline.pipeline.sweeping.ranking import Scored
+from slimline.pipeline.sweeping.space import Space, Values
+from slimline.pipeline.sweeping.sweep import Sweep
+from slimline.pipeline.together import Together
+
+log = logging.getLogger(__name__)
+
+MOST_ERRORS = 3
+PAGE = "leaderboard.html"
+
+
+@dataclass
+class Context:
+    """What the command line gives to its sweeps.
+
+    `finish` shows a finished sweep: it writes the pages. `typed` are the arguments as typed, `program` is how this
+    program is called. `failures` collects what the command has to say at its end.
+    """
+
+    stages: Mapping[str, Stage]
+    display_only: Sequence[str] = ()
+    together: Mapping[str, Together] = field(default_factory=dict)
+    finish: Callable[[Path], None] | None = None
+    typed: Sequence[str] = ()
+    program: str = "slimline"
+    failures: list[UserError] = field(default_factory=list)
+
+
+class Ending:
+    """What happens once all points are done."""
+
+    def __init__(
+        self,
+        context: Context,
+        space: Space,
+        config: SweepConfig,
+        parent: Path,
+        compose: Callable[[Sequence[str], Values], DictConfig],
+    ) -> None:
+        """`parent` is the folder of the experiment's runs; `compose` returns a point's config from its overrides."""
+        self.context, self.space, self.config, self.parent, self._compose = context, space, config, parent, compose
+        self.objectives, self.tie = read_objectives(config), read_tie(config)
+        self._settings = read_settings(context.stages.values())
+
+    def board(self, sweep: Sweep) -> Board:
+        """Return the leaderboard of the points that are done."""
+        ranked = sweep.ranked(self.objectives, self.tie)
+        return Board(
+            ranked, self.space, sweep.values, self.objectives, self.tie, self.config.columns, sweep.runs, self._command
+        )
+
+    def _command(self, overrides: Sequence[str]) -> str:
+        """Return the command that runs a point by itself, with as few quotes as possible."""
+        own = [one for one in overrides if not one.startswith("run.sweep.")]
+        return shlex.join([*shlex.split(self.context.program), *(without_quotes(one, self._settings) for one in own)])
+
+    def finish(self, sweep: Sweep) -> None:
+        """Show the leaderboard, complete the best points, and collect what failed in the context."""
+        folder = sweep.folder
+        board = self.board(sweep)
+        board.write(folder.path)
+        log.info("\n%s\n", board.lines())
+        best = [one for one in board.ranked if one.score is not None]
+        for place in reversed(range(min(self.config.keep, len(best)))):
+            self._complete(sweep, board, place)
+        board = self.board(sweep)
+        board.write(folder.path)
+        folder.note(status=COMPLETED, winner=best[0].number if best else None, runs=dict(sweep.runs))
+        if best and (version := sweep.runs.get(str(best[0].number))):
+            _link(folder.path / "best", f"../../{version}")
+        folder.clear_claims()
+        self._show(folder)
+        self._tell_failures(sweep, board, best)
+
+    def _show(self, folder: SweepFolder) -> None:
+        """Write the pages of the sweep; if that fails, the sweep itself is kept and complete."""
+        if self.context.finish is None:
+            return
+        try:
+            self.context.finish(folder.path)
+        except Exception as error:
+            log.warning("%s", traceback.format_exc())
+            self.context.failures.append(
+                UserError(
+                    f"The leaderboard's page could not be written: {type(error).__name__}: {error}",
+                    f"The sweep is complete. To write the page again: "
+                    f"{self.context.program} +experiment=leaderboard leaderboard.of={shown(folder.path)}",
+                )
+            )
+        else:
+            log.info("leaderboard: %s", shown(folder.path / PAGE))
+
+    def _complete(self, sweep: Sweep, board: Board, place: int) -> None:
+        """Run all stages for one of the best points, unless that has been done."""
+        one = board.ranked[place]
+        if (version := sweep.runs.get(str(one.number))) and (self.parent / version / "manifest.json").is_file():
+            return
+        overrides = self.space.overrides(sweep.values[one.number])
+        log.info("completing point %d: %s", one.number, self.space.describe(sweep.values[one.number]))
+        config = self._compose(overrides, sweep.values[one.number])
+        about: dict[str, Any] = {"sweep": {"of": sweep.folder.name, "point": one.number}}
+        if place == 0:
+            about["winner_of"] = report_rows(board)
+        run = execute(config, self.context.stages, overrides, display_only=self.context.display_only, **about)
+        assert run is not None
+        sweep.folder.journal.append([{"runs": {str(one.number): run.path.name}}])
+        sweep.sync()
+        self.context.failures.extend(UserError(text) for text in run.failures)
+        self._compare(one, run)
+
+    def _compare(self, one: Scored, run: Run) -> None:
+        """Say so if the run of a point differs from its row: points that are computed together may, slightly."""
+        stage, _, fact = self.objectives[0].name.rpartition(".")
+        found = run.manifest["stages"].get(stage, {}).get("facts", {}).get(fact)
+        if found is not None and found != one.scores[0]:
+            log.warning(
+                "%s: %s is %.6g in the run of point %d, but %.6g in its row of the sweep",
+                shown(run.path),
+                self.objectives[0].name,
+                found,
+                one.number,
+                one.scores[0],
+            )
+
+    def _tell_failures(self, sweep: Sweep, board: Board, best: Sequence[Scored]) -> None:
+        failed = [one for one in board.ranked if one.status == FAILED]
+        if not failed:
+            return
+        listed = [f"  point {one.number}: {one.error.splitlines()[0]}" for one in failed[:MOST_ERRORS]]
+        which = (
+            "Every point" if not best and len(failed) == len(board.ranked) else f"{len(failed)} of {sweep.total} points"
+        )
+        rest = "" if best else ", so there is no best point to complete"
+        self.context.failures.append(
+            UserError(
+                f"{which} of the sweep failed{rest}:",
+                *listed,
+                f"All errors are in {shown(sweep.folder.path / PAGE)}.",
+            )
+        )
+
+
+def _link(path: Path, target: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    os.replace(temporary, path)
