@@ -30,7 +30,7 @@ from slimline.pipeline.sweeping.objectives import read_objectives, read_tie
 from slimline.pipeline.sweeping.points import Prepared, prepare, run_directory
 from slimline.pipeline.sweeping.ranking import rank_points
 from slimline.pipeline.sweeping.search import BATCH, POINTS, check_optuna, propose
-from slimline.pipeline.sweeping.space import Space, Values
+from slimline.pipeline.sweeping.space import Space, Values, value_of
 from slimline.pipeline.sweeping.sweep import Sweep, Tools
 from slimline.pipeline.sweeping.workers import SWEEP, is_worker, workers
 from slimline.pipeline.sweeping.working import Work
@@ -79,7 +79,8 @@ class SweepRun:
         fixed = [parse_override(one) for one in self.space.fixed]
         settings = {one.get_key_element(): str(one.value()) for one in fixed if one.key_or_group not in loose}
         varied = {
-            one.name: list(one.values) if one.interval is None else vars(one.interval) for one in self.space.dimensions
+            one.name: [value_of(text) for text in one.values] if one.interval is None else vars(one.interval)
+            for one in self.space.dimensions
         }
         sweep = {name: value for name, value in vars(self.config).items() if name not in LOOSE}
         sweep["prune"] = self.config.prune.name
