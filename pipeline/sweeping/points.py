@@ -77,15 +77,8 @@ def prepare(
         UserError: a value is out of range, or the target is not a stage of the experiment whose output is kept.
     """
     typed = [typed_configs(one, stages) for one in _with_seeds(_as_point(config))]
-    run = typed[0][0]
-    target = run.sweep.target
-    check_names("run.sweep.target", [target], typed[0][1])
-    if not stages[target].cache:
-        kept = ", ".join(name for name in typed[0][1] if stages[name].cache)
-        raise UserError(
-            f"run.sweep.target={target} is a stage whose output is not kept, so its points cannot be compared.",
-            f"Choose one of: {kept}.",
-        )
+    target = typed[0][0].sweep.target
+    check_target(target, typed[0][1], stages)
     ordered = [one for one in order_stages(stages, typed[0][1], [target]) if one.cache]
     for _, configs in typed:
         chain.settle(ordered, configs)
@@ -100,6 +93,21 @@ def _as_point(config: DictConfig) -> DictConfig:
             with read_write(config):
                 OmegaConf.update(config, name, value)
     return config
+
+
+def check_target(target: str, configs: Mapping[str, Any], stages: Mapping[str, Stage]) -> None:
+    """Check that the points of a sweep can end with a stage.
+
+    Raises:
+        UserError: the experiment does not have the stage, or its output is not kept.
+    """
+    check_names("run.sweep.target", [target], configs)
+    if not stages[target].cache:
+        kept = ", ".join(name for name in configs if stages[name].cache)
+        raise UserError(
+            f"run.sweep.target={target} is a stage whose output is not kept, so its points cannot be compared.",
+            f"Choose one of: {kept}.",
+        )
 
 
 def _with_seeds(config: DictConfig) -> list[DictConfig]:

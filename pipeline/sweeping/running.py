@@ -27,7 +27,7 @@ from slimline.pipeline.sweeping.composer import PointComposer
 from slimline.pipeline.sweeping.ending import Context, Ending
 from slimline.pipeline.sweeping.folder import COMPLETED, RUNNING, SweepFolder, find_sweep, new_sweep, this_process
 from slimline.pipeline.sweeping.objectives import read_objectives, read_tie
-from slimline.pipeline.sweeping.points import Prepared, prepare, run_directory
+from slimline.pipeline.sweeping.points import Prepared, check_target, prepare, run_directory
 from slimline.pipeline.sweeping.ranking import rank_points
 from slimline.pipeline.sweeping.search import BATCH, POINTS, check_optuna, propose
 from slimline.pipeline.sweeping.space import Space, Values, value_of
@@ -61,6 +61,7 @@ class SweepRun:
         self.parent = run_directory(self.run)
 
     def _check(self, configs: Mapping[str, Any]) -> None:
+        check_target(self.config.target, configs, self.context.stages)
         if self.space.searched:
             check_optuna(self.space)
         elif self.config.points is not None:
