@@ -112,16 +112,36 @@ def check_target(target: str, configs: Mapping[str, Any], stages: Mapping[str, S
 
 def _with_seeds(config: DictConfig) -> list[DictConfig]:
     """Return a point's config once for each seed: `run.sweep.seeds` of them, counted up from the config's own."""
-    sweep = config.run.sweep
     found = [config]
-    for more in range(1, int(sweep.seeds)):
+    seeds = _seed_settings(config)
+    for more in range(1, int(config.run.sweep.seeds)):
         one = config.copy()
-        for name in sweep.seed_settings:
-            if isinstance(value := OmegaConf.select(one, name), int):
-                with read_write(one), open_dict(one):
-                    OmegaConf.update(one, name, value + more)
+        for name, value in seeds.items():
+            with read_write(one), open_dict(one):
+                OmegaConf.update(one, name, value + more)
         found.append(one)
     return found
+
+
+def check_seeds(config: DictConfig) -> None:
+    """Check that several seeds of a point differ.
+
+    Raises:
+        UserError: this config has none of the settings that seeds count up.
+    """
+    sweep = config.run.sweep
+    if sweep.seeds > 1 and not _seed_settings(config):
+        raise UserError(
+            f"run.sweep.seeds={sweep.seeds} has no effect: "
+            f"no setting of run.sweep.seed_settings=[{','.join(sweep.seed_settings)}] is a whole number here.",
+            "Name a seed of it, such as 'run.sweep.seed_settings=[train.seed]'.",
+        )
+
+
+def _seed_settings(config: DictConfig) -> dict[str, int]:
+    """Return the settings that seeds count up, with the values of the first seed."""
+    values = {name: OmegaConf.select(config, name) for name in config.run.sweep.seed_settings}
+    return {name: value for name, value in values.items() if isinstance(value, int) and not isinstance(value, bool)}
 
 
 def run_directory(run: RunConfig) -> Path:

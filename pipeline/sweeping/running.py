@@ -27,7 +27,7 @@ from slimline.pipeline.sweeping.composer import PointComposer
 from slimline.pipeline.sweeping.ending import Context, Ending
 from slimline.pipeline.sweeping.folder import COMPLETED, RUNNING, SweepFolder, find_sweep, new_sweep, this_process
 from slimline.pipeline.sweeping.objectives import read_objectives, read_tie
-from slimline.pipeline.sweeping.points import Prepared, check_target, prepare, run_directory
+from slimline.pipeline.sweeping.points import Prepared, check_seeds, check_target, prepare, run_directory
 from slimline.pipeline.sweeping.ranking import rank_points
 from slimline.pipeline.sweeping.search import BATCH, POINTS, check_optuna, propose
 from slimline.pipeline.sweeping.space import Space, Values, value_of
@@ -54,6 +54,7 @@ class SweepRun:
         self.run, configs = typed_configs(config, context.stages)
         self.config = self.run.sweep
         self.objectives, self.tie = read_objectives(self.config), read_tie(self.config)
+        check_seeds(config)
         self._check(configs)
         self.total = self._total()
         self.asked = self._asked()
