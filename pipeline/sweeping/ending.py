@@ -89,7 +89,10 @@ class Ending:
         log.info("\n%s\n", board.lines())
         best = [one for one in board.ranked if one.score is not None]
         for place in reversed(range(min(self.config.keep, len(best)))):
-            self._complete(sweep, board, place)
+            try:
+                self._complete(sweep, board, place)
+            except UserError as error:  # the run's own manifest has it too; the sweep is complete without this run
+                self.context.failures.append(error)
         board = self.board(sweep)
         board.write(folder.path)
         folder.note(status=COMPLETED, winner=best[0].number if best else None, runs=dict(sweep.runs))
