@@ -63,11 +63,12 @@ class Sweep:
                 self.begun[number] = record["by"]
             for number, outcome in record.get("done", {}).items():
                 self.outcomes[int(number)] = read_outcome(outcome)
+                if self.keys.get(int(number), record["keys"]) != record["keys"]:
+                    self.runs.pop(number, None)  # the run that completed it shows an earlier result
                 self.keys[int(number)] = record["keys"]
                 self.begun.pop(int(number), None)
             for number in record.get("open", ()):
                 self.outcomes.pop(number, None)
-                self.runs.pop(str(number), None)
             self.runs.update(record.get("runs", {}))
 
     def ask(self, propose: Callable[[], Sequence[Values]], first: int) -> None:
@@ -182,7 +183,7 @@ class Sweep:
             done = [point.number for point in unit.points if point.number in self.outcomes]
             if not done:
                 continue
-            if any(self.outcomes[number].retry for number in done) or not self.keys[done[0]]:
+            if any(self._may_change(number, work.config.columns) for number in done):
                 again += done
                 continue
             planned = [one for one in work.planned(unit) if one]
@@ -197,6 +198,12 @@ class Sweep:
             )
         self.reopen([*changed, *again])
         self._best = next(iter(self.ranked(work.objectives, work.tie)), None)
+
+    def _may_change(self, number: int, columns: Sequence[str]) -> bool:
+        """Whether a point that is done may succeed now, or lacks facts of columns that were asked for later."""
+        one = self.outcomes[number]
+        lacking = one.status == COMPLETED and any(name not in seed.facts for seed in one.seeds for name in columns)
+        return one.retry or not self.keys[number] or lacking
 
     def _tell(self, work: Work, advance: Advance) -> None:
         """Log a line for each point that was done since the last call, with the best so far."""
