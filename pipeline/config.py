@@ -37,12 +37,13 @@ class SweepConfig:
     leading minus or `maximize` false the smallest. A list has several of them: the first one decides, and the points
     that no other point beats in all of them are marked. `tie` decides between points that are equal in the metric. The
     table also shows the facts in `columns`. `points` is the number of points of a search. `seeds` trains each point so
-    often, with the settings in `seed_settings` counted up: the mean decides. `point_settings` are settings of the points
-    alone, not of the runs that complete the best ones: they must not change a result. `sampler_seed` is the seed of a search.
-    `prune` ends points early whose metric lags behind the median of the others. `workers` is the number of processes on
-    this machine; with `join` the command joins a sweep that another process has begun. `resume` continues the sweep of
-    this name, and `new` begins another one with the same settings. The best `keep` points are completed as runs.
-    `verbose` logs every stage of every point. `skip_unavailable` skips points whose data or weights are not available.
+    often, with the settings in `seed_settings` counted up: the mean decides. `point_settings` are settings of the
+    points alone, not of the runs that complete the best ones: they must not change a result. `sampler_seed` is the seed
+    of a search. `prune` ends points early whose metric lags behind the median of the others. `workers` is the number of
+    processes on this machine; with `join` the command joins a sweep that another process has begun. `resume` continues
+    the sweep of this name, and `new` begins another one with the same settings. The best `keep` points are completed as
+    runs. `verbose` logs every stage of every point. `skip_unavailable` skips points whose data or weights are not
+    available.
     """
 
     target: str = "train"

@@ -37,7 +37,18 @@ from slimline.pipeline.sweeping.working import Work
 
 log = logging.getLogger(__name__)
 
-LOOSE = ("points", "workers", "join", "resume", "new", "keep", "verbose", "columns", "skip_unavailable")
+LOOSE = (
+    "points",
+    "point_settings",
+    "workers",
+    "join",
+    "resume",
+    "new",
+    "keep",
+    "verbose",
+    "columns",
+    "skip_unavailable",
+)
 """Settings of a sweep that do not make it another sweep."""
 
 
