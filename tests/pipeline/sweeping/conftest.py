@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -190,6 +192,12 @@ class Sweeps:
         typed = ["program.py", *(["-m"] if sweep else []), *arguments]
         done = run_python(*typed, folder=self.folder, environment=around, modules=COMPOSING, seconds=seconds)
         return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
+
+    def start(self, *arguments: str) -> int:
+        """Run a sweep in a new interpreter, at the same time as other commands; return the exit code."""
+        around = {**os.environ, "PYTHONPATH": f"{ROOT}", "NO_COLOR": "1"}
+        typed = [sys.executable, "program.py", "-m", *arguments]
+        return subprocess.run(typed, cwd=self.folder, env=around, stdout=subprocess.DEVNULL, timeout=120).returncode
 
     def calls(self, stage: str = "") -> list[str]:
         """Return the calls of stages since the last time that this was asked."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from pathlib import Path
-
 import pytest
 
 from tests.pipeline.sweeping.conftest import RATE, Sweeps
