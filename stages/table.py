@@ -6,6 +6,8 @@ from slimline.pipeline.stage import Stage
 from slimline.stages.base import base
 from slimline.stages.classify import classify
 from slimline.stages.compare import compare
+from slimline.stages.crossval import crossval
+from slimline.stages.crossval_report import crossval_report
 from slimline.stages.dataset import dataset
 from slimline.stages.evaluate import evaluate
 from slimline.stages.export import export
@@ -48,5 +50,7 @@ STAGES: dict[str, Stage] = {
         compare,
         serve,
         fusions,
+        crossval,
+        crossval_report,
     )
 }
