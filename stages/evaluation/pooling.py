@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from slimline.pipeline.artifact import Artifact, Facts, write_json
 from slimline.stages.data.storing.training_photos import SEEN, read_training_photos
 from slimline.stages.evaluation.crossval_config import CrossvalConfig
+from slimline.stages.images.faults import Fault, counted
 from slimline.stages.scoring.cautions import cautions
 from slimline.stages.scoring.curves import write_curves
 from slimline.stages.scoring.metrics import classification_metrics, confidence_intervals
@@ -165,8 +166,9 @@ def _headline(metrics: Mapping[str, Any], data: Mapping[str, Any], evaluated: Ma
         f" {100 * over['spread']['top1']:.1f} points, {min(folds):.1%} to {max(folds):.1%}",
     ]
     notes = []
-    if untested := data["left_out"] - data["near_twins"]:
-        notes.append(f"{untested:,} files were left out and are not tested: the reasons are in index.parquet")
+    kinds = {Fault(kind): count for kind, count in data["left_out_by_kind"].items() if kind != Fault.near_twin}
+    if kinds:
+        notes.append(f"not tested: {counted(kinds)}; of duplicates, one is tested")
     if over["near_twins"]:
         notes.append(
             f"{over['near_twins']:,} times a photo was left out of a fold's training, since it looks like a photo"

@@ -15,6 +15,7 @@ from slimline.stages.evaluation.folds import fold_name
 from slimline.stages.pages.charts import curves_figure, reliability_figure
 from slimline.stages.pages.confusion_matrix import confusion_matrix, most_confused
 from slimline.stages.pages.crossval_report_config import CrossvalReportConfig
+from slimline.stages.pages.model_card import FILE as CARD
 from slimline.stages.pages.model_card import write_model_card
 from slimline.stages.pages.render import decimals, interval, percent, render
 from slimline.stages.pages.report_tables import class_table, numbers, stage_table
@@ -41,7 +42,7 @@ def write_crossval(
     headline = f"report    {{path}}/{PAGE}"
     if export:
         write_model_card(export.path, out, estimate=metrics)
-        headline += f"\nmodel     {{path}}/artifacts/export; its accuracy is estimated: {percent(metrics['top1'])}"
+        headline += f"\ncard      {{path}}/{CARD}, which estimates a top-1 of {percent(metrics['top1'])}"
     return {"size_mb": len(text.encode()) / 1e6, "headline": headline}
 
 

@@ -55,15 +55,16 @@ def model_card(facts: Mapping[str, Any]) -> str:
     """Return the card as Markdown, from the facts in `model_card.json`."""
     template = _environment().get_template(FILE)
     metrics = facts["metrics"]
+    over = metrics.get("cross_validation")  # the model is another one than those that these metrics are of
     return template.render(
         facts,
         license=license_of(facts["base_weights"]),
         most_classes=MOST_CLASSES,
         cautions=cautions(metrics, escaped),
         few=marks(metrics.get("few_photos"), split_name(metrics["split"])),
-        trained_on=trained_on(metrics) if metrics.get("trained_on") else None,
+        trained_on=trained_on(metrics) if metrics.get("trained_on") and not over else None,
         split=split_name(metrics["split"]),
-        over=metrics.get("cross_validation"),
+        over=over,
     )
 
 
