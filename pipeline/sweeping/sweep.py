@@ -185,7 +185,7 @@ class Sweep:
             planned = [one for one in work.planned(unit) if one]
             if [one.key for one in planned] != self.keys[done[0]]:
                 changed += done
-                made_by = unit.together.stage if unit.together else unit.points[0].stages[-1]
+                made_by = unit.together.stage if unit.together else unit.points[0].tasks[-1].stage
                 reasons |= dict.fromkeys(why(one.parts, work.chain.store.all_of(made_by.name)) for one in planned[:1])
         if changed:
             because = "; ".join(reasons) or "the photos or the weights changed"

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slimline.pipeline.artifact import Artifact, Facts, read_artifact, write_json
+from slimline.pipeline.errors import UserError
 from slimline.stages.data.storing.training_photos import TrainingPhotos, read_training_photos
 from slimline.stages.evaluation.config import EvaluateConfig
 from slimline.stages.evaluation.predictions import Evaluated, by_checkpoint, by_model
@@ -35,6 +36,12 @@ def write_measures(config: EvaluateConfig, out: Path, ingest: Artifact | None, t
     listed = photos.path / "index.parquet" if train else config.trained_on
     seen = read_training_photos(Path(listed)) if listed else None
     splits = config.split.names
+    if not sum(photos.facts[name] for name in splits):
+        raise UserError(
+            f"There are no {config.split.value} photos to evaluate: ingest.split.test=0 uses all photos for training"
+            " and validation.",
+            "Set evaluate.split=validation, or set ingest.split.test to a percentage.",
+        )
     found = (
         by_checkpoint(train.path, photos.path, splits, config.reject_precision, out)
         if train
