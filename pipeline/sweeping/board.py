@@ -139,12 +139,18 @@ def _typed(name: str, values: Sequence[Any], settings: Sequence[str]) -> tuple[l
     if name in fixed and name not in settings:
         return list(values), fixed[name]
     known = [value for value in values if value is not None]
-    if known and all(isinstance(value, int) and not isinstance(value, bool) for value in known) and name in settings:
+    if known and all(_is_whole(value) for value in known) and name in settings:
         return list(values), pa.int64()
     if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in known):
-        text = name in ("status", "error", "command", "run")
-        return list(values), pa.string() if text else pa.float64()
+        if name in ("status", "error", "command", "run"):
+            return list(values), pa.string()
+        return [None if value is None else float(value) for value in values], pa.float64()
     return [None if value is None else str(value) for value in values], pa.string()
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a value is a whole number that fits into 64 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _titles(names: Sequence[str]) -> list[str]:

@@ -89,10 +89,14 @@ class Ending:
         log.info("\n%s\n", board.lines())
         best = [one for one in board.ranked if one.score is not None]
         for place in reversed(range(min(self.config.keep, len(best)))):
-            self._complete(sweep, board, place)
+            try:
+                self._complete(sweep, board, place)
+            except UserError as error:  # the run's own manifest has it too; the sweep is complete without this run
+                self.context.failures.append(error)
         board = self.board(sweep)
         board.write(folder.path)
-        folder.note(status=COMPLETED, winner=best[0].number if best else None, runs=dict(sweep.runs))
+        winner = best[0].number if best else None
+        folder.note(status=COMPLETED, winner=winner, runs=dict(sweep.runs), columns=list(self.config.columns))
         if best and (version := sweep.runs.get(str(best[0].number))):
             _link(folder.path / "best", f"../../{version}")
         folder.clear_claims()
@@ -151,6 +155,13 @@ class Ending:
 
     def _tell_failures(self, sweep: Sweep, board: Board, best: Sequence[Scored]) -> None:
         failed = [one for one in board.ranked if one.status == FAILED]
+        if not failed and not best:
+            self.context.failures.append(
+                UserError(
+                    "No point of the sweep has a score, so there is no best point to complete.",
+                    f"The reasons are in {shown(sweep.folder.path / PAGE)}.",
+                )
+            )
         if not failed:
             return
         listed = [f"  point {one.number}: {one.error.splitlines()[0]}" for one in failed[:MOST_ERRORS]]

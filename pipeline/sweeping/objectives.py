@@ -68,10 +68,11 @@ def check_facts(
         _check_number("run.sweep.metric", one.name, facts)
     if tie and chosen_tie:
         _check_number("run.sweep.tie", tie.name, facts)
+    shown = flat_facts(facts)
     for name in columns:
-        stage, _, fact = name.rpartition(".")
-        if fact not in facts.get(stage, {}):
-            known = ", ".join(f"{stage}.{one}" for one in facts.get(stage, {}))
+        if name not in shown:
+            stage = name.rpartition(".")[0]
+            known = ", ".join(one for one in shown if one.rpartition(".")[0] == stage)
             raise WrongFact(
                 f"run.sweep.columns names {name}, which is not a fact of any stage that ran.",
                 f"The facts of {stage} are: {known}." if known else _ran(facts),

@@ -80,15 +80,8 @@ def prepare(
         UserError: a value is out of range, or the target is not a stage of the experiment whose output is kept.
     """
     typed = [typed_configs(one, stages) for one in _with_seeds(_as_point(config))]
-    run = typed[0][0]
-    target = run.sweep.target
-    check_names("run.sweep.target", [target], typed[0][1])
-    if not stages[target].cache:
-        kept = ", ".join(name for name in typed[0][1] if stages[name].cache)
-        raise UserError(
-            f"run.sweep.target={target} is a stage whose output is not kept, so its points cannot be compared.",
-            f"Choose one of: {kept}.",
-        )
+    target = typed[0][0].sweep.target
+    check_target(target, typed[0][1], stages)
     tasks: list[Task] = []
     for _, configs in typed:
         tasks = [one for one in order_tasks(stages, configs, [target]) if one.stage.cache]
@@ -106,18 +99,53 @@ def _as_point(config: DictConfig) -> DictConfig:
     return config
 
 
+def check_target(target: str, configs: Mapping[str, Any], stages: Mapping[str, Stage]) -> None:
+    """Check that the points of a sweep can end with a stage.
+
+    Raises:
+        UserError: the experiment does not have the stage, or its output is not kept.
+    """
+    check_names("run.sweep.target", [target], configs)
+    if not stages[target].cache:
+        kept = ", ".join(name for name in configs if stages[name].cache)
+        raise UserError(
+            f"run.sweep.target={target} is a stage whose output is not kept, so its points cannot be compared.",
+            f"Choose one of: {kept}.",
+        )
+
+
 def _with_seeds(config: DictConfig) -> list[DictConfig]:
     """Return a point's config once for each seed: `run.sweep.seeds` of them, counted up from the config's own."""
-    sweep = config.run.sweep
     found = [config]
-    for more in range(1, int(sweep.seeds)):
+    seeds = _seed_settings(config)
+    for more in range(1, int(config.run.sweep.seeds)):
         one = config.copy()
-        for name in sweep.seed_settings:
-            if isinstance(value := OmegaConf.select(one, name), int):
-                with read_write(one), open_dict(one):
-                    OmegaConf.update(one, name, value + more)
+        for name, value in seeds.items():
+            with read_write(one), open_dict(one):
+                OmegaConf.update(one, name, value + more)
         found.append(one)
     return found
+
+
+def check_seeds(config: DictConfig) -> None:
+    """Check that several seeds of a point differ.
+
+    Raises:
+        UserError: this config has none of the settings that seeds count up.
+    """
+    sweep = config.run.sweep
+    if sweep.seeds > 1 and not _seed_settings(config):
+        raise UserError(
+            f"run.sweep.seeds={sweep.seeds} has no effect: "
+            f"no setting of run.sweep.seed_settings=[{','.join(sweep.seed_settings)}] is a whole number here.",
+            "Name a seed of it, such as 'run.sweep.seed_settings=[train.seed]'.",
+        )
+
+
+def _seed_settings(config: DictConfig) -> dict[str, int]:
+    """Return the settings that seeds count up, with the values of the first seed."""
+    values = {name: OmegaConf.select(config, name) for name in config.run.sweep.seed_settings}
+    return {name: value for name, value in values.items() if isinstance(value, int) and not isinstance(value, bool)}
 
 
 def run_directory(run: RunConfig) -> Path:

@@ -27,10 +27,10 @@ from slimline.pipeline.sweeping.composer import PointComposer
 from slimline.pipeline.sweeping.ending import Context, Ending
 from slimline.pipeline.sweeping.folder import COMPLETED, RUNNING, SweepFolder, find_sweep, new_sweep, this_process
 from slimline.pipeline.sweeping.objectives import read_objectives, read_tie
-from slimline.pipeline.sweeping.points import Prepared, prepare, run_directory
+from slimline.pipeline.sweeping.points import Prepared, check_seeds, check_target, prepare, run_directory
 from slimline.pipeline.sweeping.ranking import rank_points
 from slimline.pipeline.sweeping.search import BATCH, POINTS, check_optuna, propose
-from slimline.pipeline.sweeping.space import Space, Values
+from slimline.pipeline.sweeping.space import Space, Values, value_of
 from slimline.pipeline.sweeping.sweep import Sweep, Tools
 from slimline.pipeline.sweeping.workers import SWEEP, is_worker, workers
 from slimline.pipeline.sweeping.working import Work
@@ -65,6 +65,7 @@ class SweepRun:
         self.run, configs = typed_configs(config, context.stages)
         self.config = self.run.sweep
         self.objectives, self.tie = read_objectives(self.config), read_tie(self.config)
+        check_seeds(config)
         self._check(configs)
         self.total = self._total()
         self.asked = self._asked()
@@ -72,6 +73,7 @@ class SweepRun:
         self.parent = run_directory(self.run)
 
     def _check(self, configs: Mapping[str, Any]) -> None:
+        check_target(self.config.target, configs, self.context.stages)
         if self.space.searched:
             check_optuna(self.space)
         elif self.config.points is not None:
@@ -90,7 +92,8 @@ class SweepRun:
         fixed = [parse_override(one) for one in self.space.fixed]
         settings = {one.get_key_element(): str(one.value()) for one in fixed if one.key_or_group not in loose}
         varied = {
-            one.name: list(one.values) if one.interval is None else vars(one.interval) for one in self.space.dimensions
+            one.name: [value_of(text) for text in one.values] if one.interval is None else vars(one.interval)
+            for one in self.space.dimensions
         }
         sweep = {name: value for name, value in vars(self.config).items() if name not in LOOSE}
         sweep["prune"] = self.config.prune.name
@@ -172,6 +175,8 @@ class SweepRun:
         done = sum(number in sweep.outcomes for number in range(self.total))
         ending = Ending(self.context, self.space, self.config, self.parent, self._composed)
         self._announce(folder, done)
+        if done < self.total:
+            folder.note(status=RUNNING)
         sweep.skip_lines(work)
         try:
             with (

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.plan import why
 from slimline.pipeline.progress import Advance
-from slimline.pipeline.sweeping.folder import SweepFolder, this_process
+from slimline.pipeline.sweeping.folder import RUNNING, SweepFolder, this_process
 from slimline.pipeline.sweeping.objectives import Objective
 from slimline.pipeline.sweeping.points import COMPLETED, FAILED, Outcome, Prepared, read_outcome
 from slimline.pipeline.sweeping.ranking import Scored, rank_points
@@ -63,6 +63,8 @@ class Sweep:
                 self.begun[number] = record["by"]
             for number, outcome in record.get("done", {}).items():
                 self.outcomes[int(number)] = read_outcome(outcome)
+                if self.keys.get(int(number), record["keys"]) != record["keys"]:
+                    self.runs.pop(number, None)  # the run that completed it shows an earlier result
                 self.keys[int(number)] = record["keys"]
                 self.begun.pop(int(number), None)
             for number in record.get("open", ()):
@@ -80,8 +82,10 @@ class Sweep:
     def reopen(self, numbers: Sequence[int]) -> None:
         """Let points be computed again."""
         if numbers:
+            self.folder.note(status=RUNNING)
             self.folder.journal.append([{"open": list(numbers)}])
             self.sync()
+            self._told.difference_update(numbers)
 
     def fail(self, numbers: Sequence[int], error: str) -> None:
         """Journal that points failed for a reason outside of them."""
@@ -101,16 +105,16 @@ class Sweep:
             UserError: a setting of the sweep itself is wrong.
         """
         prepared: list[Prepared] = []
-        refused: dict[int, str] = {}
+        refused: dict[int, UserError] = {}
         for number in numbers:
             try:
                 prepared.append(tools.prepare(number, self.space.overrides(self.values[number])))
             except UserError as error:
-                refused[number] = str(error)
+                refused[number] = error
         units = cut_units(prepared, tools.together, tools.work.needed)
         if fresh_start:
             self._reopen_outdated(units, tools.work)
-        self._refuse(refused)
+        self._refuse(refused, tools.work)
         advance(0)
         waiting = list(units)
         while waiting:
@@ -127,7 +131,7 @@ class Sweep:
         try:
             unit = prepare()
         except UserError as error:
-            self._refuse({number: str(error)})
+            self._refuse({number: error}, work)
             return
         self._try(unit, work)
 
@@ -161,9 +165,9 @@ class Sweep:
         self.folder.journal.append([{"done": done, "keys": list(keys)}])
         self.sync()
 
-    def _refuse(self, refused: dict[int, str]) -> None:
-        """Journal the points whose configs are not valid."""
-        new = {number: Outcome(FAILED, error=text) for number, text in refused.items() if number not in self.outcomes}
+    def _refuse(self, refused: dict[int, UserError], work: Work) -> None:
+        """Journal the points whose configs are not valid, or whose data is not available."""
+        new = {number: work.refused(error) for number, error in refused.items() if number not in self.outcomes}
         if new:
             self._journal(new, [])
 
@@ -179,18 +183,27 @@ class Sweep:
             done = [point.number for point in unit.points if point.number in self.outcomes]
             if not done:
                 continue
-            if any(self.outcomes[number].retry for number in done) or not self.keys[done[0]]:
+            if any(self._may_change(number, work.config.columns) for number in done):
                 again += done
                 continue
             planned = [one for one in work.planned(unit) if one]
             if [one.key for one in planned] != self.keys[done[0]]:
                 changed += done
                 made_by = unit.together.stage if unit.together else unit.points[0].tasks[-1].stage
-                reasons |= dict.fromkeys(why(one.parts, work.chain.store.all_of(made_by.name)) for one in planned[:1])
+                earlier = f"the code or the data of {', '.join(made_by.inputs) or made_by.name}"
+                reasons[why(planned[0].parts, work.chain.store.all_of(made_by.name)) if planned else earlier] = None
         if changed:
-            because = "; ".join(reasons) or "the photos or the weights changed"
-            log.info("%s run again, because what they were computed from changed: %s", _some(changed), because)
+            log.info(
+                "%s run again, because what they were computed from changed: %s", _some(changed), "; ".join(reasons)
+            )
         self.reopen([*changed, *again])
+        self._best = next(iter(self.ranked(work.objectives, work.tie)), None)
+
+    def _may_change(self, number: int, columns: Sequence[str]) -> bool:
+        """Whether a point that is done may succeed now, or lacks facts of columns that were asked for later."""
+        one = self.outcomes[number]
+        lacking = one.status == COMPLETED and any(name not in seed.facts for seed in one.seeds for name in columns)
+        return one.retry or not self.keys[number] or lacking
 
     def _tell(self, work: Work, advance: Advance) -> None:
         """Log a line for each point that was done since the last call, with the best so far."""

@@ -43,7 +43,16 @@ class Work:
         return [*(one.name for one in self.objectives), *tie, *self.config.columns]
 
     def planned(self, unit: Unit) -> list[Planned | None]:
-        """Return what each artifact of a unit's target would be stored under, without making anything."""
+        """Return what each artifact of a unit's target would be stored under, without making anything.
+
+        None stands for one that cannot be known: an input of it does not exist yet, or a file of it cannot be read.
+        """
+        try:
+            return self._planned(unit)
+        except UserError:  # the point's own outcome says so
+            return [None] * len(unit.members())
+
+    def _planned(self, unit: Unit) -> list[Planned | None]:
         if unit.together:
             config = unit.together.config([configs for _, configs in unit.members()])
             tasks = [*unit.inputs, Task(unit.together.stage)]
@@ -62,16 +71,20 @@ class Work:
             return self._together(unit) if unit.together else [self._alone(unit.points[0], earlier)]
         except WrongFact:
             raise
-        except Unavailable as error:
-            skipped = self.config.skip_unavailable
-            outcome = Outcome(SKIPPED if skipped else FAILED, error=str(error), retry=True)
         except UserError as error:
-            outcome = Outcome(FAILED, error=str(error), retry=isinstance(error, HelperLost))
+            outcome = self.refused(error)
         except Exception as error:
             log.warning("%s", traceback.format_exc())
             outcome = Outcome(FAILED, error=f"{type(error).__name__}: {error}", retry=True)
         seconds = round((time.perf_counter() - started) / len(unit.points), 3)
         return [replace(outcome, seconds=seconds)] * len(unit.points)
+
+    def refused(self, error: UserError) -> Outcome:
+        """Return the outcome of a point that cannot be computed."""
+        skipped = isinstance(error, Unavailable) and self.config.skip_unavailable
+        return Outcome(
+            SKIPPED if skipped else FAILED, error=str(error), retry=isinstance(error, Unavailable | HelperLost)
+        )
 
     def _alone(self, point: Prepared, earlier: Curves) -> Outcome:
         results: list[SeedResult] = []
