@@ -22,6 +22,7 @@ from slimline.stages.crossval import crossval
 from slimline.stages.data.config import IngestConfig
 from slimline.stages.data.settle import settle_source
 from slimline.stages.data.splitting.config import SplitBy, SplitConfig
+from slimline.stages.evaluate import evaluate
 from slimline.stages.evaluation.config import AtLeast, EvaluateConfig, Split
 from slimline.stages.evaluation.crossval_config import CrossvalConfig
 from slimline.stages.evaluation.folds import fold_settings
@@ -32,10 +33,10 @@ from tests.stages.data.sources.making import write
 ALL = SplitConfig(by=SplitBy.hash, test=0)
 
 
-def given(split: SplitConfig = ALL, evaluate: EvaluateConfig | None = None, **settings: Any) -> dict[str, Any]:
+def given(split: SplitConfig = ALL, measured: EvaluateConfig | None = None, **settings: Any) -> dict[str, Any]:
     return {
         "ingest": IngestConfig(split=split, seed=0, **settings),
-        "evaluate": evaluate or EvaluateConfig(split=Split.validation, seed=0),
+        "evaluate": measured or EvaluateConfig(split=Split.validation, seed=0),
     }
 
 
@@ -54,10 +55,10 @@ def test_the_settings_of_a_fold_are_those_of_a_run_of_this_fold():
         (given(replace(ALL, by=SplitBy.given)), "ingest.split.by=given cannot", "Remove it."),
         (given(replace(ALL, fold=2)), "ingest.split.fold=2 cannot", "ingest.split.by=folds ingest.split.fold=2"),
         (given(replace(ALL, test=20)), "ingest.split.test=20 cannot", "ingest.split.folds=5"),
-        (given(evaluate=EvaluateConfig(model="m", split=Split.validation)), "evaluate.model=m cannot", "Remove it."),
-        (given(evaluate=EvaluateConfig(split=Split.all)), "evaluate.split=all cannot", "Remove it."),
+        (given(measured=EvaluateConfig(model="m", split=Split.validation)), "evaluate.model=m cannot", "Remove it."),
+        (given(measured=EvaluateConfig(split=Split.all)), "evaluate.split=all cannot", "Remove it."),
         (
-            given(evaluate=EvaluateConfig(split=Split.validation, at_least=AtLeast(top1=0.9))),
+            given(measured=EvaluateConfig(split=Split.validation, at_least=AtLeast(top1=0.9))),
             "evaluate.at_least.top1=0.9 cannot",
             "metrics.json",
         ),
@@ -76,6 +77,12 @@ def test_settings_that_contradict_a_cross_validation_are_refused(settings, said,
 def test_too_few_or_too_many_folds_are_refused(folds):
     with pytest.raises(UserError, match=f"ingest.split.folds={folds} is out of range.\nIt must be from 2 to 100."):
         SplitConfig(by=SplitBy.hash, folds=folds)
+
+
+def test_evaluating_the_test_photos_of_all_photos_for_training_is_refused(tmp_path):
+    ingested = Artifact("ingest", "k", 1, tmp_path, "i", 0.0, {"train": 90, "validation": 10, "test": 0}, {})
+    with pytest.raises(UserError, match=r"There are no test photos to evaluate: .*\nSet evaluate.split=validation, or"):
+        evaluate(EvaluateConfig(model="model", seed=0), tmp_path, ingest=ingested, train=None)
 
 
 # The folds of real files, with near-twins, groups and duplicates.
