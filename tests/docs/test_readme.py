@@ -24,6 +24,7 @@ from slimline.pipeline.store import Store
 from slimline.pipeline.tasks import order_tasks
 from slimline.stages.table import DISPLAY_ONLY, STAGES
 from tests.docs.documented_commands import PAGES, ROOT, blocks, documented, unquoted, words
+from tests.stages.pages.sweep_making import point, write_sweep
 
 CONF = ROOT / "conf"
 OF_A_PLUGIN = "examples/slimline-example/README.md"
@@ -60,6 +61,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("export/saved_model/saved_model.pb", "evaluate/metrics.json", "ingest/index.parquet"):
             (folder / run / "artifacts" / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / run / "artifacts" / name).touch()
+    write_sweep(folder / "runs", [point(0, 0.9, {"head": "mlp"})], "s003")
     return folder
 
 
