@@ -20,7 +20,8 @@ from slimline.stages.data.storing.photos import Photos
 from slimline.stages.images.augmentation_config import CropConfig
 from slimline.stages.images.preprocessing import preprocess
 from slimline.stages.models.card import read_card
-from slimline.stages.networks.weights.checkpoint import write_checkpoint
+from slimline.stages.networks.weights.checkpoint import read_checkpoint, write_checkpoint
+from slimline.stages.networks.weights.parts import OTHERS
 from slimline.stages.training import cut_cache, loop
 from slimline.stages.training import state as train_state
 from slimline.stages.training.config import BatchNorm, Keep, Switch
@@ -117,6 +118,38 @@ def test_only_trainable_variables_change(toys, trainable, wanted):
     for found in toys.checkpoints(out).values():
         assert changed(initial, found) == wanted | HEAD
     check_scores(toys, out, facts)
+
+
+def own_names(prefix):
+    """Return the names of the variables that a checkpoint holds itself, without its list of the others."""
+    return set(tf.train.load_checkpoint(str(prefix)).get_variable_to_shape_map()) - {OTHERS}
+
+
+@pytest.mark.parametrize(
+    ("phases", "wanted"),
+    [
+        ([phase("head", epochs=1)], HEAD),
+        ([phase("head", epochs=1), phase("Toy/Conv_2", epochs=1)], layer("Conv_2") | HEAD),
+        ([phase("Toy/Conv_2", epochs=1), phase("head", epochs=1)], layer("Conv_2") | HEAD),
+        (
+            [phase("Toy/Conv_2", epochs=1, batch_norm=BatchNorm.update)],
+            layer("Conv_2") | statistics("Conv_2") | HEAD,
+        ),
+    ],
+)
+def test_the_artifact_holds_the_changed_variables_and_no_others(toys, phases, wanted):
+    out = toys.out()
+    toys.train(config(*phases), out)
+    assert own_names(out / "best.ckpt") == own_names(out / "last.ckpt") == wanted
+    for found in toys.checkpoints(out).values():
+        assert list(found) == list(toys.untrained())
+
+
+def test_a_heads_artifact_holds_its_new_variables_and_no_others(toys):
+    assert own_names(toys.head.path / "model.ckpt") == HEAD
+    below = read_checkpoint(toys.base.path / "model.ckpt")
+    assert {name for name in toys.untrained() if name not in below} == HEAD
+    assert set(toys.untrained()) == set(below) | HEAD
 
 
 @pytest.mark.parametrize("batch_norm", [BatchNorm.update, BatchNorm.recalibrate])

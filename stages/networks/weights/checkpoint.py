@@ -49,7 +49,7 @@ def read_checkpoint(prefix: Path, below: Sequence[Path] = ()) -> dict[str, NDArr
     if missing:
         raise UserError(
             f"The checkpoint {prefix} is a part of a model: it lacks {some_names(sorted(missing))}.",
-            "Name the run that made it, which has all variables: runs/flowers/v001.",
+            "Name the run that made it, which has all of them: base.weights=runs/flowers/v001",
         )
     return dict(sorted(values.items()))
 

@@ -26,7 +26,7 @@ def index_of(prefix: Path) -> Path:
 def find_parts(prefix: Path, asked: str) -> list[Path]:
     """Return the checkpoints that hold a model together, beginning with `prefix`; a whole checkpoint is the only one.
 
-    The variables of an earlier one replace those of a later one. `asked` names the checkpoint in messages.
+    The variables of an earlier one replace those of a later one. `asked` is what the user named, for errors.
 
     Raises:
         UserError: the artifact that a part was made from was not found.
@@ -45,17 +45,19 @@ def is_part(prefix: Path) -> bool:
 
 def _made_from(folder: Path, asked: str) -> Path:
     """Return the folder of the artifact that has the variables which the checkpoint in `folder` lacks."""
-    advice = (
-        "Name the run that made it, which has all of them: runs/flowers/v001.",
-        "Or name its exported model, which is one whole: runs/flowers/v001/artifacts/export/saved_model.",
-    )
-    problem = f"{asked} is a part of a model: the variables that a training changed, or those of a head."
     if not (folder / RECORD).is_file():
-        raise UserError(f"{problem} It was copied without its run, so the others are missing.", *advice)
+        raise _apart(asked, "It was copied without its run, so its other variables are missing.")
     artifact = read_artifact(folder, 0)
     name = next(name for name in MADE_FROM if name in artifact.parts["inputs"])
     found = find_input(artifact, name)
     if found is None:
-        missing = f"The others are in its {name} artifact, which is neither next to it nor in a store around it."
-        raise UserError(f"{problem} {missing}", *advice)
+        raise _apart(asked, f"The others are in its {name} artifact, which is neither next to it nor in its store.")
     return found
+
+
+def _apart(asked: str, reason: str) -> UserError:
+    return UserError(
+        f"{asked} is a part of a model: the variables that a training changed, or those of a head. {reason}",
+        "Name the run that made it, which has all of them: base.weights=runs/flowers/v001",
+        "Or its exported model, which is one whole: base.weights=runs/flowers/v001/artifacts/export/saved_model",
+    )
