@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 import slimline
 from slimline.stages.data.storing.features import MIRRORED, feature_arrays
-from slimline.stages.networks.weights.checkpoint import read_checkpoint
+from slimline.stages.models.trained import TrainedModel
 
 ROOT = Path(__file__).parent.parent
 FOLDS, SALTS = 5, ("", "1")
@@ -82,7 +82,8 @@ def trained_folds(
                     f'run.directory="{runs}"',
                     "run.targets=[train]",
                 )
-                values = read_checkpoint(run.path / "artifacts/train/best.ckpt")
+                folders = (run.path / "artifacts" / stage for stage in TrainedModel._fields)
+                values = TrainedModel(*folders).weights()
                 biases = values["Head/Logits/biases"]
                 heads[flips] = values["Head/Logits/weights"].reshape(-1, len(biases)), biases
             features = run.path / "artifacts/features"

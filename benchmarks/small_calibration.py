@@ -27,7 +27,7 @@ from slimline.pipeline.config import typed_configs
 from slimline.pipeline.memo import Memo
 from slimline.stages.data.storing.features import read_features
 from slimline.stages.models.head import write_head
-from slimline.stages.networks.weights.checkpoint import read_checkpoint
+from slimline.stages.models.trained import TrainedModel
 from slimline.stages.scoring.calibration import fit_temperature
 from slimline.stages.scoring.metrics import proper_scores
 from slimline.stages.scoring.probabilities import probabilities
@@ -75,6 +75,7 @@ class Lab:
             with pa.OSFile(str(features / f"{split}.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as to:
                 to.write_table(table)
         given = {
+            "base": self.base,
             "ingest": Artifact("ingest", "k", 1, ingest, "i", 0.0, {"train": len(train)}, {}),
             "features": Artifact("features", "k", 1, features, "f", 0.0, {}, {}),
         }
@@ -82,7 +83,7 @@ class Lab:
         given["head"] = Artifact("head", "k", 1, head, "h", 0.0, facts, {})
         config = STAGES["train"].resolve(replace(self.configs["train"], **settings), False)
         facts = STAGES["train"](config, out, **given, memo=Memo(self.folder / "memo", {}, {}))
-        values = read_checkpoint(out / "best.ckpt")
+        values = TrainedModel(self.base.path, head, out).weights()
         return self.features @ values["Head/Logits/weights"] + values["Head/Logits/biases"], facts["best_epoch"]
 
 

@@ -294,7 +294,8 @@ def crossval(benches: list[Bench]) -> None:
     run(benches[0], 0)
     report("five folds", in_turns(benches[:1], run))
     [latest] = (benches[0].runs / "crossval").glob("latest")
-    rows = pq.read_table(latest / "predictions.parquet", columns=["filename"])["filename"].to_pylist()
+    predictions = pq.read_table(latest / "artifacts/crossval/predictions.parquet", columns=["filename"])
+    rows = predictions["filename"].to_pylist()
     print(f"{len(rows)} predictions of {len(set(rows))} photos")
 
 

@@ -34,8 +34,8 @@ class CodeReader:
 
     Imports are followed everywhere, also inside functions. A digest covers the syntax tree without docstrings, and
     the data files next to a package's `__init__`: comments, docstrings and layout do not change it. These do not
-    count: the framework, display-only modules, the module of the stage's `resolve`, and the entries of a table that
-    were not chosen.
+    count: the framework, display-only modules, the modules of the stage's `resolve` and `repeats`, and the entries of a
+    table that were not chosen.
     """
 
     def __init__(self, memory: Path, display_only: Iterable[str] = ()) -> None:
@@ -73,7 +73,7 @@ class CodeReader:
             if name in reached or self._is_left_out(name) or (source := _source(name)) is None:
                 continue
             reached[name] = module = self._parsed.read(name, source)
-            imports = _without_resolve(stage, module) if name == start else module.imports
+            imports = _without_settling(stage, module) if name == start else module.imports
             outside.update(_top(imported) for imported in imports if _top(imported) not in followed)
             inside = [imported for imported in imports if _top(imported) in followed]
             waiting.extend(part for one in (*inside, *modules.get(name, ())) for part in _with_packages(one))
@@ -90,21 +90,22 @@ def code_reader(memory: Path, display_only: frozenset[str]) -> CodeReader:
     return CodeReader(memory, display_only)
 
 
-def _without_resolve(stage: Stage, start: Parsed) -> list[str]:
-    """Return the imports of a stage's module without the module of its `resolve`, whose result is in the config.
+def _without_settling(stage: Stage, start: Parsed) -> list[str]:
+    """Return the imports of a stage's module without the modules of its `resolve` and `repeats`.
 
-    The module of `resolve` still counts if it declares the stage's config, if the stage's file imports other
-    names from it, or if a function in that file calls `resolve`.
+    Their results are in configs. Such a module still counts if it declares the stage's config, if the stage's file
+    imports other names from it, or if a function in that file calls `resolve` or `repeats`.
     """
-    resolve, found = stage.resolve, list(start.imports)
-    if resolve is None:
-        return found
-    module = resolve.__module__
+    found = list(start.imports)
     declared = {config.__module__ for config in (stage.config_type, *stage.schemas.values())}
-    taken = {name for name in found if name.startswith(f"{module}.")}
-    if module in declared or taken != {f"{module}.{resolve.__name__}"} or resolve.__name__ in start.used:
-        return found
-    return [name for name in found if name != module and name not in taken]
+    for settling in (stage.resolve, stage.repeats):
+        if settling is None or settling.__module__ in declared or settling.__name__ in start.used:
+            continue
+        module = settling.__module__
+        taken = {name for name in found if name.startswith(f"{module}.")}
+        if taken == {f"{module}.{settling.__name__}"}:
+            found = [name for name in found if name != module and name not in taken]
+    return found
 
 
 def _as_chosen(table: Parsed, chosen: Iterable[str]) -> str:

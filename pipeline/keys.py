@@ -11,7 +11,7 @@ from typing import Any
 from slimline.pipeline.artifact import Artifact, canonical_json, digest_text
 from slimline.pipeline.code import Code
 from slimline.pipeline.content import ContentDigests
-from slimline.pipeline.stage import Stage
+from slimline.pipeline.stage import Inputs, Stage
 
 STORE_FORMAT = 2
 KEY_LENGTH = 32
@@ -34,6 +34,17 @@ def key_parts(
         | {f"{name}, by key": inputs[name].key for name in stage.by_key if name in inputs},
         "versions": dict(code.versions),
     }
+
+
+def given_artifacts(inputs: Mapping[str, Inputs]) -> dict[str, Artifact]:
+    """Return the artifacts that a stage gets, by the input's name; those of its parts are counted from 0."""
+    found: dict[str, Artifact] = {}
+    for name, given in inputs.items():
+        if isinstance(given, Artifact):
+            found[name] = given
+        elif given is not None:
+            found |= {f"{name} {number}": one for number, one in enumerate(given)}
+    return found
 
 
 def settled_choices(stage: Stage, config: Any, inputs: Mapping[str, Artifact]) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -94,7 +94,7 @@ def _entry(path: Path, sizes: dict[Path, int]) -> Entry:
         overrides=[one for one in overrides if not one.startswith(CHOSEN)],
         top1=_test_top1(path),
         size_bytes=_size_bytes(path),
-        artifacts_bytes=sum(_artifact_bytes(link, sizes) for link in path.glob("artifacts/*")),
+        artifacts_bytes=sum(_artifact_bytes(link, sizes) for link in _links(path / "artifacts")),
         state=run_state(path, manifest),
     )
 
@@ -112,6 +112,12 @@ def _size_bytes(path: Path) -> int:
     """Add up the sizes of the files below a directory; links do not count."""
     files = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
     return sum(file.stat().st_size for file in files if not file.is_symlink())
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    """Yield a run's links to its artifacts, those of parts too, which are one folder deeper."""
+    for path in folder.glob("*"):
+        yield from [path] if path.is_symlink() else path.glob("*")
 
 
 def _artifact_bytes(link: Path, sizes: dict[Path, int]) -> int:

@@ -10,34 +10,30 @@ from typing import Any
 from slimline.pipeline.artifact import Artifact, Facts, empty_folder
 from slimline.pipeline.code import Choices
 from slimline.pipeline.errors import UserError
-from slimline.pipeline.keys import key_parts, make_key, settled_choices
+from slimline.pipeline.keys import given_artifacts, key_parts, make_key, settled_choices
 from slimline.pipeline.memo import Memo
-from slimline.pipeline.stage import Stage
+from slimline.pipeline.stage import Inputs, Stage
 from slimline.pipeline.store import Store
-
-Inputs = Mapping[str, Artifact | None]
-"""The inputs of a stage by name; None for one that its config does not need."""
 
 
 def obtain(
-    stage: Stage, config: Any, inputs: Inputs, store: Store, force: bool = False
+    stage: Stage, config: Any, inputs: Mapping[str, Inputs], store: Store, force: bool = False
 ) -> tuple[Artifact, Facts, bool]:
     """Return the artifact of a stage, its facts with the notes of its memo, and whether it was in the store already.
 
     Raises:
         UserError: the stage cannot do its work, or its input files changed while it read them.
     """
-    present = {name: artifact for name, artifact in inputs.items() if artifact}
+    present = given_artifacts(inputs)
     choices = settled_choices(stage, config, present)
     given = _memo(stage, choices, store, force)
     artifact, cached = _obtain(stage, config, present, choices, {**inputs, **given}, store, force)
     return replace(artifact, choices=choices), {**artifact.facts, **notes_of(given)}, cached
 
 
-def given_memo(stage: Stage, config: Any, inputs: Inputs, store: Store, force: bool) -> dict[str, Any]:
+def given_memo(stage: Stage, config: Any, inputs: Mapping[str, Inputs], store: Store, force: bool) -> dict[str, Any]:
     """Return the memo of a stage that takes one, as its argument; with `force` the memo is emptied."""
-    present = {name: artifact for name, artifact in inputs.items() if artifact}
-    return _memo(stage, settled_choices(stage, config, present), store, force)
+    return _memo(stage, settled_choices(stage, config, given_artifacts(inputs)), store, force)
 
 
 def notes_of(given: Mapping[str, Any]) -> Facts:

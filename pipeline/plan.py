@@ -7,87 +7,58 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from slimline.pipeline.artifact import Artifact, canonical_json
-from slimline.pipeline.errors import Undecided, UserError
-from slimline.pipeline.keys import key_parts, make_key, settled_choices
-from slimline.pipeline.stage import Stage
+from slimline.pipeline.errors import Undecided
+from slimline.pipeline.keys import given_artifacts, key_parts, make_key, settled_choices
 from slimline.pipeline.store import Store
+from slimline.pipeline.tasks import Task
 
 MOST_REASONS = 3
+WIDTH = 10
+"""The width of the column of names: more than the longest name of a stage."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a plan: its key, if it can be known already, and why it would run (empty: it is cached)."""
+    """One task of a plan: its key, if it can be known already, and why it would run (empty: it is cached)."""
 
     stage: str
     key: str | None
     reason: str
 
-    def line(self) -> str:
-        """Format the step as one line of a plan."""
+    def line(self, width: int = WIDTH) -> str:
+        """Format the step as one line of a plan; `width` is that of the column of names."""
         state = "runs  " if self.reason else "cached"
-        return f"{self.stage + ' ':<10}{state}  {(self.key or '')[:12]:<12}  {self.reason}".rstrip()
-
-
-def order_stages(stages: Mapping[str, Stage], configs: Mapping[str, Any], targets: Iterable[str]) -> list[Stage]:
-    """List the stages that the targets need, inputs first; stages that are never cached come last.
-
-    A stage that follows others is listed after each of them, so it can occur more than once.
-    """
-    ordered: dict[str, Stage] = {}
-
-    def visit(name: str) -> None:
-        stage = stages[name]
-        for wanted in sorted(stage.required) if stage.follows else stage.needs(configs[name]):
-            if wanted not in configs:
-                raise UserError(
-                    f"{name} needs the stage {wanted}, which this experiment does not have.",
-                    f"Choose an option for it: {wanted}=...",
-                )
-            if wanted not in ordered:
-                visit(wanted)
-        if not stage.follows:
-            ordered[name] = stage
-
-    for target in targets:
-        visit(target)
-    followers = [stage for stage in stages.values() if stage.follows and stage.name in configs]
-    found: list[Stage] = []
-    for stage in sorted(ordered.values(), key=lambda stage: not stage.cache):
-        found.append(stage)
-        made = {one.name for one in found}
-        found += [one for one in followers if stage.name in one.follows and one.required <= made]
-    return found
+        return f"{self.stage:<{width}}{state}  {(self.key or '')[:12]:<12}  {self.reason}".rstrip()
 
 
 def make_plan(
-    stages: Iterable[Stage],
+    tasks: Iterable[Task],
     configs: dict[str, Any],
     store: Store,
     force: Iterable[str] = (),
     plan_only: bool = False,
 ) -> list[Step]:
-    """Resolve each stage's config in place, with the stage's `resolve`, and return what a run would do.
+    """Resolve each task's config in place, with the stage's `resolve`, and return what a run would do.
 
     A stage that needs the output of a stage that would run has no key yet: the digest of that output is unknown.
     """
     made: dict[str, Artifact] = {}
     steps = []
-    for stage in {stage.name: stage for stage in stages}.values():
-        key, reason = None, ""
+    for task in {task.name: task for task in tasks}.values():
+        stage, key, reason = task.stage, None, ""
         try:
             if stage.resolve:
-                configs[stage.name] = stage.resolve(configs[stage.name], plan_only)
+                configs[task.name] = stage.resolve(configs[task.name], plan_only)
         except Undecided as undecided:
             reason = str(undecided)
-        config = configs[stage.name]
-        open_inputs = [name for name in stage.needs(config) if name not in made]
+        config = configs[task.name]
+        open_inputs = [name for name, ones in task.sources(config).items() if not made.keys() >= set(ones)]
         if not stage.cache:
             reason = reason or "always"
         elif not reason and open_inputs:
             reason = f"input: {', '.join(open_inputs)}"
         elif not reason:
-            inputs = {name: made[name] for name in stage.needs(config)}
+            inputs = given_artifacts(task.inputs(config, made))
             choices = settled_choices(stage, config, inputs)
             parts = key_parts(stage, config, inputs, store.code.read(stage, choices), store.contents)
             key = make_key(parts)
@@ -95,10 +66,10 @@ def make_plan(
             if stage.name in force:
                 reason = "forced: run.force names it"
             elif artifact:
-                made[stage.name] = replace(artifact, choices=choices)
+                made[task.name] = replace(artifact, choices=choices)
             else:
                 reason = why(parts, store.all_of(stage.name))
-        steps.append(Step(stage.name, key, reason))
+        steps.append(Step(task.name, key, reason))
     return steps
 
 

@@ -17,6 +17,8 @@ from slimline.pipeline.artifact import Artifact, Facts, write_json, write_text
 from slimline.pipeline.environment import describe_environment
 
 METRICS = "metrics.json"
+PART = "part"
+"""The entry in the manifest that names the part of another stage that a task was run for."""
 VERSION = re.compile(r"v(\d{3,})$")
 ALIVE = ".running"
 """The file in a run's directory that the process of the run holds a lock on; a killed process loses it."""
@@ -38,8 +40,8 @@ class Run:
     """The directory of one run: its settings, the stages that ran, and the results.
 
     It holds `config.yaml`, `overrides.json` and `environment.json`; `manifest.json`, rewritten after each stage;
-    `metrics.json`, which merges the stages' own files of that name; and `artifacts/<stage>`, relative links into the
-    store.
+    `metrics.json`, which merges the stages' own files of that name, or is that of the stage that sums up its parts; and
+    `artifacts/<stage>` or `artifacts/<part>/<stage>`, relative links into the store.
     """
 
     def __init__(self, folder: Path, config_yaml: str, overrides: list[str], **about: Any) -> None:
@@ -49,6 +51,7 @@ class Run:
         self._alive.acquire()
         self._started = time.time()
         self._metrics: dict[str, Any] = {}
+        self._summed_up: dict[str, Any] = {}
         environment = describe_environment()
         self.manifest: dict[str, Any] = {
             "status": "running",
@@ -64,20 +67,34 @@ class Run:
         self._write()
 
     def record(
-        self, stage: str, *, cached: bool, seconds: float, facts: Facts, artifact: Artifact | None = None
+        self,
+        stage: str,
+        *,
+        cached: bool,
+        seconds: float,
+        facts: Facts,
+        artifact: Artifact | None = None,
+        part: str = "",
+        sums_up: bool = False,
     ) -> None:
-        """Record that a stage is done, and link its artifact."""
+        """Record that a stage is done, and link its artifact.
+
+        Of a `part`, the metrics are not those of the run; those of a stage that `sums_up` its parts replace all others.
+        """
         entry: dict[str, Any] = {"cached": cached, "seconds": round(seconds, 3), "facts": facts}
+        if part:
+            entry[PART] = part
         if artifact:
             entry.update(key=artifact.key, generation=artifact.generation, digest=artifact.digest)
             entry["made_in_seconds"] = artifact.seconds
-            links = self.path / "artifacts"
-            links.mkdir(exist_ok=True)
+            links = self.path / "artifacts" / part.replace(" ", "_")
+            links.mkdir(parents=True, exist_ok=True)
             (links / stage).symlink_to(os.path.relpath(artifact.path, links))
             measured = artifact.path / METRICS
-            if measured.is_file():
-                self._metrics.update(json.loads(measured.read_text(encoding="utf-8")))
-        self.manifest["stages"][stage] = entry
+            if measured.is_file() and not part:
+                metrics = self._summed_up if sums_up else self._metrics
+                metrics.update(json.loads(measured.read_text(encoding="utf-8")))
+        self.manifest["stages"][f"{stage} {part}".rstrip()] = entry
         self._write()
 
     def record_gate(self, stage: str, reason: str) -> None:
@@ -115,7 +132,7 @@ class Run:
 
     def _write(self) -> None:
         write_json(self.path / "manifest.json", self.manifest)
-        write_json(self.path / METRICS, self._metrics)
+        write_json(self.path / METRICS, self._summed_up or self._metrics)
 
 
 def failures_of(manifest: Mapping[str, Any]) -> list[str]:

@@ -8,20 +8,29 @@ from typing import Any
 
 from slimline.pipeline.artifact import HEADLINE, LOGS, RECORD, Facts
 from slimline.pipeline.config_files import shown
-from slimline.pipeline.run import Run
+from slimline.pipeline.run import PART, Run
 
 WIDTH = 100
+NAMES = 10
 MOST_CHARACTERS = 24
 ABOUT_THE_RUN = {"config.yaml", "overrides.json", "environment.json", "manifest.json"}
 
 
-def stage_line(name: str, state: str, key: str, seconds: float, facts: Facts, most_wanted: Sequence[str] = ()) -> str:
+def stage_line(
+    name: str,
+    state: str,
+    key: str,
+    seconds: float,
+    facts: Facts,
+    most_wanted: Sequence[str] = (),
+    names: int = NAMES,
+) -> str:
     """Return one line of at most 100 characters: the stage, what happened, its key, its time and facts.
 
     `most_wanted` names the facts to show, in their order; if it is empty, all facts are candidates. Those that do not
-    fit are left out: the manifest holds all of them.
+    fit are left out: the manifest holds all of them. `names` is the width of the column of names.
     """
-    line = f"{name + ' ':<10}{state:<6}  {key[:12]:<12}  {seconds:6.1f} s"
+    line = f"{name:<{names}}{state:<6}  {key[:12]:<12}  {seconds:6.1f} s"
     separator = "  "
     for fact in most_wanted or facts:
         value = facts.get(fact)
@@ -43,9 +52,9 @@ def _number(value: Any) -> str:
 
 
 def headlines(run: Run) -> Iterator[str]:
-    """Yield each stage's sentence for the summary."""
+    """Yield each stage's sentence for the summary; those of parts are left out, as their stage sums them up."""
     for name, entry in run.manifest["stages"].items():
-        if headline := entry["facts"].get(HEADLINE):
+        if PART not in entry and (headline := entry["facts"].get(HEADLINE)):
             linked = run.path / "artifacts" / name
             yield headline.replace("{path}", shown(linked if linked.is_symlink() else run.path))
 

@@ -18,11 +18,12 @@ from slimline.pipeline.config import RunConfig, check_names, typed_configs
 from slimline.pipeline.config_files import shown
 from slimline.pipeline.errors import GateFailed, Stopped, UserError
 from slimline.pipeline.obtaining import given_memo, notes_of, obtain
-from slimline.pipeline.plan import make_plan, order_stages
+from slimline.pipeline.plan import WIDTH, make_plan
 from slimline.pipeline.run import Run
 from slimline.pipeline.run_lines import files_made, headlines, stage_line
 from slimline.pipeline.stage import RunRecord, Stage
 from slimline.pipeline.store import Store
+from slimline.pipeline.tasks import Task, order_tasks
 
 log = logging.getLogger(__name__)
 
@@ -48,20 +49,22 @@ def execute(
     run_config, configs = typed_configs(config, stages)
     if targets:
         check_names("run.sweep.target", targets, configs)
-    ordered = order_stages(stages, configs, targets or _targets(run_config))
+    chosen = list(configs)
+    tasks = order_tasks(stages, configs, targets or _targets(run_config))
+    width = max(WIDTH, 1 + max(len(task.name) for task in tasks))
     directory = writable_directory(run_config)
     store = Store(directory / "store", display_only)
-    steps = make_plan(ordered, configs, store, run_config.force, run_config.plan)
+    steps = make_plan(tasks, configs, store, run_config.force, run_config.plan)
     for step in steps:
-        log.info(step.line())
+        log.info(step.line(width))
     if run_config.plan:
         return None
-    absent = {name for name in configs if stages[name].follows} - {stage.name for stage in ordered}
-    resolved = _resolved_yaml(run_config, configs, absent)
+    absent = {name for name in chosen if stages[name].follows} - {task.name for task in tasks}
+    resolved = _resolved_yaml(run_config, {name: configs[name] for name in chosen if name not in absent})
     run = Run(store.root.parent / run_config.name, resolved, overrides, **about)
     log.info("-> %s", shown(run.path))
     try:
-        short = _run_stages(ordered, configs, store, run, run_config)
+        short = _run_tasks(tasks, configs, store, run, run_config, width)
     except BaseException as error:
         run.finish(error=str(error) if isinstance(error, UserError | Stopped) else traceback.format_exc())
         raise
@@ -120,16 +123,16 @@ def _targets(run_config: RunConfig) -> list[str]:
     return run_config.targets
 
 
-def _resolved_yaml(run_config: RunConfig, configs: Mapping[str, Any], absent: Iterable[str]) -> str:
+def _resolved_yaml(run_config: RunConfig, configs: Mapping[str, Any]) -> str:
     """Return the config as it ran, as YAML: every choice is resolved, and only the experiment's stages are included."""
-    settled = {"run": run_config, **{name: value for name, value in configs.items() if name not in absent}}
+    settled = {"run": run_config, **configs}
     return OmegaConf.to_yaml(OmegaConf.create({name: OmegaConf.structured(value) for name, value in settled.items()}))
 
 
-def _run_stages(
-    ordered: list[Stage], configs: Mapping[str, Any], store: Store, run: Run, run_config: RunConfig
+def _run_tasks(
+    tasks: list[Task], configs: Mapping[str, Any], store: Store, run: Run, run_config: RunConfig, width: int
 ) -> GateFailed | None:
-    """Run the stages in order; after a gate that is closed, only those that do not build on the gated stage.
+    """Run the tasks in order; after a gate that is closed, only those that do not build on the gated stage.
 
     A stage that is never cached, such as the report, still runs: it gets what there is.
     """
@@ -137,12 +140,13 @@ def _run_stages(
     short: GateFailed | None = None
     gated: set[str] = set()
     absent: set[str] = set()
-    for stage in ordered:
-        config = configs[stage.name]
-        if (absent | gated) & set(stage.needs(config)) if stage.cache else absent & stage.required:
-            absent.add(stage.name)
+    for task in tasks:
+        stage, config = task.stage, configs[task.name]
+        sources = {one for ones in task.sources(config).values() for one in ones}
+        if (absent | gated) & sources if stage.cache else absent & stage.required:
+            absent.add(task.name)
             continue
-        inputs = {name: made.get(name) if name in stage.needs(config) else None for name in stage.inputs}
+        inputs = task.inputs(config, made)
         force = stage.name in run_config.force
         started = time.perf_counter()
         if not stage.cache:
@@ -152,18 +156,19 @@ def _run_stages(
             facts = {**stage(config, run.path, **inputs, **given), **notes_of(given)}
             seconds = time.perf_counter() - started
             run.record(stage.name, cached=False, seconds=seconds, facts=facts)
-            log.info(stage_line(stage.name, "ran", "", seconds, facts, stage.shown))
+            log.info(stage_line(task.name, "ran", "", seconds, facts, stage.shown, width))
             continue
         artifact, facts, cached = obtain(stage, config, inputs, store, force)
-        made[stage.name] = artifact
+        made[task.name] = artifact
         seconds = time.perf_counter() - started
-        run.record(stage.name, cached=cached, seconds=seconds, facts=facts, artifact=artifact)
+        about: dict[str, Any] = {"part": task.part, "sums_up": bool(task.parts)}
+        run.record(stage.name, cached=cached, seconds=seconds, facts=facts, artifact=artifact, **about)
         state = "cached" if cached else "ran"
-        log.info(stage_line(stage.name, state, artifact.key, seconds, facts, stage.shown))
+        log.info(stage_line(task.name, state, artifact.key, seconds, facts, stage.shown, width))
         if stage.gate and (closed := _closed(stage, config, artifact)):
             short = closed
-            run.record_gate(stage.name, str(closed))
-            gated.add(stage.name)
+            run.record_gate(task.name, str(closed))
+            gated.add(task.name)
     return short
 
 

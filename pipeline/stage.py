@@ -14,6 +14,10 @@ from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.memo import Memo
 
 Predicate = Callable[[Any], bool]
+Inputs = Artifact | tuple[Artifact, ...] | None
+"""What a stage gets for an input: an artifact, those of all parts, or None if its config does not need it."""
+
+Repeats = Callable[[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
 F = TypeVar("F", bound=Callable[..., Facts])
 
 
@@ -35,8 +39,8 @@ class Stage:
     """A stage's declaration, read from its function; call it like the function itself.
 
     `optional` maps an input to a predicate on the config that says whether it is needed; `required` holds the others.
-    `wants_record` and `wants_memo` are true for a stage that takes the run's record or a memo. The other fields are
-    described in `stage`.
+    `several` holds the inputs that the stage takes once for each of its parts. `wants_record` and `wants_memo` are true
+    for a stage that takes the run's record or a memo. The other fields are described in `stage`.
     """
 
     name: str
@@ -58,6 +62,8 @@ class Stage:
     undigested: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     gate: Callable[[Any, Artifact], None] | None = None
+    repeats: Repeats | None = None
+    several: frozenset[str] = frozenset()
 
     def __call__(self, config: Any, out: Path, **inputs: Any) -> Facts:
         return self.function(config, out, **inputs)
@@ -81,6 +87,7 @@ def stage(
     undigested: tuple[str, ...] = (),
     shown: tuple[str, ...] = (),
     gate: Callable[[Any, Artifact], None] | None = None,
+    repeats: Repeats | None = None,
 ) -> Callable[[Callable[..., Facts]], Stage]:
     """Declare a function `(config, out, *, input: Artifact, other: Artifact | None) -> Facts` as a stage.
 
@@ -109,6 +116,11 @@ def stage(
         gate: `(config, artifact) -> None`, called each time, also for a cached artifact, raises `GateFailed` if the
             result is below what the config asks for. What it reads of the config should be untracked. The stages that
             build on the artifact then do not run; those that are never cached, such as a report, do.
+        repeats: for a stage whose inputs `Sequence[Artifact]` are made several times: `configs -> {part: {stage:
+            config}}`, from the typed configs of all stages, gives the configs that each part has instead. The stages of
+            a part that depend on none of these are made once for all parts. The parts' stages run in the order of the
+            chain, each for all parts; a part's artifact has the key that a run with these configs would give it. The
+            function gets the parts' artifacts in their order.
 
     The fact `failures` is a list of texts, each a part of the work that could not be done while the rest was kept: the
     command prints them at its end, and its exit code is 2.
@@ -119,7 +131,7 @@ def stage(
 
     def declare(function: Callable[..., Facts]) -> Stage:
         return replace(
-            _declaration(function, cache, dict(optional or {}), follows),
+            _declaration(function, cache, dict(optional or {}), follows, repeats),
             resume=resume,
             resolve=resolve,
             schemas={} if schemas is None else schemas,  # as it is: plug-ins may add to it later
@@ -136,7 +148,11 @@ def stage(
 
 
 def _declaration(
-    function: Callable[..., Facts], cache: bool, optional: dict[str, Predicate], follows: tuple[str, ...]
+    function: Callable[..., Facts],
+    cache: bool,
+    optional: dict[str, Predicate],
+    follows: tuple[str, ...],
+    repeats: Repeats | None,
 ) -> Stage:
     """Read a stage's name, config and inputs from its function."""
     name = function.__name__
@@ -146,13 +162,16 @@ def _declaration(
         raise TypeError(f"stage {name} must take (config, out, *, inputs ...), not {inspect.signature(function)}")
     if not is_dataclass(hints.get("config")) or hints.get("out") is not Path:
         raise TypeError(f"stage {name}: config must be a dataclass and out a Path")
-    inputs, required, given = [], set(), set()
+    inputs, required, several, given = [], set(), set(), set()
     for parameter in parameters[2:]:
         hint = hints.get(parameter.name)
         if parameter.kind is not parameter.KEYWORD_ONLY:
             raise TypeError(f"stage {name}: input {parameter.name} must be keyword-only")
         if parameter.name in GIVEN and hint is GIVEN[parameter.name]:
             given.add(parameter.name)
+        elif hint == Sequence[Artifact]:
+            inputs.append(parameter.name)
+            several.add(parameter.name)
         elif hint is Artifact or _is_optional_artifact(hint):
             inputs.append(parameter.name)
             if hint is Artifact:
@@ -165,6 +184,8 @@ def _declaration(
         raise TypeError(f"stage {name}: optional names {sorted(set(optional) - set(inputs))}, which it does not take")
     if follows and (cache or optional):
         raise TypeError(f"stage {name} follows others: declare it with cache=False and without `optional`")
+    if bool(several) != (repeats is not None) or (several and follows):
+        raise TypeError(f"stage {name}: it has inputs `Sequence[Artifact]` if and only if `repeats` names its parts")
     if "run" in given and cache:
         raise TypeError(f"stage {name} takes the run's record, which no key covers: declare it with cache=False")
     return Stage(
@@ -178,6 +199,8 @@ def _declaration(
         wants_record="run" in given,
         wants_memo="memo" in given,
         required=frozenset(required),
+        repeats=repeats,
+        several=frozenset(several),
     )
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MANIFEST, LATEST = "manifest.json", "latest"
-EVALUATION, PREDICTIONS = "artifacts/evaluate", "predictions.parquet"
+EVALUATION, CROSS_VALIDATION, PREDICTIONS = "artifacts/evaluate", "artifacts/crossval", "predictions.parquet"
+OWN_COLUMNS = ("sha256", "label", "predicted", "score", "fold")
 CLASS_COLUMN = "probability_"
 """The prefix of a class's column, so that a class named `label` or `score` does not collide with another column."""
 
@@ -86,7 +87,8 @@ class Run:
         Returns:
             A pandas `DataFrame` if pandas is installed, else a `pyarrow.Table`. Its columns are `path` (inside the
             folder of photos), `sha256`, `label` (the true class), `predicted`, `score` (the predicted class's
-            probability), and `probability_<class>` for each class.
+            probability), and `probability_<class>` for each class. Those of a cross-validation have the column `fold`
+            after `score`.
 
         Raises:
             UserError: the run evaluated nothing.
@@ -100,7 +102,8 @@ class Run:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        folder = self.path / EVALUATION
+        cross_validation = self.path / CROSS_VALIDATION
+        folder = cross_validation if cross_validation.is_dir() else self.path / EVALUATION
         if not (folder / PREDICTIONS).is_file():
             raise UserError(
                 f"{self.path} has no predictions: its stages are {self._stages()}.",
@@ -110,7 +113,8 @@ class Run:
         rows = pq.read_table(folder / PREDICTIONS)
         scores = rows["probabilities"].combine_chunks()
         classes = list(measured["per_class"])
-        columns = {"path": rows["filename"], **{name: rows[name] for name in ("sha256", "label", "predicted", "score")}}
+        names = [name for name in OWN_COLUMNS if name in rows.column_names]
+        columns = {"path": rows["filename"], **{name: rows[name] for name in names}}
         for number, name in enumerate(classes):
             columns[CLASS_COLUMN + name] = scores.flatten()[number :: len(classes)]
         table = pa.table(columns)

@@ -27,10 +27,18 @@ def check_minimum(config: EvaluateConfig, artifact: Artifact) -> None:
     shown=("top1", "count", "trained_on", "balanced_accuracy", "log_loss"),
     optional={
         "ingest": lambda config: config.model is None or config.images is not None,
-        "train": lambda config: config.model is None,
+        **dict.fromkeys(("base", "head", "train"), lambda config: config.model is None),
     },
 )
-def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact | None, train: Artifact | None) -> Facts:
+def evaluate(
+    config: EvaluateConfig,
+    out: Path,
+    *,
+    ingest: Artifact | None,
+    base: Artifact | None,
+    head: Artifact | None,
+    train: Artifact | None,
+) -> Facts:
     """Write `metrics.json`, `curves.parquet` and `predictions.parquet`.
 
     `predictions.parquet` has one row per photo, with the probability of every class. Probabilities are those of the
@@ -45,4 +53,4 @@ def evaluate(config: EvaluateConfig, out: Path, *, ingest: Artifact | None, trai
     """
     from slimline.stages.evaluation.measures import write_measures
 
-    return write_measures(config, out, ingest, train)
+    return write_measures(config, out, ingest=ingest, base=base, head=head, train=train)

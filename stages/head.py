@@ -1,4 +1,4 @@
-"""Build a TF-Slim head for the user's own classes on the base, and write the assembled model's initial checkpoint."""
+"""Build a TF-Slim head for the user's own classes on the base, and write its initial variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from slimline.stages.models.head_table import HEADS
     shown=("kind", "new_parameters", "restored", "new"),
 )
 def head(config: HeadConfig, out: Path, *, base: Artifact, ingest: Artifact) -> Facts:
-    """Write the assembled model's `model.ckpt`, `card.json` and `restore.json`, which lists each variable once."""
+    """Write the head's variables, `model.ckpt`, and the assembled model's `card.json` and `restore.json`.
+
+    `restore.json` lists each variable of the model once. Those of the base stay in the base's artifact.
+    """
     from slimline.stages.models.head import write_head
 
     return write_head(config, out, base, ingest)

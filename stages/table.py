@@ -10,6 +10,8 @@ from slimline.pipeline.together import Together
 from slimline.stages.base import base
 from slimline.stages.classify import classify
 from slimline.stages.compare import compare
+from slimline.stages.crossval import crossval
+from slimline.stages.crossval_report import crossval_report
 from slimline.stages.dataset import dataset
 from slimline.stages.evaluate import evaluate
 from slimline.stages.export import export
@@ -56,6 +58,8 @@ STAGES: dict[str, Stage] = {
         leaderboard,
         serve,
         fusions,
+        crossval,
+        crossval_report,
     )
 }
 

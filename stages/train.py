@@ -24,13 +24,20 @@ from slimline.stages.training.settle import settle_fused
     schemas=Derived(AUGMENTATIONS, lambda row: row.config, prefix="augmentation/", beside=OPTIMIZERS),
 )
 def train(
-    config: TrainConfig, out: Path, *, ingest: Artifact, head: Artifact, features: Artifact | None, memo: Memo
+    config: TrainConfig,
+    out: Path,
+    *,
+    ingest: Artifact,
+    base: Artifact,
+    head: Artifact,
+    features: Artifact | None,
+    memo: Memo,
 ) -> Facts:
     """Write `best.ckpt`, `last.ckpt`, `history.parquet`, `validation.parquet`, and the TensorBoard logs in `logs`.
 
-    Both checkpoints hold the assembled model. The best epoch is the epoch of the last phase with the lowest validation
-    loss, or its last epoch with `train.keep=last`. `validation.parquet` holds one row per validation photo: its label,
-    and the logits from the best weights.
+    Both checkpoints hold the variables that this training changed; the others are in `base` and `head`. The best epoch
+    is the epoch of the last phase with the lowest validation loss, or its last epoch with `train.keep=last`.
+    `validation.parquet` holds one row per validation photo: its label, and the logits from the best weights.
 
     Raises:
         UserError: a scope or a class was not found, the loss is NaN or infinite or diverges, or the disk is full.
@@ -38,4 +45,4 @@ def train(
     """
     from slimline.stages.training.loop import run_training
 
-    return run_training(config, out, ingest=ingest, head=head, features=features, memo=memo)
+    return run_training(config, out, ingest=ingest, base=base, head=head, features=features, memo=memo)

@@ -13,6 +13,7 @@ SLOWEST_FIRST = (
     "api/test_flowers.py",
     "stages/test_train.py",
     "commands/test_flowers.py",
+    "commands/test_crossval.py",
     "stages/test_export.py",
     "stages/networks/graphs/test_symbolic.py",
     "commands/test_bases.py",

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from slimline.pipeline.artifact import Artifact, Facts
-from slimline.pipeline.keys import key_parts, make_key, settled_choices
+from slimline.pipeline.keys import given_artifacts, key_parts, make_key, settled_choices
 from slimline.pipeline.obtaining import obtain
-from slimline.pipeline.stage import Stage
+from slimline.pipeline.stage import Inputs, Stage
 from slimline.pipeline.store import Store
+from slimline.pipeline.tasks import Task
 
 Place = tuple[str, str, tuple[str, ...]]
 """A stage, its config as text, and the keys of its inputs."""
@@ -45,75 +46,61 @@ class Chain:
         self._settled: dict[tuple[str, str], Any] = {}
         self._made: dict[Place, Made] = {}
 
-    def settle(self, stages: Iterable[Stage], configs: dict[str, Any]) -> None:
-        """Resolve the stages' configs in place, each different one once.
+    def settle(self, tasks: Iterable[Task], configs: dict[str, Any]) -> None:
+        """Resolve the tasks' configs in place, each different one once.
 
         Raises:
             UserError: a config cannot be resolved, for example because its photos do not exist.
         """
-        for stage in stages:
-            if stage.resolve:
-                place = stage.name, repr(configs[stage.name])
+        for task in tasks:
+            if task.stage.resolve:
+                place = task.stage.name, repr(configs[task.name])
                 if place not in self._settled:
-                    self._settled[place] = stage.resolve(configs[stage.name], False)
-                configs[stage.name] = self._settled[place]
+                    self._settled[place] = task.stage.resolve(configs[task.name], False)
+                configs[task.name] = self._settled[place]
 
-    def obtain(self, stages: Sequence[Stage], configs: Mapping[str, Any]) -> dict[str, Made]:
-        """Make or find the artifacts of stages, in their order; return them by stage.
-
-        Raises:
-            UserError: a stage cannot do its work.
-        """
-        made: dict[str, Made] = {}
-        for stage in stages:
-            made[stage.name] = self.obtain_one(stage, configs[stage.name], made)
-        return made
-
-    def obtain_one(self, stage: Stage, config: Any, made: Mapping[str, Made]) -> Made:
-        """Make or find one artifact, from those of its inputs.
+    def obtain(self, task: Task, config: Any, made: Mapping[str, Made]) -> Made:
+        """Make or find the artifact of a task, from those of its inputs.
 
         Raises:
             UserError: the stage cannot do its work, or what it reached is below what its config asks for.
         """
-        needed = stage.needs(config)
-        inputs = {name: made[name].artifact if name in needed else None for name in stage.inputs}
-        place = _place(stage, config, inputs)
+        inputs = task.inputs(config, {name: one.artifact for name, one in made.items()})
+        place = _place(task.stage, config, inputs)
         if place in self._made:
             return self._made[place]
         started = time.perf_counter()
-        force = stage.name in self._force
-        artifact, facts, cached = obtain(stage, config, inputs, self.store, force)
+        artifact, facts, cached = obtain(task.stage, config, inputs, self.store, task.stage.name in self._force)
         found = Made(artifact, facts, cached, time.perf_counter() - started)
-        if stage.gate:
-            stage.gate(config, artifact)
+        if task.stage.gate:
+            task.stage.gate(config, artifact)
         self._made[place] = replace(found, fresh=False)
         return found
 
-    def planned(self, stages: Sequence[Stage], configs: Mapping[str, Any]) -> Planned | None:
-        """Return what the last stage's artifact would be stored under; None if an input of it does not exist yet."""
-        made: dict[str, Made] = {}
-        for stage in stages:
-            needed = stage.needs(configs[stage.name])
-            inputs = {name: made[name].artifact if name in needed else None for name in stage.inputs}
-            present = {name: artifact for name, artifact in inputs.items() if artifact}
-            place = _place(stage, configs[stage.name], inputs)
-            if stage is not stages[-1] and place in self._made:
-                made[stage.name] = self._made[place]
+    def planned(self, tasks: Sequence[Task], configs: Mapping[str, Any]) -> Planned | None:
+        """Return what the last task's artifact would be stored under; None if an input of it does not exist yet."""
+        made: dict[str, Artifact] = {}
+        for task in tasks:
+            stage, config = task.stage, configs[task.name]
+            inputs = task.inputs(config, made)
+            place = _place(stage, config, inputs)
+            if task is not tasks[-1] and place in self._made:
+                made[task.name] = self._made[place].artifact
                 continue
-            choices = settled_choices(stage, configs[stage.name], present)
-            code = self.store.code.read(stage, choices)
-            parts = key_parts(stage, configs[stage.name], present, code, self.store.contents)
+            present = given_artifacts(inputs)
+            choices = settled_choices(stage, config, present)
+            parts = key_parts(stage, config, present, self.store.code.read(stage, choices), self.store.contents)
             key = make_key(parts)
-            if stage is stages[-1]:
+            if task is tasks[-1]:
                 return Planned(key, parts)
             artifact = self.store.find(stage.name, key)
             if artifact is None:
                 return None
-            found = Made(replace(artifact, choices=choices), artifact.facts, True, 0.0, fresh=False)
-            made[stage.name] = self._made[place] = found
+            made[task.name] = replace(artifact, choices=choices)
+            self._made[place] = Made(made[task.name], artifact.facts, True, 0.0, fresh=False)
         return None
 
 
-def _place(stage: Stage, config: Any, inputs: Mapping[str, Artifact | None]) -> Place:
-    keys = tuple(f"{one.key}/{one.generation}" if one else "" for one in inputs.values())
+def _place(stage: Stage, config: Any, inputs: Mapping[str, Inputs]) -> Place:
+    keys = tuple(f"{name}={one.key}/{one.generation}" for name, one in given_artifacts(inputs).items())
     return stage.name, repr(config), keys

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from slimline.pipeline.config import RunConfig, check_names, typed_configs
 from slimline.pipeline.errors import UserError
-from slimline.pipeline.plan import order_stages
 from slimline.pipeline.stage import Stage
 from slimline.pipeline.sweeping.chain import Chain
+from slimline.pipeline.tasks import Task, order_tasks
 
 COMPLETED, FAILED, SKIPPED, PRUNED = "completed", "failed", "skipped", "pruned"
 
@@ -55,12 +55,15 @@ def read_outcome(record: Mapping[str, Any]) -> Outcome:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A point whose config is composed, checked and resolved: one dict of typed configs by stage for each seed."""
+    """A point whose config is composed, checked and resolved: typed configs by task, for each seed.
+
+    The last of `tasks` is the target; all of them keep their output.
+    """
 
     number: int
     overrides: list[str]
     seeds: list[dict[str, Any]]
-    stages: list[Stage] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
 
     @property
     def configs(self) -> dict[str, Any]:
@@ -79,10 +82,11 @@ def prepare(
     typed = [typed_configs(one, stages) for one in _with_seeds(_as_point(config))]
     target = typed[0][0].sweep.target
     check_target(target, typed[0][1], stages)
-    ordered = [one for one in order_stages(stages, typed[0][1], [target]) if one.cache]
+    tasks: list[Task] = []
     for _, configs in typed:
-        chain.settle(ordered, configs)
-    return Prepared(number, overrides, [configs for _, configs in typed], ordered)
+        tasks = [one for one in order_tasks(stages, configs, [target]) if one.stage.cache]
+        chain.settle(tasks, configs)
+    return Prepared(number, overrides, [configs for _, configs in typed], tasks)
 
 
 def _as_point(config: DictConfig) -> DictConfig:

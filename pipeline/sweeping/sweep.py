@@ -189,7 +189,7 @@ class Sweep:
             planned = [one for one in work.planned(unit) if one]
             if [one.key for one in planned] != self.keys[done[0]]:
                 changed += done
-                made_by = unit.together.stage if unit.together else unit.points[0].stages[-1]
+                made_by = unit.together.stage if unit.together else unit.points[0].tasks[-1].stage
                 earlier = f"the code or the data of {', '.join(made_by.inputs) or made_by.name}"
                 reasons[why(planned[0].parts, work.chain.store.all_of(made_by.name)) if planned else earlier] = None
         if changed:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slimline.pipeline.stage import Stage
 from slimline.pipeline.sweeping.points import Prepared
+from slimline.pipeline.tasks import Task
 from slimline.pipeline.together import Together
 
 LARGEST = 64
@@ -20,7 +20,7 @@ class Unit:
 
     points: Sequence[Prepared]
     together: Together | None = None
-    inputs: Sequence[Stage] = ()
+    inputs: Sequence[Task] = ()
 
     @property
     def number(self) -> int:
@@ -55,16 +55,16 @@ def cut_units(points: Iterable[Prepared], together: Together | None, needed: Seq
             if len(some) * len(some[0].seeds) == 1:
                 units.append(Unit(some))
             else:
-                units.append(Unit(some, together, _input_stages(some[0], together)))
+                units.append(Unit(some, together, _input_tasks(some[0], together)))
     return sorted(units, key=lambda unit: unit.number)
 
 
 def _alike(point: Prepared, together: Together, needed: Sequence[str]) -> str | None:
     """Return a text that is equal for points that can be computed together, or None."""
-    inputs = {stage.name for stage in _input_stages(point, together)}
+    inputs = {task.name for task in _input_tasks(point, together)}
     if not set(together.stage.inputs) <= inputs:
         return None
-    target = point.stages[-1].name
+    target = point.tasks[-1].name
     if any(name.rpartition(".")[0] not in {*inputs, target} for name in needed):
         return None
     found = {together.alike(configs) for configs in point.seeds}
@@ -76,14 +76,14 @@ def _alike(point: Prepared, together: Together, needed: Sequence[str]) -> str | 
     return "\n".join([str(found.pop()), *shared.pop()])
 
 
-def _input_stages(point: Prepared, together: Together) -> list[Stage]:
-    """Return the stages of a point that the common artifact needs, in their order."""
-    by_name = {stage.name: stage for stage in point.stages}
+def _input_tasks(point: Prepared, together: Together) -> list[Task]:
+    """Return the tasks of a point that the common artifact needs, in their order."""
+    by_name = {task.name: task for task in point.tasks}
     wanted: set[str] = set()
     waiting = [name for name in together.stage.inputs if name in by_name]
     while waiting:
         name = waiting.pop()
         if name not in wanted:
             wanted.add(name)
-            waiting += [one for one in by_name[name].needs(point.configs[name]) if one in by_name]
-    return [stage for stage in point.stages if stage.name in wanted]
+            waiting += [one for ones in by_name[name].sources(point.configs[name]).values() for one in ones]
+    return [task for task in point.tasks if task.name in wanted]

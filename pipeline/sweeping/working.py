@@ -13,12 +13,12 @@ from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.config import SweepConfig
 from slimline.pipeline.errors import HelperLost, Unavailable, UserError
 from slimline.pipeline.run_lines import stage_line
-from slimline.pipeline.stage import Stage
 from slimline.pipeline.sweeping.chain import Chain, Made, Planned
 from slimline.pipeline.sweeping.objectives import WrongFact, check_facts, flat_facts, read_objectives, read_tie
 from slimline.pipeline.sweeping.points import COMPLETED, FAILED, PRUNED, SKIPPED, Outcome, Prepared, SeedResult
 from slimline.pipeline.sweeping.pruning import MedianRule
 from slimline.pipeline.sweeping.units import Unit
+from slimline.pipeline.tasks import Task
 from slimline.pipeline.together import MEMBERS
 from slimline.pipeline.watching import Pruned, watching
 
@@ -55,10 +55,10 @@ class Work:
     def _planned(self, unit: Unit) -> list[Planned | None]:
         if unit.together:
             config = unit.together.config([configs for _, configs in unit.members()])
-            stages = [*unit.inputs, unit.together.stage]
+            tasks = [*unit.inputs, Task(unit.together.stage)]
             configs = {**unit.points[0].configs, unit.together.stage.name: config}
-            return [self.chain.planned(stages, configs)] * len(unit.members())
-        return [self.chain.planned(unit.points[0].stages, configs) for _, configs in unit.members()]
+            return [self.chain.planned(tasks, configs)] * len(unit.members())
+        return [self.chain.planned(unit.points[0].tasks, configs) for _, configs in unit.members()]
 
     def run(self, unit: Unit, earlier: Curves) -> list[Outcome]:
         """Compute a unit and return the outcome of each of its points; `earlier` holds the curves of earlier points.
@@ -94,25 +94,25 @@ class Work:
             try:
                 if self.config.prunes:
                     with watching(rule):
-                        made = self._obtain(point.stages, configs)
+                        made = self._obtain(point.tasks, configs)
                 else:
-                    made = self._obtain(point.stages, configs)
+                    made = self._obtain(point.tasks, configs)
             except Pruned as reason:
                 took = round(time.perf_counter() - started, 3)
                 results.append(SeedResult({}, "", None, rule.curve))
                 return Outcome(PRUNED, results, took, f"ended early {reason}")
-            target = made[point.stages[-1].name]
+            target = made[point.tasks[-1].name]
             seconds += target.artifact.seconds
-            results.append(self._result(made, target.facts, point.stages[-1].name, target.artifact, None, rule.curve))
+            results.append(self._result(made, target.facts, point.tasks[-1].name, target.artifact, None, rule.curve))
         return Outcome(COMPLETED, results, round(seconds, 3))
 
     def _together(self, unit: Unit) -> list[Outcome]:
         assert unit.together
-        stage, members = unit.together.stage, unit.members()
+        task, members = Task(unit.together.stage), unit.members()
         made = self._obtain(unit.inputs, unit.points[0].configs)
-        stack = self.chain.obtain_one(stage, unit.together.config([configs for _, configs in members]), made)
-        self._log(stage, stack)
-        target = unit.points[0].stages[-1].name
+        stack = self.chain.obtain(task, unit.together.config([configs for _, configs in members]), made)
+        self._log(task, stack)
+        target = unit.points[0].tasks[-1].name
         results: list[list[SeedResult]] = [[] for _ in unit.points]
         errors: dict[int, str] = {}
         for member, ((place, _), facts) in enumerate(zip(members, stack.facts[MEMBERS], strict=True)):
@@ -126,18 +126,18 @@ class Work:
             for place, seeds in enumerate(results)
         ]
 
-    def _obtain(self, stages: Sequence[Stage], configs: Mapping[str, Any]) -> dict[str, Made]:
+    def _obtain(self, tasks: Sequence[Task], configs: Mapping[str, Any]) -> dict[str, Made]:
         made: dict[str, Made] = {}
-        for stage in stages:
-            made[stage.name] = self.chain.obtain_one(stage, configs[stage.name], made)
-            self._log(stage, made[stage.name])
+        for task in tasks:
+            made[task.name] = self.chain.obtain(task, configs[task.name], made)
+            self._log(task, made[task.name])
         return made
 
-    def _log(self, stage: Stage, made: Made) -> None:
+    def _log(self, task: Task, made: Made) -> None:
         """Log the line of a stage that ran for all points; with `run.sweep.verbose` that of every stage."""
-        if self.config.verbose or (made.fresh and not made.cached and stage.name in self._shared):
+        if self.config.verbose or (made.fresh and not made.cached and task.stage.name in self._shared):
             state = "cached" if made.cached or not made.fresh else "ran"
-            log.info(stage_line(stage.name, state, made.artifact.key, made.seconds, made.facts, stage.shown))
+            log.info(stage_line(task.name, state, made.artifact.key, made.seconds, made.facts, task.stage.shown))
 
     def _result(
         self,

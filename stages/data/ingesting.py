@@ -176,8 +176,16 @@ def _facts(config: IngestConfig, survey: Survey, selection: Selection, passed_ov
         "skipped": counts["skipped"],
         "passed_over": dict(sorted(passed_over.items())),
         "reencoded": survey.reencoded(),
+        **_unused_splits(survey, selection),
         "split_by": "given" if selection.given else config.split.by.value.replace("auto", "hash"),
     }
+
+
+def _unused_splits(survey: Survey, selection: Selection) -> dict[str, int]:
+    """Return how many used photos the source assigns to splits, if these splits are not used."""
+    stated, _ = survey.codes("stated_split")
+    count = int(((stated >= 0) & (selection.outcomes == Outcome.used)).sum())
+    return {"stated_splits": count} if count and not selection.given else {}
 
 
 def _nearly_black(survey: Survey, selection: Selection) -> list[str]:

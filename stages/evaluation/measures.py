@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slimline.pipeline.artifact import Artifact, Facts, read_artifact, write_json
+from slimline.pipeline.errors import UserError
 from slimline.stages.data.storing.training_photos import TrainingPhotos, read_training_photos
 from slimline.stages.evaluation.config import EvaluateConfig
 from slimline.stages.evaluation.predictions import Evaluated, by_checkpoint, by_model
+from slimline.stages.models.trained import TrainedModel
 from slimline.stages.scoring.calibration import write_calibration
 from slimline.stages.scoring.cautions import cautions
 from slimline.stages.scoring.curves import write_curves
@@ -25,19 +27,34 @@ WIDTH = 100
 """Characters of a line of the summary."""
 
 
-def write_measures(config: EvaluateConfig, out: Path, ingest: Artifact | None, train: Artifact | None) -> Facts:
+def write_measures(
+    config: EvaluateConfig,
+    out: Path,
+    *,
+    ingest: Artifact | None,
+    base: Artifact | None,
+    head: Artifact | None,
+    train: Artifact | None,
+) -> Facts:
     """Run the model on the photos and write its measurements into `out`: see the stage.
 
     Raises:
         UserError: photos have classes that the model does not know, or the list of its photos cannot be read.
     """
     photos = ingest or _kept(Path(str(config.photos)))
-    listed = photos.path / "index.parquet" if train else config.trained_on
+    model = TrainedModel(base.path, head.path, train.path) if base and head and train else None
+    listed = photos.path / "index.parquet" if model else config.trained_on
     seen = read_training_photos(Path(listed)) if listed else None
     splits = config.split.names
+    if not sum(photos.facts[name] for name in splits):
+        raise UserError(
+            f"There are no {config.split.value} photos to evaluate: ingest.split.test=0 uses all photos for training"
+            " and validation.",
+            "Set evaluate.split=validation, or set ingest.split.test to a percentage.",
+        )
     found = (
-        by_checkpoint(train.path, photos.path, splits, config.reject_precision, out)
-        if train
+        by_checkpoint(model, photos.path, splits, config.reject_precision, out)
+        if model
         else by_model(Path(str(config.model)), photos.path, splits)
     )
     metrics = _metrics(config, found, seen)

@@ -16,11 +16,12 @@ from slimline.pipeline.errors import UserError
 from slimline.stages.data.storing.records import read_records
 from slimline.stages.images.batches import AT_ONCE, BATCH_SIZE, padded, without_autotune
 from slimline.stages.images.parallel import in_parallel
-from slimline.stages.models.assemble import classifier_network, read_weights
-from slimline.stages.models.card import input_shape, read_card
+from slimline.stages.models.assemble import classifier_network
+from slimline.stages.models.card import input_shape
 from slimline.stages.models.formats import EVALUATED_GRAPH, EVALUATED_MODEL
 from slimline.stages.models.opened_export import open_model
 from slimline.stages.models.saved_model import open_saved_model, write_saved_model
+from slimline.stages.models.trained import TrainedModel
 from slimline.stages.networks.graphs.folding import write_frozen
 from slimline.stages.networks.graphs.module import freeze
 from slimline.stages.scoring.calibration import Calibration, calibrate
@@ -52,13 +53,13 @@ class Evaluated(NamedTuple):
 
 
 def by_checkpoint(
-    train: Path, ingest: Path, splits: Sequence[str], reject_precision: float | None, out: Path
+    model: TrainedModel, ingest: Path, splits: Sequence[str], reject_precision: float | None, out: Path
 ) -> Evaluated:
     """Write the best weights in float32 as a frozen graph and a SavedModel into `out`, and run the SavedModel."""
-    card = read_card(train)
-    validation, truth = read_logits(train / "validation.parquet", card.labels)
+    card = model.card()
+    validation, truth = read_logits(model.train / "validation.parquet", card.labels)
     calibration = calibrate(validation, truth, reject_precision)
-    values = read_weights(train / "best.ckpt")
+    values = model.weights()
     write_frozen(out / EVALUATED_GRAPH, freeze(classifier_network(card), values, input_shape(card)))
     write_saved_model(out / EVALUATED_MODEL, card, out / EVALUATED_GRAPH, values, calibration)
     run = padded(open_saved_model(out / EVALUATED_MODEL).logits, BATCH_SIZE)

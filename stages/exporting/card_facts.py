@@ -27,6 +27,7 @@ METRICS = (
     "validation_photos",
     "calibrated",
     "reject_precision",
+    "cross_validation",
 )
 PER_CLASS = ("precision", "recall", "recall_interval", "support")
 
@@ -44,15 +45,18 @@ def card_facts(
         "base_weights": about.base_weights,
         "input_px": about.preprocessing.input_px,
         "data": {name: data[name] for name in DATA},
-        "metrics": {
-            **{name: metrics[name] for name in METRICS if name in metrics},
-            "top1_interval": metrics["intervals"]["top1"],
-            "balanced_accuracy_interval": metrics["intervals"]["balanced_accuracy"],
-            "per_class": {
-                label: {name: row[name] for name in PER_CLASS} for label, row in metrics["per_class"].items()
-            },
-        },
+        "metrics": card_metrics(metrics),
         "formats": {name: dict(row) for name, row in formats.items()},
+    }
+
+
+def card_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics that a model card shows."""
+    return {
+        **{name: metrics[name] for name in METRICS if name in metrics},
+        "top1_interval": metrics["intervals"]["top1"],
+        "balanced_accuracy_interval": metrics["intervals"]["balanced_accuracy"],
+        "per_class": {label: {name: row[name] for name in PER_CLASS} for label, row in metrics["per_class"].items()},
     }
 
 

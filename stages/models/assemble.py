@@ -16,6 +16,7 @@ from slimline.stages.networks.graphs.frozen_graph import frozen_network
 from slimline.stages.networks.graphs.module import SlimModule, freeze, outline
 from slimline.stages.networks.table import NETWORKS
 from slimline.stages.networks.weights.checkpoint import read_checkpoint
+from slimline.stages.networks.weights.parts import index_of
 
 
 def base_network(card: Card, classes: int | None = None) -> Callable[..., Any]:
@@ -109,4 +110,4 @@ def initial_values(card: Card, network: Callable[..., Any], values: Mapping[str,
 
 def read_weights(checkpoint: Path) -> dict[str, Any]:
     """Read a model's variables by name; empty for a frozen base, which has no checkpoint."""
-    return read_checkpoint(checkpoint) if checkpoint.with_name(f"{checkpoint.name}.index").exists() else {}
+    return read_checkpoint(checkpoint) if index_of(checkpoint).exists() else {}

@@ -53,11 +53,15 @@ def write_card(folder: Path, card: Card) -> None:
     write_json(folder / CARD, values)
 
 
-def read_card(folder: Path) -> Card:
-    """Read a card from an artifact's folder. Cards of earlier versions lack `head_kind`: it was `linear` or `mlp`."""
+def read_card(folder: Path, base: Path | None = None) -> Card:
+    """Read a card from an artifact's folder; a frozen base's graph is in the folder of its `base`.
+
+    Cards of earlier versions lack `head_kind`, which was `linear` or `mlp`, and have a copy of the graph next to them.
+    """
     values = json.loads((folder / CARD).read_text(encoding="utf-8"))
     values.setdefault("head_kind", MLP if (values["head"] or {}).get("widths") else LINEAR)
-    graph = (folder / GRAPH).read_bytes() if (folder / GRAPH).is_file() else None
+    graphs = [place / GRAPH for place in (folder, base) if place and (place / GRAPH).is_file()]
+    graph = graphs[0].read_bytes() if graphs else None
     return Card(**{**values, "preprocessing": Preprocessing(**values["preprocessing"]), "graph": graph})
 
 

@@ -61,7 +61,8 @@ def read_source(
 def _read_by_name(given: Given) -> dict[str, Any]:
     if given.kind == "saved_model":
         return read_saved_weights(given.path)
-    return with_averages(read_checkpoint(given.path))
+    first, *below = given.parts()
+    return with_averages(read_checkpoint(first, below))
 
 
 def _imagenet(classes: int | None) -> int | None:

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from slimline.pipeline.errors import UserError
 from slimline.stages.exporting.measurements import FILE, read_formats
 
-METRICS, PREDICTIONS = "artifacts/evaluate/metrics.json", "artifacts/evaluate/predictions.parquet"
+METRICS, PREDICTIONS = "metrics.json", "predictions.parquet"
 
 
 class FinishedRun(NamedTuple):
@@ -32,9 +32,15 @@ class FinishedRun(NamedTuple):
     seconds: float
 
 
+def evaluation(run: Path) -> Path:
+    """Return the folder of a run's measurements: those of its cross-validation, or of its model."""
+    pooled = run / "artifacts/crossval"
+    return pooled if pooled.is_dir() else run / "artifacts/evaluate"
+
+
 def require_evaluated(run: Path) -> None:
     """Raise a UserError unless a run's folder exists and contains an evaluation."""
-    if not (run / METRICS).is_file():
+    if not (evaluation(run) / METRICS).is_file():
         what = "has no evaluation" if (run / "manifest.json").is_file() else "is not a run"
         raise UserError(f"{run} {what}.", "Name runs that completed evaluate, such as runs/flowers/latest.")
 
@@ -42,12 +48,12 @@ def require_evaluated(run: Path) -> None:
 def read_run(run: Path) -> FinishedRun:
     """Read an evaluated run."""
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-    rows = pq.read_table(run / PREDICTIONS, columns=["sha256", "label", "predicted"]).to_pylist()
+    rows = pq.read_table(evaluation(run) / PREDICTIONS, columns=["sha256", "label", "predicted"]).to_pylist()
     history, export = run / "artifacts/train/history.parquet", run / "artifacts/export"
     return FinishedRun(
         str(run.resolve().relative_to(Path.cwd()) if run.resolve().is_relative_to(Path.cwd()) else run),
         dict(_flat(OmegaConf.to_container(OmegaConf.load(run / "config.yaml")))),
-        json.loads((run / METRICS).read_text(encoding="utf-8")),
+        json.loads((evaluation(run) / METRICS).read_text(encoding="utf-8")),
         {row["sha256"]: (row["label"], row["predicted"]) for row in rows},
         pq.read_table(history).to_pydict() if history.is_file() else None,
         read_formats(export) if (export / FILE).is_file() else {},

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def write_hparams(folder: Path) -> None:
         UserError: the folder is not a sweep's, a file is damaged or of a later version, or there are no points.
     """
     sweep = read_sweep(folder)
-    started = datetime.fromisoformat(sweep.started).timestamp()
+    started = sweep.started.timestamp()
     for row in sweep.rows:
         _write(folder / LOGS / f"{row['point']:03d}" / FILE, started, _session(sweep, row, started))
 

@@ -135,8 +135,8 @@ def about(sweep: Sweep) -> dict[str, str]:
         "ties decided by": tie,
         "seeds of each point": f"{sweep.seeds:,}",
         **{f"varied: {name}": _values(sweep, name) for name in sweep.settings},
-        "the same in all points": shlex.join(sweep.fixed),
-        "started": sweep.started,
+        "the same in all points": " ".join(sweep.fixed),
+        "started": f"{sweep.started:%Y-%m-%d %H:%M}",
         "status": sweep.status,
     }
 

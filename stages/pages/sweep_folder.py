@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ class Sweep(NamedTuple):
 
     `command` holds the arguments as typed. `facts` are the full names of the measured columns: the objectives, then the
     tie-breaker and the facts to show. `settings` are the names of what varied. `runs` maps the number of a point to the
-    name of its full run. `started` is an ISO time. Numbers in `rows` that are not finite are None.
+    name of its full run. Numbers in `rows` that are not finite are None.
     """
 
     folder: Path
@@ -52,7 +53,7 @@ class Sweep(NamedTuple):
     settings: Sequence[str]
     fixed: Sequence[str]
     seeds: int
-    started: str
+    started: datetime
     seconds: float
     winner: int | None
     runs: Mapping[int, str]
@@ -133,7 +134,7 @@ def _sweep(folder: Path, record: Mapping[str, Any], rows: list[Row]) -> Sweep:
         settings=list(record["settings"]),
         fixed=list(record["fixed"]),
         seeds=int(record["seeds"]),
-        started=str(record["started"]),
+        started=datetime.fromisoformat(record["started"]),
         seconds=float(record["seconds"]),
         winner=record["winner"],
         runs={int(point): str(run) for point, run in record["runs"].items()},

@@ -19,6 +19,8 @@ OF_INDEX = ("group", "format", "note")
 """Columns that every index has; the others are columns of a manifest that ingest kept."""
 
 NONE = "(none)"
+TESTED = ("used", "near_twin")
+"""Outcomes of photos that may be tested: a near-twin of a test photo is tested in another fold."""
 
 
 def sliced_metrics(
@@ -36,7 +38,7 @@ def sliced_metrics(
     if not columns:
         return {}
     rows = pq.read_table(index, columns=["sha256", "outcome", "details", *OF_INDEX]).to_pylist()
-    of_photo = {row["sha256"]: _values(row) for row in rows if row["outcome"] == "used"}
+    of_photo = {row["sha256"]: _values(row) for row in rows if row["outcome"] in TESTED}
     known = sorted({name for values in of_photo.values() for name in values})
     measured: dict[str, dict[str, dict[str, Any]]] = {}
     for column in columns:

@@ -93,6 +93,13 @@ class Keep(Enum):
     last = "last"
 
 
+class TensorBoardLogs(Enum):
+    """What a training writes for TensorBoard: everything, or only its scalars and its hyperparameters."""
+
+    full = "full"
+    scalars = "scalars"
+
+
 class Switch(Enum):
     """Whether a fused operation is used; `auto` decides by measurements, see `settle_fused`."""
 
@@ -149,7 +156,8 @@ class TrainConfig:
     prediction for a photo and for its mirror image, which doubles the work. `mixup` is the alpha of
     https://arxiv.org/abs/1710.09412 (0: none). `balance` draws every class equally often. `class_weights` multiplies
     the loss of a class, given by its name; the default weight is 1. `batch_norm_decay` is the decay of the batch norms'
-    moving averages, where a phase updates them.
+    moving averages, where a phase updates them. `tensorboard` leaves pictures, curves, histograms and the graph out of
+    the TensorBoard logs.
     """
 
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -171,6 +179,7 @@ class TrainConfig:
     fused: FusedConfig = field(default_factory=FusedConfig)
     checkpoint_seconds: float = untracked(30.0)
     profile_steps: int = untracked(0)
+    tensorboard: TensorBoardLogs = untracked(TensorBoardLogs.full)
     network: str = II("base.network")
     seed: int = II("run.seed")
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.scoring.probabilities import probabilities
-from slimline.stages.training.config import PhaseConfig, TrainConfig
+from slimline.stages.training.config import PhaseConfig, TensorBoardLogs, TrainConfig
 from slimline.stages.training.cut_cache import view_of
 from slimline.stages.training.feeds import PhotosFeed
 from slimline.stages.training.job import Job
@@ -94,8 +94,9 @@ class PhaseDisplay:
         self._phase, self._labels, self._bar, self._board = phase, job.card.labels, bar, board
         self._logs, self._profile_steps = str(job.folder / "logs"), job.config.profile_steps
         self._seen, self._profiling = 0, False
+        self._full = job.config.tensorboard is TensorBoardLogs.full
         self._last = time.perf_counter()
-        if job.config.augments(phase.config):
+        if self._full and job.config.augments(phase.config):
             write_augmented(board, position.epochs_done, example_images(job, phase.config, EXAMPLES))
 
     def __enter__(self) -> Self:
@@ -137,12 +138,16 @@ class PhaseDisplay:
 
     def best(self, epoch: int, logits: NDArray[np.float32]) -> None:
         """Show the validation results of a new best epoch: confusion matrix and curves from logits [count, classes]."""
+        if not self._full:
+            return
         targets, chances = self._phase.validation.labels, probabilities(logits)
         write_confusion(self._board, epoch, self._labels, targets, chances.argmax(axis=1))
         self._board.curves(epoch, self._labels, targets, chances)
 
     def end(self, epoch: int) -> None:
         """Show the trained weights, their activations on a few photos, and the graph of a step."""
+        if not self._full:
+            return
         trainer = self._phase.trainer
         weights = trainer.weights()
         self._board.histograms(epoch, "weights", {name: weights[name] for name in trainer.trained})

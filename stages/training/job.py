@@ -16,8 +16,8 @@ from slimline.pipeline.memo import Memo
 from slimline.stages.data.storing.features import feature_scale, read_features, read_training_features
 from slimline.stages.models.assemble import first_head_weights
 from slimline.stages.models.card import Card, read_card, with_input
+from slimline.stages.models.trained import initial_weights
 from slimline.stages.networks.architectures.head_scope import SCOPE
-from slimline.stages.networks.weights.checkpoint import read_checkpoint
 from slimline.stages.networks.weights.restore import in_scopes
 from slimline.stages.training.config import Switch, TrainConfig
 from slimline.stages.training.network import PhaseNetwork, phase_network
@@ -65,6 +65,7 @@ def make_job(
     out: Path,
     *,
     ingest: Artifact,
+    base: Artifact,
     head: Artifact,
     features: Artifact | None,
     memo: Memo,
@@ -75,8 +76,8 @@ def make_job(
     Raises:
         UserError: no variable is in a scope, or a class weight names an unknown class.
     """
-    card = replace(with_input(read_card(head.path), config.image_px), flips=config.average_flips)
-    initial = read_checkpoint(head.path / "model.ckpt")
+    card = replace(with_input(read_card(head.path, base.path), config.image_px), flips=config.average_flips)
+    initial = initial_weights(base.path, head.path)
     arrays = read_arrays(features.path) if features else {}
     weights = class_weights(config.class_weights, card.labels)
     check_scopes(config.optimizer, list(initial))

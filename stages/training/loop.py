@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from slimline.stages.backend.hardware import bfloat16_rewriting
 from slimline.stages.models.assemble import first_head_weights
 from slimline.stages.models.card import Card, write_card
 from slimline.stages.networks.weights.checkpoint import write_checkpoint
+from slimline.stages.networks.weights.parts import BEST, LAST
 from slimline.stages.scoring.logits_file import write_logits
 from slimline.stages.training.config import BatchNorm, Switch, TrainConfig
 from slimline.stages.training.display import PhaseDisplay, TrainingDisplay, training_display
@@ -44,7 +46,14 @@ log = logging.getLogger(__name__)
 
 
 def run_training(
-    config: TrainConfig, out: Path, *, ingest: Artifact, head: Artifact, features: Artifact | None, memo: Memo
+    config: TrainConfig,
+    out: Path,
+    *,
+    ingest: Artifact,
+    base: Artifact,
+    head: Artifact,
+    features: Artifact | None,
+    memo: Memo,
 ) -> Facts:
     """Train from the checkpoint in `out`, or from the start if there is none, and write the artifact.
 
@@ -55,16 +64,19 @@ def run_training(
     state = TrainState(out / "state")
     with clear_when_full(out / "state"):
         with handling_signals() as signal:
-            job = make_job(config, out, ingest=ingest, head=head, features=features, memo=memo, signal=signal)
+            job = make_job(
+                config, out, ingest=ingest, base=base, head=head, features=features, memo=memo, signal=signal
+            )
             with training_display(job, state.position, ingest.facts["train"]) as display:
                 trained = train_phases(job, state, display)
                 facts = training_facts(state)
                 display.end(state.position, facts)
         write_history(out / "history.parquet", state.position.rows)
         write_logits(out / "validation.parquet", trained.logits, trained.labels, job.card.labels)
-        write_checkpoint(out / "best.ckpt", {**job.initial, **trained.best})
-        write_checkpoint(out / "last.ckpt", {**job.initial, **trained.last})
-        write_card(out, job.card)
+        for name, weights in ((BEST, trained.best), (LAST, trained.last)):
+            new = changed_variables(weights, job.initial)
+            write_checkpoint(out / name, new, others=job.initial.keys() - new.keys())
+        write_card(out, replace(job.card, graph=None))  # a frozen base's graph stays in the base
     shutil.rmtree(out / "state")
     return facts
 
@@ -213,6 +225,15 @@ def divergence_error(job: Job, phase: Phase, state: TrainState, what: str, step:
         rate=phase.rate(step),
         learning_rate=job.config.optimizer.learning_rate,
     )
+
+
+def changed_variables(weights: Mapping[str, Any], initial: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the weights that differ from the initial ones in any bit, by name."""
+    return {
+        name: value
+        for name, value in weights.items()
+        if value is not initial[name] and np.asarray(value).tobytes() != np.asarray(initial[name]).tobytes()
+    }
 
 
 def training_facts(state: TrainState) -> Facts:

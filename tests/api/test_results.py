@@ -102,6 +102,21 @@ def test_each_class_has_a_column_whatever_its_name(runs: Path, without_pandas: N
     }
 
 
+def test_predictions_of_a_cross_validation_are_those_of_all_folds(runs: Path, without_pandas: None) -> None:
+    run = runs / "flowers/v001"
+    folder = run / "artifacts/crossval"
+    folder.mkdir()
+    table = pq.read_table(run / "artifacts/evaluate/predictions.parquet")
+    pq.write_table(
+        pa.concat_tables([table, table]).append_column("fold", pa.array([0, 0, 1, 1])), folder / "predictions.parquet"
+    )
+    write_json(folder / "metrics.json", {"per_class": {name: {} for name in CLASSES}})
+    found = slimline.load(run).predictions()
+    assert found.column_names[:6] == ["path", "sha256", "label", "predicted", "score", "fold"]
+    assert found["fold"].to_pylist() == [0, 0, 1, 1]
+    assert found["probability_daisy"].to_pylist() == [0.25, 0.75] * 2
+
+
 def test_with_pandas_predictions_are_a_data_frame(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pandas = pytest.importorskip("pandas")
     frame = slimline.load("runs/flowers/v001").predictions()

@@ -18,11 +18,13 @@ from slimline.pipeline.commands import COMMANDS, RUN, split_command
 from slimline.pipeline.composing import compose_config
 from slimline.pipeline.config import typed_configs
 from slimline.pipeline.config_folders import list_options
-from slimline.pipeline.plan import make_plan, order_stages
+from slimline.pipeline.plan import make_plan
 from slimline.pipeline.refusals import expand_home
 from slimline.pipeline.store import Store
+from slimline.pipeline.tasks import order_tasks
 from slimline.stages.table import DISPLAY_ONLY, STAGES
 from tests.docs.documented_commands import PAGES, ROOT, blocks, documented, unquoted, words
+from tests.stages.pages.sweep_making import point, write_sweep
 
 CONF = ROOT / "conf"
 OF_A_PLUGIN = "examples/slimline-example/README.md"
@@ -59,6 +61,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("export/saved_model/saved_model.pb", "evaluate/metrics.json", "ingest/index.parquet"):
             (folder / run / "artifacts" / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / run / "artifacts" / name).touch()
+    write_sweep(folder / "runs", [point(0, 0.9, {"head": "mlp"})], "s003")
     return folder
 
 
@@ -90,7 +93,7 @@ def plan(arguments: list[str], store: Store) -> None:
     for overrides in points(typed.overrides, typed.multirun):
         composed = compose_config(overrides, [CONF], STAGES.values())
         run, configs = typed_configs(composed.config, STAGES)
-        ordered = order_stages(STAGES, configs, run.targets)
+        ordered = order_tasks(STAGES, configs, run.targets)
         assert ordered, "nothing would run"
         steps = make_plan(ordered, configs, store, run.force, plan_only=True)
         assert set(run.targets) <= {step.stage for step in steps}

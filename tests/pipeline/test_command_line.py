@@ -24,7 +24,7 @@ def test_help_shows_commands_and_choices(run: Callable[..., Told], tmp_path: Pat
     code, output, errors, heavy = run("--help")
     assert (code, errors, heavy) == (0, [], False)
     assert output[0] == "Slimline: photos in, a trained, measured and exported image classifier out."
-    there = "bases, classify, compare, evaluate, flowers, flowers_best, fusions, leaderboard, serve"
+    there = "bases, classify, compare, crossval, evaluate, flowers, flowers_best, fusions, leaderboard, serve"
     assert any(re.fullmatch(rf"\s*experiment:?\s+{there}", line) for line in output)
     assert max(map(len, output)) <= 110
     assert not list(tmp_path.iterdir())
@@ -125,7 +125,7 @@ def test_importing_the_table_of_stages_imports_no_tensorflow(run: Callable[..., 
     assert (code, errors, heavy) == (0, [], False)
     assert output == [
         "ingest dataset base features review head train evaluate export report classify compare leaderboard serve"
-        " fusions"
+        " fusions crossval crossval_report"
     ]
 
 

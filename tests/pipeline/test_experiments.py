@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from slimline.pipeline.config import register_schemas, typed_configs
 from slimline.pipeline.errors import UserError
-from slimline.pipeline.plan import order_stages
+from slimline.pipeline.tasks import order_tasks
 from slimline.stages.table import STAGES
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -62,7 +62,7 @@ def test_an_experiment_composes_and_its_targets_have_their_inputs(name: str) -> 
     config = composed(f"+experiment={name}")
     run, configs = typed_configs(config, STAGES)
     assert run.name == name
-    ordered = [stage.name for stage in order_stages(STAGES, configs, run.targets)]
+    ordered = [stage.name for stage in order_tasks(STAGES, configs, run.targets)]
     assert set(run.targets) <= set(ordered) <= set(configs)
 
 

@@ -10,9 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from slimline.pipeline.artifact import Artifact, Facts, write_text
-from slimline.pipeline.plan import order_stages
 from slimline.pipeline.run import read_manifest
 from slimline.pipeline.stage import stage
+from slimline.pipeline.tasks import order_tasks
 from tests.pipeline import conftest
 
 
@@ -81,7 +81,7 @@ def test_a_follower_does_not_run_if_none_of_its_stages_does(showing: Any) -> Non
         return {}
 
     stages = {**showing.stages, "alone": alone}
-    assert [one.name for one in order_stages(stages, {"alone": None, "show": None}, ["alone"])] == ["alone"]
+    assert [one.name for one in order_tasks(stages, {"alone": None, "show": None}, ["alone"])] == ["alone"]
 
 
 def test_a_follower_can_be_named_as_a_target(showing: Any) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.errors import UserError
-from slimline.pipeline.plan import Step, order_stages, why
+from slimline.pipeline.plan import Step, why
+from slimline.pipeline.tasks import order_tasks
 
 Lines = Callable[..., list[str]]
 
@@ -141,7 +142,7 @@ def test_only_what_the_targets_need_is_planned(toys: Any, plan_lines: Lines) -> 
 
 def test_stages_that_are_never_cached_come_last(toys: Any) -> None:
     config = {"gather": None, "polish": None, "fit": toys.config().fit, "tell": None}
-    ordered = order_stages(toys.stages, config, ["tell", "polish"])
+    ordered = order_tasks(toys.stages, config, ["tell", "polish"])
     assert [stage.name for stage in ordered] == ["gather", "fit", "polish", "tell"]
 
 

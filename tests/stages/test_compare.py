@@ -23,9 +23,9 @@ from tests.stages.pages.hostile import HOSTILE, Seen, harmless
 ROW = {"precision": 0.5, "recall": 0.25, "f1": 0.4, "support": 4}
 
 
-def write_run(folder: Path, *, right: str, settings: dict, trained: bool = True) -> Path:
+def write_run(folder: Path, *, right: str, settings: dict, trained: bool = True, evaluated: str = "evaluate") -> Path:
     """Write the folder of a run that evaluated ten photos; `right` has a y for each correct prediction."""
-    evaluate, train, export = (folder / "artifacts" / name for name in ("evaluate", "train", "export"))
+    evaluate, train, export = (folder / "artifacts" / name for name in (evaluated, "train", "export"))
     for path in (evaluate, train, export):
         path.mkdir(parents=True)
     named = [letter == "y" for letter in right]
@@ -179,3 +179,14 @@ def test_too_few_runs_and_runs_without_an_evaluation_are_refused(runs, tmp_path,
     write_json(tmp_path / "runs/v004/manifest.json", {})
     with pytest.raises(UserError, match=said):
         settle_runs(CompareConfig(asked), False)
+
+
+def test_a_cross_validation_is_compared_by_the_photos_of_all_folds(tmp_path):
+    pooled = write_run(tmp_path / "a", right="yyyyyyyynn", settings={"x": 1}, trained=False, evaluated="crossval")
+    write_run(tmp_path / "a" / "other", right="n" * 10, settings={})
+    (tmp_path / "a" / "other/artifacts/evaluate").rename(tmp_path / "a/artifacts/evaluate")
+    plain = write_run(tmp_path / "b", right="yyyynnnnnn", settings={"x": 2})
+    settle_runs(CompareConfig([str(pooled), str(plain)]), False)
+    runs = [read_run(pooled), read_run(plain)]
+    assert [run.metrics["top1"] for run in runs] == [0.8, 0.4]
+    assert sum(label == predicted for label, predicted in runs[0].predictions.values()) == 8

@@ -23,16 +23,16 @@ from slimline.stages.evaluation.config import AtLeast, EvaluateConfig, Split
 from slimline.stages.evaluation.settle import settle_model
 from slimline.stages.images.preprocessing import preprocess
 from slimline.stages.ingest import ingest as ingest_stage
-from slimline.stages.models.assemble import freeze_classifier
-from slimline.stages.models.card import read_card
+from slimline.stages.models.trained import TrainedModel
 from slimline.stages.scoring.calibration import read_calibration
 from slimline.stages.scoring.logits_file import read_logits
 from slimline.stages.scoring.metrics import proper_scores
 from slimline.stages.scoring.probabilities import probabilities
-from tests.stages.toy_training import CLASSES, config, draw_photos, phase
+from tests.stages.toy_training import CLASSES, classifier, config, draw_photos, phase
 
 pytestmark = pytest.mark.slow
 
+UNTRAINED = dict.fromkeys(("base", "head", "train"))
 ASKED = EvaluateConfig(seed=0, top=[2], reject_precision=0.9)
 
 
@@ -43,27 +43,27 @@ def trained(toys) -> Artifact:
     return Artifact("train", "k", 1, out, "t", 0.0, facts, {})
 
 
-def logits_of(photos: Photos, trained: Artifact) -> np.ndarray:
-    card = read_card(trained.path)
+def logits_of(photos: Photos, model: TrainedModel) -> np.ndarray:
+    card = model.card()
     prepare = tf.function(lambda encoded: preprocess(encoded, card.preprocessing), autograph=False)
     images = tf.stack([prepare(tf.constant(photos.encoded(number))) for number in range(len(photos))])
-    return freeze_classifier(card, trained.path / "best.ckpt")(images).numpy()
+    return classifier(model)(images).numpy()
 
 
 def test_training_stores_the_validation_logits_of_its_best_weights(toys, trained):
     photos = Photos(toys.ingest.path, "validation")
     logits, labels = read_logits(trained.path / "validation.parquet", list(CLASSES))
     assert labels.tolist() == photos.labels.tolist()
-    assert logits == pytest.approx(logits_of(photos, trained), abs=1e-4)
+    assert logits == pytest.approx(logits_of(photos, toys.model(trained.path)), abs=1e-4)
     assert np.mean(logits.argmax(axis=1) == labels) == trained.facts["validation_top1"]
 
 
 @pytest.mark.parametrize("split", [Split.train, Split.validation, Split.test])
 def test_metrics_are_those_of_the_calibrated_model(toys, trained, split):
     out = toys.out()
-    facts = evaluate(replace(ASKED, split=split), out, ingest=toys.ingest, train=trained)
+    facts = evaluate(replace(ASKED, split=split), out, **toys.trained(trained))
     photos = Photos(toys.ingest.path, split.value)
-    logits, calibration = logits_of(photos, trained), read_calibration(out)
+    logits, calibration = logits_of(photos, toys.model(trained.path)), read_calibration(out)
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     scores = probabilities(logits / calibration.temperature)
     assert metrics["count"] == len(photos)
@@ -96,7 +96,7 @@ def test_metrics_are_those_of_the_calibrated_model(toys, trained, split):
 
 def test_a_test_of_few_photos_is_told_with_its_classes_and_is_not_calibrated(toys, trained):
     out = toys.out()
-    facts = evaluate(ASKED, out, ingest=toys.ingest, train=trained)
+    facts = evaluate(ASKED, out, **toys.trained(trained))
     count, validation = (toys.ingest.facts[split] for split in ("test", "validation"))
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     trained_photos = Photos(toys.ingest.path, "train").labels
@@ -122,7 +122,7 @@ def test_a_test_of_few_photos_is_told_with_its_classes_and_is_not_calibrated(toy
 def test_calibration_is_fitted_on_validation_only(toys, trained, monkeypatch):
     monkeypatch.setattr("slimline.stages.scoring.sample_sizes.LEAST_VALIDATION", 5)
     out = toys.out()
-    evaluate(replace(ASKED, split=Split.train), out, ingest=toys.ingest, train=trained)
+    evaluate(replace(ASKED, split=Split.train), out, **toys.trained(trained))
     found = read_calibration(out)
     logits, labels = read_logits(trained.path / "validation.parquet", list(CLASSES))
     losses = [
@@ -131,14 +131,14 @@ def test_calibration_is_fitted_on_validation_only(toys, trained, monkeypatch):
     ]
     assert losses[1] == min(losses)
     other = toys.out()
-    evaluate(replace(ASKED, split=Split.test, reject_precision=None), other, ingest=toys.ingest, train=trained)
+    evaluate(replace(ASKED, split=Split.test, reject_precision=None), other, **toys.trained(trained))
     assert read_calibration(other) == (found.temperature, None)
 
 
 def test_a_model_below_a_minimum_is_evaluated_and_the_gate_lists_the_metrics(toys, trained):
     asked = replace(ASKED, split=Split.train, at_least=AtLeast(top1=1.0, balanced_accuracy=0.01, roc_auc=1.0))
     out = toys.out()
-    facts = evaluate(asked, out, ingest=toys.ingest, train=trained)
+    facts = evaluate(asked, out, **toys.trained(trained))
     made = Artifact("evaluate", "k", 1, out, "e", 0.0, facts, {})
     with pytest.raises(
         GateFailed, match=r"does not reach evaluate\.at_least on \d+ photos: top1 0\.\d{4}, required 1"
@@ -179,7 +179,7 @@ def test_a_given_model_is_evaluated_on_its_own_runs_photos_or_on_others(toys, tr
 
     run = tmp_path / "run"
     out = toys.out()
-    own = evaluate(ASKED, out, ingest=toys.ingest, train=trained)
+    own = evaluate(ASKED, out, **toys.trained(trained))
     evaluated = Artifact("evaluate", "k", 1, out, "e", 0.0, own, {})
     (run / "artifacts/export").mkdir(parents=True)
     asked = ExportConfig([Format.saved_model, Format.onnx])
@@ -192,11 +192,11 @@ def test_a_given_model_is_evaluated_on_its_own_runs_photos_or_on_others(toys, tr
         images = None if given == run else "somewhere"
         settled = settle_model(replace(ASKED, model=str(given), images=images), False)
         ingest = None if given == run else toys.ingest
-        facts = evaluate(settled, toys.out(), ingest=ingest, train=None)
+        facts = evaluate(settled, toys.out(), ingest=ingest, **UNTRAINED)
         names = ("top1", "log_loss", "roc_auc", "count", "accepted", "trained_on")
         assert {name: facts[name] for name in names} == pytest.approx({name: own[name] for name in names}, rel=1e-4)
         assert "temperature" in facts
-    everything = evaluate(replace(settled, split=Split.all), toys.out(), ingest=toys.ingest, train=None)
+    everything = evaluate(replace(settled, split=Split.all), toys.out(), ingest=toys.ingest, **UNTRAINED)
     assert everything["count"] == sum(toys.ingest.facts[split] for split in ("train", "validation", "test"))
     assert everything["trained_on"] == toys.ingest.facts["train"]
     said = f"{everything['trained_on']} of {everything['count']} photos trained this model, "
@@ -207,7 +207,7 @@ def test_a_given_model_is_evaluated_on_its_own_runs_photos_or_on_others(toys, tr
     shutil.copytree(toys.ingest.path, strange, dirs_exist_ok=True)
     (strange / "labels.txt").write_text("ant\nbee\ndog\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"classes that the model does not know: dog\. It knows: ant, bee, cat"):
-        evaluate(settled, toys.out(), ingest=replace(toys.ingest, path=strange), train=None)
+        evaluate(settled, toys.out(), ingest=replace(toys.ingest, path=strange), **UNTRAINED)
 
 
 def test_the_photos_that_trained_a_given_model_are_found_or_not_known(toys, trained, tmp_path):
@@ -219,7 +219,7 @@ def test_the_photos_that_trained_a_given_model_are_found_or_not_known(toys, trai
     exported = run / "artifacts/export"
     exported.mkdir(parents=True)
     out = toys.out()
-    facts = evaluate(ASKED, out, ingest=toys.ingest, train=trained)
+    facts = evaluate(ASKED, out, **toys.trained(trained))
     made = Artifact("evaluate", "k", 1, out, "e", 0.0, facts, {})
     export(
         ExportConfig([Format.saved_model, Format.litert]), exported, ingest=toys.ingest, train=trained, evaluate=made
@@ -238,13 +238,13 @@ def test_the_photos_that_trained_a_given_model_are_found_or_not_known(toys, trai
     listed.rename(tmp_path / listed.name)  # an export of an earlier version, inside its run
     for model in (run, exported, exported / "saved_model", exported / "model.tflite"):
         assert settled(model).trained_on == str(toys.ingest.path / "index.parquet")
-        facts = evaluate(settled(model), toys.out(), ingest=toys.ingest, train=None)
+        facts = evaluate(settled(model), toys.out(), ingest=toys.ingest, **UNTRAINED)
         assert facts["trained_on"] == facts["count"] == toys.ingest.facts["train"]
     (copied / listed.name).unlink()  # and one that was copied out of it
     unknown = settled(copied / "model.tflite")
     assert unknown.trained_on is None
     out = toys.out()
-    facts = evaluate(unknown, out, ingest=toys.ingest, train=None)
+    facts = evaluate(unknown, out, ingest=toys.ingest, **UNTRAINED)
     assert "trained_on" not in facts
     assert json.loads((out / "metrics.json").read_text(encoding="utf-8"))["trained_on"] is None
     assert "not known whether these photos trained this model" in facts["headline"]
@@ -270,7 +270,7 @@ def test_slices_are_columns_that_ingest_kept_from_a_manifest(toys, trained, tmp_
     asked = settle_source(IngestConfig(images=str(tmp_path / "list.csv"), seed=0, columns=columns), False)
     photos = Artifact("ingest", "k", 1, out, "i", 0.0, ingest_stage(asked, out), {})
     found = toys.out()
-    evaluate(replace(ASKED, slices=["camera", "format"]), found, ingest=photos, train=trained)
+    evaluate(replace(ASKED, slices=["camera", "format"]), found, **{**toys.trained(trained), "ingest": photos})
     metrics = json.loads((found / "metrics.json").read_text(encoding="utf-8"))
     cameras = metrics["slices"]["camera"]
     assert set(cameras) == {"old", "new", "(none)"}
@@ -284,7 +284,7 @@ def test_slices_are_columns_that_ingest_kept_from_a_manifest(toys, trained, tmp_
         UserError,
         match=r"evaluate\.slices names the column 'site', but the index has only camera, format, group, note",
     ):
-        evaluate(replace(ASKED, slices=["site"]), toys.out(), ingest=photos, train=trained)
+        evaluate(replace(ASKED, slices=["site"]), toys.out(), **{**toys.trained(trained), "ingest": photos})
     with pytest.raises(UserError, match=r"list\.csv has no column 'site'"):
         wrong = replace(asked, columns=ColumnsConfig(keep=["site"]))
         ingest_stage(wrong, toys.out())

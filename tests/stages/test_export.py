@@ -47,7 +47,7 @@ def trained(toys) -> dict[str, Artifact]:
     facts = toys.train(config(phase("all", epochs=6)), out)
     made = {"ingest": toys.ingest, "train": Artifact("train", "k", 1, out, "t", 0.0, facts, {})}
     out = toys.out()
-    facts = evaluate(EvaluateConfig(seed=0), out, **made)
+    facts = evaluate(EvaluateConfig(seed=0), out, **toys.trained(made["train"]))
     return {**made, "evaluate": Artifact("evaluate", "k", 1, out, "e", 0.0, facts, {})}
 
 
@@ -139,9 +139,7 @@ def spoil(material: Material, values: dict, folder: Path) -> Material:
 
 @pytest.mark.parametrize("one", release(Format, (Format.frozen_graph, Format.litert_dynamic, Format.litert_float16)))
 def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
-    from slimline.stages.models.assemble import read_weights
-
-    values = read_weights(trained["train"].path / "best.ckpt")
+    values = toys.model(trained["train"].path).weights()
 
     def spoiled(one, material, folder):
         return write_format(one, spoil(material, values, folder), folder)
@@ -156,9 +154,7 @@ def test_a_spoiled_model_is_not_kept(toys, trained, monkeypatch, one):
 
 
 def test_a_format_that_differs_is_left_out_and_the_others_are_kept(toys, trained, monkeypatch):
-    from slimline.stages.models.assemble import read_weights
-
-    values = read_weights(trained["train"].path / "best.ckpt")
+    values = toys.model(trained["train"].path).weights()
 
     def spoiled(one, material, folder):
         material = spoil(material, values, toys.out()) if one in (Format.litert, Format.saved_model) else material
@@ -297,7 +293,7 @@ def test_a_model_whose_runtime_is_not_installed_is_told_before_anything_runs(exp
 def test_a_model_that_was_evaluated_on_all_photos_is_exported(toys, trained):
     out = toys.out()
     given = {name: trained[name] for name in ("ingest", "train")}
-    facts = evaluate(EvaluateConfig(seed=0, split=Split.all), out, **given)
+    facts = evaluate(EvaluateConfig(seed=0, split=Split.all), out, **toys.trained(given["train"]))
     given["evaluate"] = Artifact("evaluate", "k", 1, out, "e", 0.0, facts, {})
     facts = export(ExportConfig([Format.frozen_graph]), toys.out(), **given)
     assert facts["checked"] == sum(toys.ingest.facts[split] for split in ("train", "validation", "test"))
@@ -386,23 +382,27 @@ def test_an_export_has_the_facts_of_the_card_but_not_its_text(trained, exported)
 def test_the_saved_model_has_a_signature_for_features(toys, kind):
     """With average_flips, the features are the mean over a photo and its mirror image."""
     from slimline.stages.backend.tensorflow import tf
-    from slimline.stages.models.assemble import base_network, freeze_network
-    from slimline.stages.models.card import read_card
+    from slimline.stages.models.assemble import base_network
+    from slimline.stages.models.card import input_shape
+    from slimline.stages.networks.graphs.module import freeze
 
     made = {"ingest": toys.ingest}
     out = toys.out()
     asked = config(phase("head", epochs=1), average_flips=kind == "flips")
-    facts = toys.train(asked, out, head=toys.make_mlp() if kind == "mlp" else toys.head)
+    head = toys.make_mlp() if kind == "mlp" else toys.head
+    facts = toys.train(asked, out, head=head)
     made["train"] = Artifact("train", "k", 1, out, "t", 0.0, facts, {})
     out = toys.out()
-    made["evaluate"] = Artifact("evaluate", "k", 1, out, "e", 0.0, evaluate(EvaluateConfig(seed=0), out, **made), {})
+    facts = evaluate(EvaluateConfig(seed=0), out, **toys.trained(made["train"], head))
+    made["evaluate"] = Artifact("evaluate", "k", 1, out, "e", 0.0, facts, {})
     out = toys.out()
     formats = [Format.saved_model, *([Format.litert, Format.litert_int8, Format.onnx] if kind == "flips" else [])]
     assert export(ExportConfig(formats=formats, max_changed_int8=1), out, **made)["changed"] == 0
     loaded = tf.saved_model.load(str(out / FILES[Format.saved_model]))
     found = loaded.signatures["features"](image=tf.constant(images()))["features"].numpy()
-    card = read_card(made["train"].path)
-    bottleneck = freeze_network(card, base_network(card), made["train"].path / "best.ckpt")
+    model = toys.model(made["train"].path, head)
+    card = model.card()
+    bottleneck = freeze(base_network(card), model.weights(), input_shape(card))
     wanted = bottleneck(tf.constant(images())).numpy()
     if kind == "flips":
         wanted = (wanted + bottleneck(tf.constant(images()[:, :, ::-1])).numpy()) / 2

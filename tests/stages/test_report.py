@@ -47,7 +47,9 @@ def made(toys) -> dict[str, Artifact]:
     found["train"] = artifact("train", out, toys.train(config(phase("head", epochs=3), phase("head", epochs=2)), out))
     given = {name: found[name] for name in ("ingest", "train")}
     out = toys.out()
-    found["evaluate"] = artifact("evaluate", out, evaluate(EvaluateConfig(seed=0, split=Split.train), out, **given))
+    found["evaluate"] = artifact(
+        "evaluate", out, evaluate(EvaluateConfig(seed=0, split=Split.train), out, **toys.trained(found["train"]))
+    )
     given["evaluate"] = found["evaluate"]
     table = pq.read_table(out / "predictions.parquet")
     names = [NASTY, *table["filename"].to_pylist()[1:]]

@@ -19,9 +19,9 @@ from slimline.stages.data.storing.features import read_features
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.images.augmentation_config import CropConfig
 from slimline.stages.images.preprocessing import preprocess
-from slimline.stages.models.assemble import freeze_classifier
 from slimline.stages.models.card import read_card
 from slimline.stages.networks.weights.checkpoint import read_checkpoint, write_checkpoint
+from slimline.stages.networks.weights.parts import OTHERS
 from slimline.stages.training import cut_cache, loop
 from slimline.stages.training import state as train_state
 from slimline.stages.training.config import BatchNorm, Keep, Switch
@@ -33,7 +33,7 @@ from tests.stages.toy_training import (
     MEASURES,
     SEEN,
     changed,
-    checkpoints,
+    classifier,
     config,
     kept_bytes,
     phase,
@@ -54,12 +54,12 @@ def statistics(*names):
     return {f"Toy/{name}/BatchNorm/moving_{one}" for name in names for one in ("mean", "variance")}
 
 
-def measured(out, labels, photos):
+def measured(model, labels, photos):
     """Score the trained model from the photos' bytes: return the mean cross-entropy and the accuracy."""
-    card = read_card(out)
+    card = model.card()
     prepare = tf.function(lambda encoded: preprocess(encoded, card.preprocessing), autograph=False)
     images = tf.stack([prepare(tf.constant(photos.encoded(number))) for number in range(len(photos))])
-    logits = freeze_classifier(card, out / "best.ckpt")(images).numpy().astype(np.float64)
+    logits = classifier(model)(images).numpy().astype(np.float64)
     chances = np.exp(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
     return -np.mean(np.log(chances[np.arange(len(labels)), labels])), np.mean(logits.argmax(axis=1) == labels)
 
@@ -67,7 +67,7 @@ def measured(out, labels, photos):
 def check_scores(toys, out, facts):
     """Check that the trained model's scores are those that training reports."""
     photos = Photos(toys.ingest.path, "validation")
-    loss, accuracy = measured(out, photos.labels, photos)
+    loss, accuracy = measured(toys.model(out), photos.labels, photos)
     assert facts["validation_loss"] == pytest.approx(loss, rel=5e-3, abs=1e-3)
     assert facts["validation_top1"] == pytest.approx(accuracy)
 
@@ -114,19 +114,51 @@ def kill(patch, calls, message="killed"):
 def test_only_trainable_variables_change(toys, trainable, wanted):
     out = toys.out()
     facts = toys.train(config(phase(*trainable, epochs=1)), out)
-    initial = read_checkpoint(toys.head.path / "model.ckpt")
-    for found in checkpoints(out).values():
+    initial = toys.untrained()
+    for found in toys.checkpoints(out).values():
         assert changed(initial, found) == wanted | HEAD
     check_scores(toys, out, facts)
+
+
+def own_names(prefix):
+    """Return the names of the variables that a checkpoint holds itself, without its list of the others."""
+    return set(tf.train.load_checkpoint(str(prefix)).get_variable_to_shape_map()) - {OTHERS}
+
+
+@pytest.mark.parametrize(
+    ("phases", "wanted"),
+    [
+        ([phase("head", epochs=1)], HEAD),
+        ([phase("head", epochs=1), phase("Toy/Conv_2", epochs=1)], layer("Conv_2") | HEAD),
+        ([phase("Toy/Conv_2", epochs=1), phase("head", epochs=1)], layer("Conv_2") | HEAD),
+        (
+            [phase("Toy/Conv_2", epochs=1, batch_norm=BatchNorm.update)],
+            layer("Conv_2") | statistics("Conv_2") | HEAD,
+        ),
+    ],
+)
+def test_the_artifact_holds_the_changed_variables_and_no_others(toys, phases, wanted):
+    out = toys.out()
+    toys.train(config(*phases), out)
+    assert own_names(out / "best.ckpt") == own_names(out / "last.ckpt") == wanted
+    for found in toys.checkpoints(out).values():
+        assert list(found) == list(toys.untrained())
+
+
+def test_a_heads_artifact_holds_its_new_variables_and_no_others(toys):
+    assert own_names(toys.head.path / "model.ckpt") == HEAD
+    below = read_checkpoint(toys.base.path / "model.ckpt")
+    assert {name for name in toys.untrained() if name not in below} == HEAD
+    assert set(toys.untrained()) == set(below) | HEAD
 
 
 @pytest.mark.parametrize("batch_norm", [BatchNorm.update, BatchNorm.recalibrate])
 def test_updating_batch_norms_change_only_their_own_moving_averages(toys, batch_norm):
     out = toys.out()
     facts = toys.train(config(phase("Toy/Conv_1_pointwise+", epochs=1, batch_norm=batch_norm)), out)
-    initial = read_checkpoint(toys.head.path / "model.ckpt")
+    initial = toys.untrained()
     wanted = layer("Conv_1_pointwise") | layer("Conv_2") | statistics("Conv_1_pointwise", "Conv_2") | HEAD
-    assert changed(initial, checkpoints(out)["best"]) == wanted
+    assert changed(initial, toys.checkpoints(out)["best"]) == wanted
     assert -1 <= facts["batch_norm_gap"] <= 1
     check_scores(toys, out, facts)
 
@@ -172,7 +204,7 @@ def test_a_head_after_a_changed_base_is_trained_on_that_base(toys):
     phases = phase("Toy/Conv_2", epochs=2, learning_rate_factor=10.0), phase("head", epochs=2)
     facts = toys.train(config(*phases), out)
     assert [row["phase"] for row in rows(out)] == ["Conv_2", "Conv_2", "head", "head"]
-    assert layer("Conv_2") <= changed(read_checkpoint(toys.head.path / "model.ckpt"), checkpoints(out)["best"])
+    assert layer("Conv_2") <= changed(toys.untrained(), toys.checkpoints(out)["best"])
     check_scores(toys, out, facts)
 
 
@@ -256,7 +288,7 @@ def test_keep_last_keeps_the_last_epoch(toys):
     assert (
         facts["validation_loss"] == rows(out)[-1]["validation_loss"] > min(row["validation_loss"] for row in rows(out))
     )
-    found = checkpoints(out)
+    found = toys.checkpoints(out)
     assert changed(found["best"], found["last"]) == set()
     check_scores(toys, out, facts)
 
@@ -300,8 +332,8 @@ def test_a_weight_for_an_unknown_class_is_rejected(toys):
 def test_a_class_with_weight_zero_has_no_influence(toys):
     out = toys.out()
     toys.train(config(phase("head", epochs=4, learning_rate_factor=0.1), class_weights={"ant": 0.0}), out)
-    last = checkpoints(out)["last"]
-    initial = read_checkpoint(toys.head.path / "model.ckpt")
+    last = toys.checkpoints(out)["last"]
+    initial = toys.untrained()
     moved = last["Head/Logits/biases"] - initial["Head/Logits/biases"]
     assert moved[0] == moved.min() < 0  # only the photos of other classes change its bias, and these lower it
 
@@ -461,10 +493,10 @@ def test_a_kill_after_the_last_step_gives_the_same_bits(toys, undisturbed, monke
     wanted, facts, _ = undisturbed["cut"]
     out = toys.out()
 
-    def killed(prefix, values):
+    def killed(prefix, values, **options):
         if prefix.name == "last.ckpt":
             raise Killed
-        write_checkpoint(prefix, values)
+        write_checkpoint(prefix, values, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "write_checkpoint", killed)
@@ -582,11 +614,11 @@ def test_a_full_disk_is_reported_and_training_resumes_with_free_space(toys, undi
     out, calls = toys.out(), []
     owner = train_state if at == "state" else loop
 
-    def full(prefix, values):
+    def full(prefix, values, **options):
         calls.append(prefix)
         if len(calls) > (4 if at == "state" else 0):
             raise error
-        write_checkpoint(prefix, values)
+        write_checkpoint(prefix, values, **options)
 
     wanted = replace(TRAININGS["head"], checkpoint_seconds=0.0)
     with monkeypatch.context() as patch:

@@ -21,11 +21,13 @@ from slimline.stages.features import features
 from slimline.stages.head import head
 from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.ingest import ingest
-from slimline.stages.models.assemble import base_network, build
-from slimline.stages.models.card import Card, write_card
+from slimline.stages.models.assemble import base_network, build, classifier_network
+from slimline.stages.models.card import Card, input_shape, write_card
 from slimline.stages.models.head_config import HeadConfig, MlpConfig
+from slimline.stages.models.trained import TrainedModel, initial_weights
 from slimline.stages.networks.architectures.blocks import mobile_scope
 from slimline.stages.networks.architectures.top import add_top
+from slimline.stages.networks.graphs.module import freeze
 from slimline.stages.networks.table import NETWORKS
 from slimline.stages.networks.weights.checkpoint import read_checkpoint, write_checkpoint
 from slimline.stages.train import train
@@ -153,7 +155,25 @@ class Toys:
     ) -> Facts:
         """Run the stage with the output folder `out`; in a folder that was used before, it resumes."""
         wanted = (features or self.features) if config.reads_features() else None
-        return train(config, out, ingest=self.ingest, head=head or self.head, features=wanted, memo=self.memo(memory))
+        given = {"ingest": self.ingest, "base": self.base, "head": head or self.head, "features": wanted}
+        return train(config, out, **given, memo=self.memo(memory))
+
+    def untrained(self) -> dict[str, Any]:
+        """Return the model's variables by name, before a training."""
+        return initial_weights(self.base.path, self.head.path)
+
+    def model(self, out: Path, head: Artifact | None = None) -> TrainedModel:
+        """Return the model that a training into `out` made."""
+        return TrainedModel(self.base.path, (head or self.head).path, out)
+
+    def checkpoints(self, out: Path) -> dict[str, dict[str, Any]]:
+        """Return all variables of a trained model by name, with those of its best and of its last epoch."""
+        below = [self.head.path / "model.ckpt", self.base.path / "model.ckpt"]
+        return {name: read_checkpoint(out / f"{name}.ckpt", below) for name in ("best", "last")}
+
+    def trained(self, train: Artifact, head: Artifact | None = None) -> dict[str, Artifact]:
+        """Return the inputs of `evaluate` for a training."""
+        return {"ingest": self.ingest, "base": self.base, "head": head or self.head, "train": train}
 
 
 def phase(*trainable: str, **settings: Any) -> PhaseConfig:
@@ -168,8 +188,10 @@ def config(*phases: PhaseConfig, **settings: Any) -> TrainConfig:
     return TrainConfig(**{**given, "optimizer": made, "phases": list(phases), **settings})
 
 
-def checkpoints(out: Path) -> dict[str, dict[str, Any]]:
-    return {name: read_checkpoint(out / f"{name}.ckpt") for name in ("best", "last")}
+def classifier(model: TrainedModel) -> Any:
+    """Return a trained model for inference, from images to logits [batch, classes]."""
+    card = model.card()
+    return freeze(classifier_network(card), model.weights(), input_shape(card))
 
 
 def rows(out: Path) -> list[dict[str, Any]]:

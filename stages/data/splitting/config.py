@@ -33,7 +33,8 @@ class SplitConfig:
 
     `by` hash: each photo's content decides, so the percentages are met on average. `exact`: they are met to the photo,
     but added photos may move others. `given`: as the source states; a split that it lacks is taken from its training
-    photos. `folds`: fold number `fold` of `folds` is the test split. Another `salt` gives another split.
+    photos. `folds`: fold number `fold` of `folds` is the test split. Another `salt` gives another split. With `test` 0
+    all photos train or validate the model.
     """
 
     by: SplitBy = SplitBy.auto
@@ -45,7 +46,8 @@ class SplitConfig:
 
     def __post_init__(self) -> None:
         require_range("ingest.split.validation", self.validation, 1, 90, "percent")
-        require_range("ingest.split.test", self.test, 1, 90, "percent")
+        if self.test:
+            require_range("ingest.split.test", self.test, 1, 90, "percent (or 0: no test photos)")
         require_range("ingest.split.folds", self.folds, 2, 100)
         require_range("ingest.split.fold", self.fold, 0, self.folds - 1)
         test = 100 / self.folds if self.by is SplitBy.folds else self.test

@@ -14,7 +14,7 @@ from slimline.stages.data.checking.near_duplicates import near_pairs
 from slimline.stages.data.checking.survey import Survey
 from slimline.stages.data.sources.split_names import split_named
 from slimline.stages.data.splitting.classes import check_classes
-from slimline.stages.data.splitting.config import SPLITS, SplitConfig
+from slimline.stages.data.splitting.config import SPLITS, SplitBy, SplitConfig
 from slimline.stages.data.splitting.outcomes import NONE, Outcome, count_left_out
 from slimline.stages.data.splitting.splits import FREE, TEST, TRAIN, VALIDATION, Splits, has_given, split_photos
 from slimline.stages.images.faults import left_out_line
@@ -99,7 +99,7 @@ def select_photos(
     selection = Selection(
         classes, outcomes, labels, splits, provisional, other, copies, bits, pairs, has_given(config, given[rows])
     )
-    _require_training_photos(selection)
+    _require_training_photos(selection, config)
     return selection
 
 
@@ -225,12 +225,20 @@ def _drop_twins(
         )
 
 
-def _require_training_photos(selection: Selection) -> None:
+def _require_training_photos(selection: Selection, config: SplitConfig) -> None:
     """Refuse a class without training photos, and an empty split; warn about classes that a split lacks."""
     counts = np.zeros((len(SPLITS), len(selection.classes)), np.int64)
     used = selection.outcomes == Outcome.used
     np.add.at(counts, (selection.splits[used], selection.labels[used]), 1)
+    by_folds = config.by is SplitBy.folds
+    if by_folds and not counts[TEST].any():
+        raise UserError(
+            f"Of {used.sum():,} photos, fold {config.fold} of ingest.split.folds={config.folds} has none.",
+            "Use fewer folds.",
+        )
     for split, name in enumerate(SPLITS):
+        if split == TEST and not config.test and not by_folds:
+            continue
         lacking = [selection.classes[label] for label in np.flatnonzero(counts[split] == 0)]
         if lacking and (split == TRAIN or not counts[split].any()):
             raise UserError(

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
 from slimline.stages.data.splitting.config import SPLITS, SplitBy, SplitConfig
+from slimline.stages.data.splitting.folds import unit_folds
+from slimline.stages.data.splitting.held import Held
 
 TRAIN, VALIDATION, TEST = range(3)
 FREE = -1
@@ -47,7 +49,8 @@ def split_photos(
     If a split has no photo of a class, it takes the photo of that class with the lowest position that another split can
     spare. That photo is marked provisional, and so are those with lower positions, which can't be spared yet: only
     these may move when photos are added. (If groups show several classes, a group that is moved for one class may
-    bring others with it.)
+    bring others with it.) With `folds`, a test split gains and loses no photo this way: each photo is tested in one
+    fold. With `test` 0 there is no test split.
 
     Raises:
         UserError: a class has too few photos for the splits, or a group is assigned to two splits.
@@ -56,6 +59,7 @@ def split_photos(
     salts = (config.salt, *([f"{config.salt} validation"] if by_folds else []))
     units, (places, *more) = _units(sha256s, groups, salts)
     count = len(places)
+    held = Held(labels, units, count)
     stated = _stated(units, count, given, groups) if config.by in (SplitBy.given, SplitBy.auto) else None
     if config.by is SplitBy.auto and stated is not None and (stated == FREE).all():
         stated = None
@@ -63,7 +67,8 @@ def split_photos(
         chosen = _split_exactly(units, places, labels, config)
     elif by_folds:
         rest = config.validation / (100 - 100 / config.folds)
-        tests = (places * config.folds).astype(int) == config.fold
+        folds = unit_folds(places, held, config.folds)
+        tests = folds.folds == config.fold
         chosen = np.where(tests, TEST, np.where(more[0] < rest, VALIDATION, TRAIN)).astype(np.int8)
     else:
         test, both = config.test / 100, (config.test + config.validation) / 100
@@ -71,7 +76,11 @@ def split_photos(
     fixed = np.zeros(count, bool)
     if stated is not None:
         chosen, fixed = _as_stated(stated, chosen)
-    provisional = _fill(chosen, fixed, places, units, labels, classes)
+    if by_folds:
+        provisional = _fill(chosen, tests, places, held, labels, classes, (TRAIN, VALIDATION)) | folds.provisional
+    else:
+        filled = (TRAIN, VALIDATION, TEST) if config.test else (TRAIN, VALIDATION)
+        provisional = _fill(chosen, fixed, places, held, labels, classes, filled)
     return Splits(chosen[units], provisional[units])
 
 
@@ -139,7 +148,9 @@ def _split_exactly(
         own = own[np.argsort(places[own], kind="stable")]
         before = np.cumsum(sizes[own]) - sizes[own]
         total = sizes[own].sum()
-        test, validation = (max(1, round(float(total * share / 100))) for share in (config.test, config.validation))
+        test, validation = (
+            max(1, round(float(total * share / 100))) if share else 0 for share in (config.test, config.validation)
+        )
         chosen[own] = np.where(before < test, TEST, np.where(before < test + validation, VALIDATION, TRAIN))
     return chosen
 
@@ -148,54 +159,41 @@ def _fill(
     chosen: NDArray[np.int8],
     fixed: NDArray[np.bool_],
     places: NDArray[np.float64],
-    units: NDArray[np.int64],
+    held: Held,
     labels: NDArray[np.integer[Any]],
     classes: Sequence[str],
+    splits: Sequence[int],
 ) -> NDArray[np.bool_]:
-    """Give each split a unit of each class (`chosen` is changed in place); return which units may move later.
+    """Give each of `splits` a unit of each class (`chosen` is changed in place); return which units may move later.
 
     These are the units that were moved, and those with lower positions that could not be spared: they can be, once
-    their split has more photos of the class.
+    their split has more photos of the class. If the test split is given, training takes the last validation photo.
     """
-    held = _Held(labels, units, len(chosen))
     counts = np.zeros((len(classes), len(SPLITS)), np.int64)
     np.add.at(counts, (held.labels, chosen[held.units]), 1)
     moved, provisional = np.zeros(len(chosen), bool), np.zeros(len(chosen), bool)
     for label, split in np.argwhere(counts == 0):
+        if split not in splits:
+            continue
         own = held.units_of(label)
         for unit in own[np.argsort(places[own], kind="stable")]:
             if fixed[unit]:
                 continue
             provisional[unit] = True
             shown = held.labels_of(unit)
-            if not moved[unit] and (counts[shown, chosen[unit]] > 1).all():
+            least = 0 if split == TRAIN and chosen[unit] == VALIDATION and TEST not in splits else 1
+            if not moved[unit] and (counts[shown, chosen[unit]] > least).all():
                 if not counts[label, split]:  # otherwise a group that was moved for another class has filled it
                     counts[shown, chosen[unit]] -= 1
                     counts[shown, split] += 1
                     chosen[unit], moved[unit] = split, True
                 break
         else:
-            if not counts[label, split] and (split == TRAIN or not fixed.any()):
+            if not counts[label, split] and (split == TRAIN or not fixed.any()) and TEST in splits:
                 raise _too_small(classes[label], int((labels == label).sum()), own, fixed, SPLITS[split])
+            if not counts[label, split] and split == TRAIN:
+                raise _one_unit(classes[label], int((labels == label).sum()), own)
     return provisional
-
-
-class _Held:
-    """The pairs of a class and a unit that shows it, with lookup by class and by unit."""
-
-    def __init__(self, labels: NDArray[np.integer[Any]], units: NDArray[np.int64], count: int) -> None:
-        pairs = np.unique(labels.astype(np.int64) * max(1, count) + units)
-        self.labels, self.units = np.divmod(pairs, max(1, count))
-        self._order = np.argsort(self.units, kind="stable")
-        self._sorted_units = self.units[self._order]
-
-    def units_of(self, label: int) -> NDArray[np.int64]:
-        """Return the units that show a class."""
-        return self.units[slice(*np.searchsorted(self.labels, (label, label + 1)))]
-
-    def labels_of(self, unit: int) -> NDArray[np.int64]:
-        """Return the classes that a unit shows."""
-        return self.labels[self._order[slice(*np.searchsorted(self._sorted_units, (unit, unit + 1)))]]
 
 
 def _too_small(name: str, photos: int, own: NDArray[np.int64], fixed: NDArray[np.bool_], split: str) -> UserError:
@@ -208,4 +206,12 @@ def _too_small(name: str, photos: int, own: NDArray[np.int64], fixed: NDArray[np
     return UserError(
         f"Class {name!r} has {photos:,} photos{groups}: too few for {len(SPLITS)} splits, none is left for {split}.",
         f"Each class needs at least {len(SPLITS)}, one per split. Add photos, or leave the class out.",
+    )
+
+
+def _one_unit(name: str, photos: int, own: NDArray[np.int64]) -> UserError:
+    groups = "a single group that stays together" if len(own) == 1 and photos > 1 else "groups that stay together"
+    return UserError(
+        f"Class {name!r} has {photos:,} photos in {groups}: when they are tested, none is left for training.",
+        "Add photos of other groups, or leave the class out.",
     )

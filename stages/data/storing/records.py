@@ -138,7 +138,9 @@ def read_batches(folder: Path, split: str, columns: Sequence[str] = tuple(COLUMN
     def read(path: Any) -> Any:
         return tf.data.TFRecordDataset(path, buffer_size=READ_BUFFER_BYTES).batch(READ_BATCH).map(parse)
 
-    paths = tf.data.Dataset.from_tensor_slices([str(path) for path in shard_paths(folder, split)])
+    paths = tf.data.Dataset.from_tensor_slices(
+        tf.constant([str(path) for path in shard_paths(folder, split)], tf.string)
+    )
     return paths.interleave(read, cycle_length=READERS, num_parallel_calls=READERS, deterministic=True)
 
 

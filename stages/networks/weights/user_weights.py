@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from slimline.pipeline.artifact import canonical_json, digest_file, digest_text
 from slimline.pipeline.errors import UserError
+from slimline.stages.networks.weights.parts import BEST, MODEL, find_parts, index_of
 
 RANDOM = "random"
 IMAGENET = "imagenet"
@@ -18,8 +19,8 @@ ALLOWED = (
     "Choose imagenet, random, a TF-Slim or TensorFlow 1 checkpoint (model.ckpt, or its folder), a TensorFlow 2 "
     "checkpoint, a SavedModel that Slimline exported, a Keras file (.h5), or an earlier run (runs/flowers/v001).",
 )
-IN_A_RUN = ("artifacts/train/best.ckpt", "artifacts/head/model.ckpt", "artifacts/base/model.ckpt")
-IN_AN_ARTIFACT = ("best.ckpt", "model.ckpt")
+IN_A_RUN = (f"artifacts/train/{BEST}", f"artifacts/head/{MODEL}", f"artifacts/base/{MODEL}")
+IN_AN_ARTIFACT = (BEST, MODEL)
 
 
 class Given(NamedTuple):
@@ -28,27 +29,36 @@ class Given(NamedTuple):
     kind: str
     path: Path
 
+    def parts(self) -> list[Path]:
+        """Return the checkpoints that hold the weights together: see `find_parts`."""
+        return find_parts(self.path, str(self.path))
+
     def digest(self) -> str:
         """Return the sha256 of the files' content, which doesn't depend on their names."""
         if self.kind == "saved_model":
-            parts = [self.path / SAVED_MODEL, *sorted((self.path / "variables").glob("variables.*"))]
-            files = {path.name: digest_file(path) for path in parts}
-        elif _index(self.path).exists() and self.kind == "checkpoint":
-            parts = [_index(self.path), *_data_parts(self.path)]
-            files = {path.name.removeprefix(self.path.name): digest_file(path) for path in parts}
-        else:
+            files = [self.path / SAVED_MODEL, *sorted((self.path / "variables").glob("variables.*"))]
+            return digest_text(canonical_json({path.name: digest_file(path) for path in files}))
+        if self.kind != "checkpoint" or not index_of(self.path).exists():
             return digest_file(self.path)
-        return digest_text(canonical_json(files))
+        first, *below = (_digest(part) for part in self.parts())
+        return digest_text(canonical_json([first, *below])) if below else first
 
 
 def find_given(key: str, text: str) -> Given:
     """Find the weights at a path; `key` is the setting's name, for errors.
 
     Raises:
-        UserError: the path doesn't exist, or contains no weights.
+        UserError: the path doesn't exist, or contains no weights, or only a part of a model's.
     """
+    found = _find(key, text)
+    if found.kind == "checkpoint":
+        find_parts(found.path, f"{key}={text}")
+    return found
+
+
+def _find(key: str, text: str) -> Given:
     path = Path(re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", text)).expanduser().absolute()
-    if _index(path).is_file():
+    if index_of(path).is_file():
         if not _data_parts(path):
             raise UserError(f"{key}={text} has an .index file, but no .data file next to it.", "Copy both files.")
         return Given("checkpoint", path)
@@ -72,13 +82,13 @@ def find_given(key: str, text: str) -> Given:
 def _in_folder(key: str, text: str, folder: Path) -> Given:
     names = IN_A_RUN if (folder / "manifest.json").is_file() else IN_AN_ARTIFACT
     for name in names:
-        if _index(folder / name).is_file():
+        if index_of(folder / name).is_file():
             return Given("checkpoint", folder / name)
     if (folder / SAVED_MODEL).is_file():
         return Given("saved_model", folder)
     if (folder / "checkpoint").is_file():
         found = re.search(r'^model_checkpoint_path:\s*"(.+)"', (folder / "checkpoint").read_text(), re.MULTILINE)
-        if found and _index(folder / found[1]).is_file():
+        if found and index_of(folder / found[1]).is_file():
             return Given("checkpoint", folder / found[1])
     prefixes = sorted(path.with_suffix("") for path in folder.glob("*.index"))
     if len(prefixes) == 1:
@@ -89,9 +99,11 @@ def _in_folder(key: str, text: str, folder: Path) -> Given:
     raise UserError(f"{key}={text} contains no weights.", *ALLOWED)
 
 
+def _digest(prefix: Path) -> str:
+    """Return the sha256 of a checkpoint's files."""
+    files = [index_of(prefix), *_data_parts(prefix)]
+    return digest_text(canonical_json({path.name.removeprefix(prefix.name): digest_file(path) for path in files}))
+
+
 def _data_parts(prefix: Path) -> list[Path]:
     return sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*"))
-
-
-def _index(prefix: Path) -> Path:
-    return prefix.with_name(f"{prefix.name}.index")

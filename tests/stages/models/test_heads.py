@@ -5,22 +5,30 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.plugins import installed_plugins
 from slimline.pipeline.settings import config_keys
+from slimline.stages.images.preprocessing_config import Preprocessing
 from slimline.stages.models.assemble import first_head_weights, head_network
 from slimline.stages.models.card import Card, read_card, write_card
+from slimline.stages.models.head import write_head
 from slimline.stages.models.head_config import Activation, HeadConfig, MlpConfig, chosen_head
 from slimline.stages.models.head_table import HEADS
+from slimline.stages.models.trained import initial_weights
+from slimline.stages.networks.graphs.frozen_graph import cut_graph
 from slimline.stages.networks.graphs.module import SlimModule
 from slimline.stages.networks.table import NETWORKS
+from slimline.stages.networks.weights.parts import is_part
 from slimline.stages.table import STAGES
 from tests.pipeline.plugin_making import install
+from tests.stages.networks.graphs.making import SIDE_PX, graph_of, images_placeholder, pooled
 
 FILES = {
     "hatbox/__init__.py": "",
@@ -110,6 +118,43 @@ def test_a_card_of_an_earlier_version_is_read(
     read = read_card(tmp_path)
     assert (read.head_kind, read.head) == (kind, head)
     assert first_head_weights(read) == first
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_frozen_bases_graph_is_read_from_the_base_unless_an_earlier_version_copied_it(
+    tmp_path: Path, copied: bool
+) -> None:
+    base, own = tmp_path / "base", tmp_path / "own"
+    for folder, graph in ((base, b"graph"), (own, b"copy" if copied else None)):
+        folder.mkdir()
+        write_card(folder, card(head=None, graph=graph))
+    assert read_card(own, base).graph == (b"copy" if copied else b"graph")
+    assert read_card(own).graph == (b"copy" if copied else None)
+
+
+@pytest.mark.slow
+def test_a_head_on_a_frozen_base_holds_all_variables_and_no_graph(tmp_path: Path) -> None:
+    """A frozen base has no checkpoint: its weights are constants of its graph."""
+    cut = cut_graph(
+        graph_of(lambda: pooled(images_placeholder())),
+        input_name="images",
+        output_names={"pooled": "pool:0"},
+        size_px=SIDE_PX,
+    )
+    seen = Preprocessing(input_px=SIDE_PX, crop="whole", offset=128.0, scale=64.0)
+    frozen = replace(card(head=None), network="frozen_graph", preprocessing=seen, graph=cut.SerializeToString())
+    base, head, ingest = (tmp_path / name for name in ("base", "head", "ingest"))
+    for folder in (base, head, ingest):
+        folder.mkdir()
+    write_card(base, frozen)
+    (ingest / "labels.txt").write_text("a\nb\n", encoding="utf-8")
+    made = [Artifact(path.name, "k", 1, path, "d", 0.0, {}, {}) for path in (base, ingest)]
+    facts = write_head(HeadConfig(seed=0), head, *made)
+    assert (facts["restored"], facts["new"]) == (0, 2)
+    assert {path.name.partition(".")[0] for path in head.iterdir()} == {"card", "model", "restore"}
+    assert list(initial_weights(base, head)) == ["Head/Logits/biases", "Head/Logits/weights"]
+    assert not is_part(head / "model.ckpt")
+    assert read_card(head, base).graph == frozen.graph
 
 
 @pytest.mark.usefixtures("hatbox")

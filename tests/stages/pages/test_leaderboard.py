@@ -117,7 +117,14 @@ def test_seeds_have_an_interval_and_a_caution(tmp_path):
     assert [row[3] for row in cells(text)] == ["0.8752 to 0.9248", "0.8552 to 0.9048", ""]
     said = "over 3 seeds has a 95% interval of 0.8752 to 0.9248. 1 of the 2 other points is in it"
     assert said in section(text, "How sure the order is")
-    assert "0.0248" in printed_table(read_sweep(folder))
+    assert printed_table(read_sweep(folder)).splitlines()[1].split()[:4] == ["1", "0.9000", "0.1000", "0.0248"]
+
+
+def test_the_interval_of_an_accuracy_ends_at_1(tmp_path):
+    rows = [point(0, 0.95, {"head": "mlp"}, scores=[0.9, 1.0])]
+    assert cells(page_of(write_sweep(tmp_path, rows, seeds=2)))[0][3] == "0.3147 to 1.0000"
+    metrics = [{"name": LOSS, "maximize": False}]
+    assert cells(page_of(write_sweep(tmp_path, rows, "s004", seeds=2, metrics=metrics)))[0][3] == "0.3147 to 1.5853"
 
 
 def test_the_pareto_front_is_marked(tmp_path):
@@ -193,7 +200,7 @@ def test_hostile_texts_are_safe_wherever_they_are_shown(tmp_path):
         for number, score in enumerate([0.9, 0.8, None])
     ]
     rows[1]["run"] = HOSTILE
-    about = {"experiment": HOSTILE, "fixed": [HOSTILE], "command": [HOSTILE], "status": HOSTILE, "started": HOSTILE}
+    about = {"experiment": HOSTILE, "fixed": [HOSTILE], "command": [HOSTILE], "status": HOSTILE}
     folder = write_sweep(tmp_path, rows, target=HOSTILE, **about)
     write_history(folder, rows[0]["artifacts"][0])
     page = harmless(leaderboard_page(read_sweep(folder)))

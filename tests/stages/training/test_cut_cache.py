@@ -14,7 +14,6 @@ from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.storing.photos import Photos
 from slimline.stages.images.augmentation_config import AugmentationConfig, CropConfig
 from slimline.stages.models.card import read_card
-from slimline.stages.networks.weights.checkpoint import read_checkpoint
 from slimline.stages.training import cut_cache
 from slimline.stages.training.cut_cache import cached_views, lower_function, view_of
 from slimline.stages.training.network import phase_network
@@ -28,7 +27,7 @@ CROP = CropConfig()
 
 @pytest.fixture(scope="module")
 def values(toys):
-    return read_checkpoint(toys.head.path / "model.ckpt")
+    return toys.untrained()
 
 
 @pytest.fixture(scope="module")

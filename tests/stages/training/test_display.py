@@ -11,12 +11,12 @@ import pytest
 
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.images.augmentation_config import CropConfig
-from slimline.stages.training.config import BatchNorm, PhaseConfig, TrainConfig
+from slimline.stages.training.config import BatchNorm, PhaseConfig, TensorBoardLogs, TrainConfig
 from slimline.stages.training.display import ACTIVATION_PHOTOS, hyperparameters, steps_left
 from slimline.stages.training.optimizer_config import AdamConfig
 from slimline.stages.training.state import Position
 from slimline.stages.training.trainer import PhaseTrainer
-from tests.stages.toy_training import SIDE, WIDTH, config, kept_bytes, phase
+from tests.stages.toy_training import MEASURES, SIDE, WIDTH, config, kept_bytes, phase
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +87,29 @@ def test_activations_are_shown_for_a_few_photos(toys):
     assert activations[:, 2].sum() == ACTIVATION_PHOTOS * side * side * WIDTH
 
 
+def tags(out):
+    """Return the tags of a training's logs; the graph is written as `graph`."""
+    found = set()
+    for path in (out / "logs").rglob("events*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            found.update(["graph"] if event.graph_def else [value.tag for value in event.summary.value])
+    return found
+
+
+def test_scalars_alone_leave_out_pictures_histograms_and_the_graph_and_change_no_result(toys):
+    full, small = toys.out(), toys.out()
+    one = config(phase("head"), phase("Toy/Conv_2", augment=True), augmentation=CropConfig())
+    facts = toys.train(one, full)
+    shown = toys.train(replace(one, tensorboard=TensorBoardLogs.scalars), small)
+    assert (lasting(shown), files(small)) == (lasting(facts), files(full))
+    left_out = tags(full) - tags(small)
+    assert {"augmented", "confusion_matrix", "graph", "precision_recall/ant/pr_curves"} <= left_out
+    assert {tag.partition("/")[0] for tag in left_out if "/" in tag} == {
+        *("precision_recall", "weights", "activations", "sparsity"),
+    }
+    assert {*MEASURES, "step/loss", "_hparams_/session_start_info", "validation_top1"} <= tags(small)
+
+
 def test_hyperparameters_are_flat_values_without_untracked_settings():
     config = TrainConfig(
         optimizer=AdamConfig(learning_rate=0.25),
@@ -101,9 +124,9 @@ def test_hyperparameters_are_flat_values_without_untracked_settings():
     assert values["phases.1.trainable"] == "['all']"
     assert values["phases.1.batch_norm"] == "update"
     assert values["seed"] == 7
-    assert not {"phases", "checkpoint_seconds", "profile_steps"} & set(values)
+    assert not {"phases", "checkpoint_seconds", "profile_steps", "tensorboard"} & set(values)
     assert {type(value) for value in values.values()} <= {bool, int, float, str}
-    slower = replace(config, checkpoint_seconds=99.0, profile_steps=3)
+    slower = replace(config, checkpoint_seconds=99.0, profile_steps=3, tensorboard=TensorBoardLogs.scalars)
     assert hyperparameters(slower) == values
 
 

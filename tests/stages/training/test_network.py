@@ -10,7 +10,6 @@ from slimline.stages.backend.tensorflow import tf
 from slimline.stages.models.assemble import base_network
 from slimline.stages.models.card import Card, input_shape, read_card
 from slimline.stages.networks.graphs.symbolic import trace
-from slimline.stages.networks.weights.checkpoint import read_checkpoint
 from slimline.stages.training.network import phase_network, trainable_names
 from tests.stages.toy_training import SEEN, SIDE, WIDTH, phase
 
@@ -24,7 +23,7 @@ def card(toys):
 
 @pytest.fixture(scope="module")
 def values(toys):
-    return read_checkpoint(toys.head.path / "model.ckpt")
+    return toys.untrained()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.models.card import read_card
 from slimline.stages.networks.architectures.heads import make_head
-from slimline.stages.networks.weights.checkpoint import read_checkpoint
 from slimline.stages.training import trainer as phase_trainer
 from slimline.stages.training.config import BatchNorm
 from slimline.stages.training.network import PhaseNetwork, phase_network
@@ -178,7 +177,7 @@ def test_a_restored_trainer_continues_bit_for_bit():
 @pytest.fixture(scope="module")
 def moving(toys):
     """A factory of trainers of the toy network with batch statistics, the initial values, and three batches."""
-    values = read_checkpoint(toys.head.path / "model.ckpt")
+    values = toys.untrained()
     heads = [WEIGHTS, BIASES]
     network = phase_network(read_card(toys.head.path), phase("all", batch_norm=BatchNorm.update), heads, fuse=True)
     batches = np.random.default_rng(1).normal(0.3, 0.5, (3, 4, SIDE, SIDE, 3)).astype(np.float32)

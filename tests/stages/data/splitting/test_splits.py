@@ -145,13 +145,42 @@ def test_each_class_is_in_each_split_and_only_classes_that_lacked_are_provisiona
 
 
 @LIGHT
-@given(members=MEMBERS, salt=st.integers(), folds=st.integers(2, 6))
-def test_each_photo_is_in_the_test_split_of_one_fold(members, salt, folds):
+@given(members=MEMBERS, salt=st.integers(), folds=st.integers(2, 6), grouped=st.booleans())
+def test_each_photo_is_tested_in_one_fold_and_each_class_is_trained_on_in_all(members, salt, folds, grouped):
     found = drawn(members, salt)
-    rounds = [split(found, SplitConfig(by=SplitBy.folds, fold=fold, folds=folds)) for fold in range(folds)]
+    groups = [f"{label}{number % 3}" for label, number in members] if grouped else None
+    configs = [SplitConfig(by=SplitBy.folds, fold=fold, folds=folds, validation=40) for fold in range(folds)]
+    rounds = [split(found, config, groups=groups) for config in configs]
     for sha, _ in found:
-        if not any(one[sha.hex()][1] for one in rounds):
-            assert sum(one[sha.hex()][0] == "test" for one in rounds) == 1
+        assert sum(one[sha.hex()][0] == "test" for one in rounds) == 1
+    for label in {label for label, _ in members}:
+        own = [sha.hex() for sha, one in found if one == label]
+        assert all(any(one[sha][0] == "train" for sha in own) for one in rounds)
+
+
+def test_a_class_in_a_single_group_cannot_be_cross_validated():
+    found, groups = photos(6, "a") + photos(40, "b"), ["one"] * 6 + [""] * 40
+    with pytest.raises(UserError, match=r"Class 'a' has 6 photos in a single group .* none is left for training"):
+        for fold in range(5):
+            split(found, SplitConfig(by=SplitBy.folds, fold=fold), groups=groups)
+
+
+def test_a_class_in_a_single_fold_is_spread_and_the_photo_that_moved_is_provisional():
+    found = [one for one in photos(400, "a") if position(one[0].hex(), "") < 0.2][:3] + photos(40, "b")
+    rounds = [split(found, SplitConfig(by=SplitBy.folds, fold=fold)) for fold in range(5)]
+    first = min((sha for sha, label in found if label == "a"), key=lambda sha: position(sha.hex(), "")).hex()
+    assert [one[first] for one in rounds][1] == ("test", True)
+    assert [one[first][0] == "test" for one in rounds] == [False, True, False, False, False]
+
+
+@pytest.mark.parametrize("by", [SplitBy.hash, SplitBy.exact])
+def test_without_a_test_split_all_photos_train_or_validate(by):
+    found = photos(200, "a") + photos(5, "b")
+    placed = Counter(name for name, _ in split(found, SplitConfig(by=by, test=0)).values())
+    assert set(placed) == {"train", "validation"}
+    assert placed.total() == 205
+    own = [split(found, SplitConfig(by=by, test=0))[sha.hex()][0] for sha, label in found if label == "b"]
+    assert set(own) == {"train", "validation"}
 
 
 @LIGHT
@@ -218,7 +247,7 @@ def test_another_salt_gives_another_split():
 
 def test_shares_out_of_range_are_refused():
     with pytest.raises(UserError, match="out of range"):
-        SplitConfig(test=0)
+        SplitConfig(test=0.5)
     with pytest.raises(UserError, match="leaves 0 percent"):
         SplitConfig(test=60, validation=40)
     with pytest.raises(UserError, match="fold=5 is out of range"):

@@ -80,3 +80,7 @@ def test_a_flipped_byte_raises(tmp_path, at):
     path.write_bytes(damaged)
     with pytest.raises(tf.errors.DataLossError):
         list(read_records(tmp_path, "train"))
+
+
+def test_a_split_without_photos_has_no_records(tmp_path):
+    assert list(read_records(tmp_path, "test")) == []
