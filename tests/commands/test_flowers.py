@@ -114,19 +114,17 @@ def test_a_sweep_ingests_once_and_runs_all_stages_for_its_best_point(garden):
     folder = garden[0]
     done = pipeline(folder, "-m", "+experiment=flowers", *SMALL, "head=linear,mlp")
     assert done.returncode == 0, done.stderr
-    runs = {path.name: manifest(path) for path in sorted((folder / "runs/flowers").glob("v*"))}
-    points = {name: found for name, found in runs.items() if "sweep" in found}
-    assert len(points) == 2
-    for found in points.values():
-        assert list(found["stages"])[-1] == "train"
-        assert "evaluate" not in found["stages"]
-        assert found["stages"]["ingest"]["cached"]
-        assert found["stages"]["features"]["cached"]
-    assert all((folder / "runs/flowers" / name / "dataset.html").exists() for name in points)
-    [winner] = [found for found in runs.values() if "winner_of" in found]
-    scores = [row["validation_top1"] for row in winner["winner_of"]]
+    board = pq.read_table(folder / "runs/flowers/sweeps/s001/leaderboard.parquet").to_pylist()
+    assert sorted(row["head"] for row in board) == ["linear", "mlp"]
+    assert [row["status"] for row in board] == ["completed", "completed"]
+    assert all(row["train.validation_loss"] >= 0 for row in board)
+    [winner] = [found for path in (folder / "runs/flowers").glob("v*") if "sweep" in (found := manifest(path))]
+    assert winner["sweep"] == {"of": "s001", "point": board[0]["point"]}
+    assert [winner["stages"][name]["cached"] for name in ("ingest", "features", "train")] == [True, True, True]
+    assert winner["stages"]["train"]["facts"]["validation_top1"] == board[0]["score"]
+    assert (folder / "runs/flowers/sweeps/s001/leaderboard.html").is_file()
+    scores = [row["train.validation_top1"] for row in winner["winner_of"]]
     assert scores == sorted(scores, reverse=True)
-    assert winner["stages"]["train"]["cached"]
     assert list(winner["stages"])[-4:] == ["evaluate", "export", "review", "report"]
     assert re.search(r"^ +1 +\d\.\d{4} .*head=", done.stdout, re.M)
 

@@ -89,15 +89,19 @@ def zoo_records(folder: Path, drawn: dict[str, bytes]) -> str:
     return str(folder)
 
 
+EACH_A_RUN = ("run.sweep.keep=4",)
+
+
 def test_each_kind_of_source_trains_end_to_end(drawn, tmp_path):
     made = {
         make.__name__: make(tmp_path / make.__name__, drawn)
         for make in (hugging_face, manifest_with_groups, archive, zoo_records)
     }
     images = ",".join(f'"{path}"' for path in made.values())
-    done = pipeline(tmp_path, "-m", "+experiment=flowers", "train.epochs=6", f"ingest.images={images}")
+    done = pipeline(tmp_path, "-m", "+experiment=flowers", "train.epochs=6", f"ingest.images={images}", *EACH_A_RUN)
     assert done.returncode == 0, done.stderr + done.stdout
-    points = [found for run in sorted((tmp_path / "runs/flowers").glob("v*")) if "sweep" in (found := manifest(run))]
+    runs = sorted((tmp_path / "runs/flowers").glob("v*"), key=lambda run: manifest(run)["sweep"]["point"])
+    points = [manifest(run) for run in runs]
     assert len(points) == len(made)
     for point, name in zip(points, made, strict=True):
         facts = point["stages"]["ingest"]["facts"]
@@ -105,7 +109,7 @@ def test_each_kind_of_source_trains_end_to_end(drawn, tmp_path):
         assert facts["split_by"] == ("given" if name in ("hugging_face", "zoo_records") else "hash"), name
         assert 0 <= point["stages"]["train"]["facts"]["validation_top1"] <= 1, name
     indexes = {}
-    for run, name in zip(sorted((tmp_path / "runs/flowers").glob("v*")), made, strict=False):
+    for run, name in zip(runs, made, strict=True):
         indexes[name] = pq.read_table(run / "artifacts/ingest/index.parquet").to_pylist()
         assert {row["label"] for row in indexes[name]} == set(SPECIES), name
     splits_of_groups = Counter(
@@ -114,5 +118,5 @@ def test_each_kind_of_source_trains_end_to_end(drawn, tmp_path):
     assert set(splits_of_groups.values()) == {1}
     given = {row["split"] for row in indexes["hugging_face"] if "test-" in row["path"]}
     assert given == {"test"}
-    [winner] = [found for run in (tmp_path / "runs/flowers").glob("v*") if "winner_of" in (found := manifest(run))]
+    [winner] = [found for found in points if "winner_of" in found]
     assert list(winner["stages"])[-4:] == ["evaluate", "export", "review", "report"]

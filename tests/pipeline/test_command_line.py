@@ -133,48 +133,41 @@ def manifests(folder: Path) -> dict[str, dict[str, object]]:
     return {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("v*/manifest.json"))}
 
 
+def table(output: list[str]) -> list[list[str]]:
+    """Return the words of each row of a sweep's table."""
+    return [line.split() for line in output if re.match(r" +\d  ", line)]
+
+
 def test_a_sweep_runs_each_point_to_its_target_and_completes_the_best(
     run: Callable[..., Told], toy_program: tuple[str, ...], tmp_path: Path
 ) -> None:
-    code, output, errors, _ = run("-m", "train.rate=0.25,0.75,0.5", program=toy_program)
-    assert (code, errors) == (0, [])
-    table = [line.split() for line in output if re.match(r" +\d  ", line)]
-    assert [(row[0], row[1], row[-1]) for row in table] == [
-        ("1", "0.7500", "v002"),
-        ("2", "0.5000", "v003"),
-        ("3", "0.2500", "v001"),
+    code, output, errors, heavy = run("-m", "train.rate=0.25,0.75,0.5", program=toy_program)
+    assert (code, errors, heavy) == (0, [], False)
+    assert [(row[0], row[1], row[-1]) for row in table(output)] == [
+        ("1", "0.7500", "rate=0.75"),
+        ("2", "0.5000", "rate=0.5"),
+        ("3", "0.2500", "rate=0.25"),
     ]
     assert not any(line.startswith("\t#") for line in output)  # the launcher's own lines
     found = manifests(tmp_path / "runs" / "toy")
-    assert {name: list(manifest["stages"]) for name, manifest in found.items()} == {  # type: ignore[call-overload]
-        "v001": ["train"],
-        "v002": ["train"],
-        "v003": ["train"],
-        "v004": ["train", "report"],
-    }
-    assert found["v004"]["overrides"] == ["train.rate=0.75"]
+    assert list(found) == ["v001"]
+    assert list(found["v001"]["stages"]) == ["train", "report"]  # type: ignore[call-overload]
+    assert found["v001"]["overrides"] == ["train.rate=0.75"]
+    assert found["v001"]["sweep"] == {"of": "s001", "point": 1}
+    assert (tmp_path / "runs/toy/sweeps/s001/best").resolve() == (tmp_path / "runs/toy/latest").resolve()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["conf", "program.py", "runs", "toybox"]
 
 
 def test_a_sweep_continues_after_a_failed_point(
     run: Callable[..., Told], toy_program: tuple[str, ...], tmp_path: Path
 ) -> None:
-    _, output, _, _ = run("-m", "train.rate=0.25,7,0.5", program=toy_program)
-    table = [line.split() for line in output if re.match(r" +\d  ", line)]
-    assert [(row[0], row[1], row[-1]) for row in table] == [
-        ("1", "0.5000", "v003"),
-        ("2", "0.2500", "v001"),
-        ("3", "failed", "v002"),
-    ]
-    assert manifests(tmp_path / "runs" / "toy")["v004"]["overrides"] == ["train.rate=0.5"]
-
-
-def test_a_sweep_over_a_range_ends_like_one_over_a_list(
-    run: Callable[..., Told], toy_program: tuple[str, ...], tmp_path: Path
-) -> None:
-    code, _, errors, _ = run("-m", "run.seed=range(2)", "train.note=x", program=toy_program)
-    assert (code, errors) == (0, [])
-    assert list(manifests(tmp_path / "runs" / "toy")) == ["v001", "v002", "v003"]
+    code, output, errors, _ = run("-m", "train.rate=0.25,7,0.5", program=toy_program)
+    assert [(row[0], row[1]) for row in table(output)] == [("1", "0.5000"), ("2", "0.2500"), ("3", "failed")]
+    assert (code, errors[:2]) == (
+        2,
+        ["1 of 3 points of the sweep failed:", "  point 1: The loss is no longer a number."],
+    )
+    assert manifests(tmp_path / "runs" / "toy")["v001"]["overrides"] == ["train.rate=0.5"]
 
 
 def test_a_failed_stage_is_a_traceback_and_code_1(

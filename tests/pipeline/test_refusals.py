@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from slimline.pipeline.config import register_schemas
+from slimline.pipeline.config import SweepConfig, register_schemas
 from slimline.pipeline.refusals import REFUSALS, expand_home, explain
 from slimline.pipeline.settings import config_keys
 from slimline.stages.evaluation.config import EvaluateConfig
@@ -83,7 +83,7 @@ def test_a_home_with_a_backslash_is_not_changed() -> None:
             "run.sweep.targets=train",
             [
                 "run.sweep.targets is not a setting of this config. Did you mean run.sweep.target?",
-                "run.sweep has: columns, maximize, metric, skip_unavailable, target.",
+                f"run.sweep has: {', '.join(sorted(one.name for one in fields(SweepConfig)))}.",
             ],
         ),
         (
