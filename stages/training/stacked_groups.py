@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
@@ -115,7 +116,8 @@ def make_groups(members: Sequence[Member], photos: Photos) -> Iterator[list[Part
     for _, found in groupby(trainings, key=_sharing):
         alike = list(found)
         initial = [values[*one.member.form(), one.member.head.seed] for one in alike]
-        size = max(1, PART_WEIGHTS // sum(value.size for value in initial[0].values()))
+        most = max(1, PART_WEIGHTS // sum(value.size for value in initial[0].values()))
+        size = math.ceil(len(alike) / math.ceil(len(alike) / most))
         starts = range(0, len(alike), size)
         yield [Part(alike[start : start + size], initial[start : start + size]) for start in starts]
 
