@@ -213,8 +213,8 @@ def main() -> None:
         _end_stopped(error)
     if mistakes:
         sys.stdout.flush()
-        print("\n".join(str(mistake) for mistake in mistakes), file=sys.stderr)
-        sys.exit(exit_code(mistakes))
+        print("\n".join(str(mistake) for mistake in mistakes), file=sys.stderr, flush=True)
+        os._exit(exit_code(mistakes))  # at once: a thread may still be importing what the stages need
     # Everything is on disk. A regular shutdown of TensorFlow would take most of a second.
     sys.stdout.flush()
     sys.stderr.flush()

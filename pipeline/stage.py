@@ -58,6 +58,7 @@ class Stage:
     undigested: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     gate: Callable[[Any, Artifact], None] | None = None
+    imports: tuple[str, ...] = ()
 
     def __call__(self, config: Any, out: Path, **inputs: Any) -> Facts:
         return self.function(config, out, **inputs)
@@ -81,6 +82,7 @@ def stage(
     undigested: tuple[str, ...] = (),
     shown: tuple[str, ...] = (),
     gate: Callable[[Any, Artifact], None] | None = None,
+    imports: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Facts]], Stage]:
     """Declare a function `(config, out, *, input: Artifact, other: Artifact | None) -> Facts` as a stage.
 
@@ -109,6 +111,8 @@ def stage(
         gate: `(config, artifact) -> None`, called each time, also for a cached artifact, raises `GateFailed` if the
             result is below what the config asks for. What it reads of the config should be untracked. The stages that
             build on the artifact then do not run; those that are never cached, such as a report, do.
+        imports: modules that the stage's work imports and that take long to import. If the stage will run, a thread
+            imports them in this order, while the run is planned and other stages work.
 
     The fact `failures` is a list of texts, each a part of the work that could not be done while the rest was kept: the
     command prints them at its end, and its exit code is 2.
@@ -130,6 +134,7 @@ def stage(
             undigested=undigested,
             shown=shown,
             gate=gate,
+            imports=imports,
         )
 
     return declare

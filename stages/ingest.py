@@ -17,6 +17,7 @@ NO_MEMO = cast(Memo, None)
 
 
 @stage(
+    imports=("slimline.stages.data.ingesting",),
     resume=True,
     resolve=settle_source,
     choices=chosen_source,
