@@ -43,12 +43,13 @@ from slimline.pipeline.streams import lost_output, open_standard_streams, tolera
 from slimline.pipeline.sweep import TOKEN, begin_sweep, sweep_points, sweep_rows, sweep_table
 from slimline.pipeline.swept import check_sweep
 from slimline.pipeline.usage import usage
+from slimline.pipeline.warm_up import with_imports
 from slimline.stages.former_flags import FORMER_FLAGS
-from slimline.stages.table import DISPLAY_ONLY
+from slimline.stages.table import DISPLAY_ONLY, IMPORTS
 from slimline.stages.table import STAGES as OWN_STAGES
 
 CONF = Path(__file__).parent.parent / "conf"
-STAGES: Mapping[str, Stage] = Stages(OWN_STAGES)
+STAGES: Mapping[str, Stage] = Stages(with_imports(OWN_STAGES, IMPORTS))
 
 log = logging.getLogger(__name__)
 mistakes: list[UserError] = []
@@ -213,8 +214,8 @@ def main() -> None:
         _end_stopped(error)
     if mistakes:
         sys.stdout.flush()
-        print("\n".join(str(mistake) for mistake in mistakes), file=sys.stderr, flush=True)
-        os._exit(exit_code(mistakes))  # at once: a thread may still be importing what the stages need
+        print("\n".join(str(mistake) for mistake in mistakes), file=sys.stderr)
+        sys.exit(exit_code(mistakes))
     # Everything is on disk. A regular shutdown of TensorFlow would take most of a second.
     sys.stdout.flush()
     sys.stderr.flush()

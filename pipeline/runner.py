@@ -55,24 +55,23 @@ def execute(
     ordered = order_stages(stages, configs, targets or _targets(run_config))
     directory = _writable(run_config, Path(run_config.directory).absolute())
     store = Store(directory / "store", display_only)
-    warm_up = WarmUp()
-    if not run_config.plan:
-        warm_up.add(stage for stage in ordered if not stage.cache)
     steps = make_plan(ordered, configs, store, run_config.force, run_config.plan)
     for step in steps:
         log.info(step.line())
     if run_config.plan:
         return None
-    warm_up.add(stages[step.stage] for step in steps if step.reason)
+    warm_up = WarmUp(stages[step.stage] for step in steps if step.reason)
     absent = {name for name in configs if stages[name].follows} - {stage.name for stage in ordered}
     resolved = _resolved_yaml(run_config, configs, absent)
     run = Run(store.root.parent / run_config.name, resolved, overrides, **about)
     log.info("-> %s", shown(run.path))
     try:
-        short = _run_stages(ordered, configs, store, run, run_config, warm_up)
+        short = _run_stages([warm_up.awaited(stage) for stage in ordered], configs, store, run, run_config)
     except BaseException as error:
         run.finish(error=str(error) if isinstance(error, UserError | Stopped) else traceback.format_exc())
         raise
+    finally:
+        warm_up.end()
     run.finish(error=str(short) if short else None)
     _summarize(run, targets or run_config.targets, time.perf_counter() - started)
     if short:
@@ -134,12 +133,7 @@ def _resolved_yaml(run_config: RunConfig, configs: Mapping[str, Any], absent: It
 
 
 def _run_stages(
-    ordered: list[Stage],
-    configs: Mapping[str, Any],
-    store: Store,
-    run: Run,
-    run_config: RunConfig,
-    warm_up: WarmUp,
+    ordered: list[Stage], configs: Mapping[str, Any], store: Store, run: Run, run_config: RunConfig
 ) -> GateFailed | None:
     """Run the stages in order; after a gate that is closed, only those that do not build on the gated stage.
 
@@ -165,13 +159,12 @@ def _run_stages(
         if stage.wants_record:
             given["run"] = RunRecord(run.path, run.manifest, dict(made))
         if not stage.cache:
-            warm_up.wait(stage)
             facts = {**stage(config, run.path, **inputs, **given), **notes}
             seconds = time.perf_counter() - started
             run.record(stage.name, cached=False, seconds=seconds, facts=facts)
             log.info(stage_line(stage.name, "ran", "", seconds, facts, stage.shown))
             continue
-        artifact, cached = _obtain(stage, config, present, choices, {**inputs, **given}, store, force, warm_up)
+        artifact, cached = _obtain(stage, config, present, choices, {**inputs, **given}, store, force)
         facts = {**artifact.facts, **notes}
         made[stage.name] = replace(artifact, choices=choices)
         seconds = time.perf_counter() - started
@@ -210,14 +203,12 @@ def _obtain(
     given: Mapping[str, Any],
     store: Store,
     force: bool,
-    warm_up: WarmUp,
 ) -> tuple[Artifact, bool]:
     code = store.code.read(stage, choices)
     parts = key_parts(stage, config, present, code, store.contents)
     key = make_key(parts)
 
     def make(out: Path) -> Facts:
-        warm_up.wait(stage)
         facts = stage(config, out, **given)
         if make_key(key_parts(stage, config, present, code, store.contents)) != key:
             empty_folder(out)

@@ -35,8 +35,8 @@ class Stage:
     """A stage's declaration, read from its function; call it like the function itself.
 
     `optional` maps an input to a predicate on the config that says whether it is needed; `required` holds the others.
-    `wants_record` and `wants_memo` are true for a stage that takes the run's record or a memo. The other fields are
-    described in `stage`.
+    `wants_record` and `wants_memo` are true for a stage that takes the run's record or a memo. `imports` are modules
+    that are imported in advance if the stage will run: see `WarmUp`. The other fields are described in `stage`.
     """
 
     name: str
@@ -82,7 +82,6 @@ def stage(
     undigested: tuple[str, ...] = (),
     shown: tuple[str, ...] = (),
     gate: Callable[[Any, Artifact], None] | None = None,
-    imports: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Facts]], Stage]:
     """Declare a function `(config, out, *, input: Artifact, other: Artifact | None) -> Facts` as a stage.
 
@@ -111,8 +110,6 @@ def stage(
         gate: `(config, artifact) -> None`, called each time, also for a cached artifact, raises `GateFailed` if the
             result is below what the config asks for. What it reads of the config should be untracked. The stages that
             build on the artifact then do not run; those that are never cached, such as a report, do.
-        imports: modules that the stage's work imports and that take long to import. If the stage will run, a thread
-            imports them in this order, while the run is planned and other stages work.
 
     The fact `failures` is a list of texts, each a part of the work that could not be done while the rest was kept: the
     command prints them at its end, and its exit code is 2.
@@ -134,7 +131,6 @@ def stage(
             undigested=undigested,
             shown=shown,
             gate=gate,
-            imports=imports,
         )
 
     return declare

@@ -11,7 +11,6 @@ from slimline.stages.models.base_settle import settle_weights
 
 
 @stage(
-    imports=("slimline.stages.backend.slim", "slimline.stages.models.base"),
     resolve=settle_weights,
     choices=chosen_network,
     schemas={

@@ -21,12 +21,6 @@ def check_minimum(config: EvaluateConfig, artifact: Artifact) -> None:
 
 
 @stage(
-    imports=(
-        "slimline.stages.backend.slim",
-        "slimline.stages.evaluation.measures",
-        "scipy.optimize",
-        "sklearn.metrics",
-    ),
     resolve=settle_model,
     choices=chosen_network,
     gate=check_minimum,

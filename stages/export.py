@@ -11,7 +11,6 @@ from slimline.stages.exporting.settle import settle_formats
 
 
 @stage(
-    imports=("slimline.stages.backend.slim", "slimline.stages.exporting.export"),
     resolve=settle_formats,
     by_key=("evaluate",),  # it copies the evaluated SavedModel, which the content digest does not cover
     shown=("size_mb", "changed", "checked", "latency_seconds"),

@@ -11,11 +11,7 @@ from slimline.stages.data.features_config import FeaturesConfig
 from slimline.stages.data.features_settle import settle_precision
 
 
-@stage(
-    imports=("slimline.stages.backend.slim", "slimline.stages.data.bottlenecks"),
-    resolve=settle_precision,
-    shown=("images", "mirrored", "width", "precision", "images_per_second"),
-)
+@stage(resolve=settle_precision, shown=("images", "mirrored", "width", "precision", "images_per_second"))
 def features(config: FeaturesConfig, out: Path, *, ingest: Artifact, base: Artifact, memo: Memo) -> Facts:
     """Write `<split>.arrow`: for each record, in order, `sha256`, `label` and `features` [width] float32.
 

@@ -12,7 +12,6 @@ from slimline.stages.models.head_table import HEADS
 
 
 @stage(
-    imports=("slimline.stages.backend.slim", "slimline.stages.models.head"),
     choices=chosen_head,
     schemas=Derived(HEADS, lambda row: row.config),
     shown=("kind", "new_parameters", "restored", "new"),

@@ -17,7 +17,6 @@ NO_MEMO = cast(Memo, None)
 
 
 @stage(
-    imports=("slimline.stages.data.ingesting",),
     resume=True,
     resolve=settle_source,
     choices=chosen_source,

@@ -9,12 +9,7 @@ from slimline.pipeline.stage import RunRecord, stage
 from slimline.stages.pages.report_config import ReportConfig
 
 
-@stage(
-    imports=("slimline.stages.backend.slim", "slimline.stages.pages.report"),
-    cache=False,
-    optional={"export": lambda config: True},
-    shown=("size_mb",),
-)
+@stage(cache=False, optional={"export": lambda config: True}, shown=("size_mb",))
 def report(
     config: ReportConfig,
     out: Path,

@@ -25,10 +25,7 @@ class ReviewConfig:
         require_range("review.block_photos", self.block_photos, 100, 10_000_000)
 
 
-@stage(
-    imports=("slimline.stages.backend.slim", "slimline.stages.data.reviewing"),
-    shown=("candidates", "planted_found", "planted", "cross_validated_top1"),
-)
+@stage(shown=("candidates", "planted_found", "planted", "cross_validated_top1"))
 def review(config: ReviewConfig, out: Path, *, ingest: Artifact, features: Artifact) -> Facts:
     """Write `label_errors.parquet`, one row per photo whose label is a candidate for a label error.
 

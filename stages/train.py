@@ -16,7 +16,6 @@ from slimline.stages.training.settle import settle_fused
 
 
 @stage(
-    imports=("slimline.stages.backend.slim", "slimline.stages.training.loop"),
     resume=True,
     resolve=settle_fused,
     optional={"features": TrainConfig.reads_features},
