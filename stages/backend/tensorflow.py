@@ -68,7 +68,7 @@ class _OtherThreads(io.TextIOWrapper):
     """The error stream in the place of `stream`, on a copy of its descriptor, without what this thread writes."""
 
     def __init__(self, stream: Any, descriptor: int) -> None:
-        raw = type(stream.buffer.raw)(descriptor, "w", closefd=False)
+        raw = type(_raw(stream))(descriptor, "w", closefd=False)
         super().__init__(io.BufferedWriter(raw), stream.encoding, stream.errors, write_through=True)
         self._silent = threading.get_ident()
 
@@ -82,7 +82,13 @@ class _OtherThreads(io.TextIOWrapper):
 
 def _is_stderr(stream: Any) -> bool:
     """Return whether a stream writes to the descriptor that is redirected; a notebook's or a test's does not."""
-    return isinstance(getattr(getattr(stream, "buffer", None), "raw", None), io.FileIO) and stream.fileno() == 2
+    return isinstance(_raw(stream), io.FileIO) and stream.fileno() == 2
+
+
+def _raw(stream: Any) -> Any:
+    """Return the unbuffered file of a stream; with PYTHONUNBUFFERED a standard stream has no other."""
+    buffer = getattr(stream, "buffer", None)
+    return getattr(buffer, "raw", buffer)
 
 
 def _load_library() -> None:

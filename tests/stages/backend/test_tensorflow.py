@@ -81,7 +81,10 @@ print("printed later", file=sys.stderr)
 """
 
 
-def test_only_the_thread_that_asks_for_quiet_is_silent():
-    done = subprocess.run([sys.executable, "-c", WHILE_QUIET], capture_output=True, text=True, timeout=120)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_only_the_thread_that_asks_for_quiet_is_silent(unbuffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-c", WHILE_QUIET]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == ["the message of an error", "written later", "printed later"]
