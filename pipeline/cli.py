@@ -43,12 +43,13 @@ from slimline.pipeline.streams import lost_output, open_standard_streams, tolera
 from slimline.pipeline.sweeping.ending import Context
 from slimline.pipeline.sweeping.sweeper import NAME, in_sweep, run_point, use_sweeper
 from slimline.pipeline.usage import usage
+from slimline.pipeline.warm_up import with_imports
 from slimline.stages.former_flags import FORMER_FLAGS
-from slimline.stages.table import DISPLAY_ONLY, FINISH_SWEEP, TOGETHER
+from slimline.stages.table import DISPLAY_ONLY, FINISH_SWEEP, IMPORTS, TOGETHER
 from slimline.stages.table import STAGES as OWN_STAGES
 
 CONF = Path(__file__).parent.parent / "conf"
-STAGES: Mapping[str, Stage] = Stages(OWN_STAGES)
+STAGES: Mapping[str, Stage] = Stages(with_imports(OWN_STAGES, IMPORTS))
 
 SWEEPER = f"hydra/sweeper={NAME}"
 

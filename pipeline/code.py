@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slimline.pipeline.artifact import canonical_json, digest_text
+from slimline.pipeline.installed import packages_distributions
 from slimline.pipeline.parsed import Parsed, ParsedModules
 from slimline.pipeline.plugins import plugin_distributions
 from slimline.pipeline.stage import Stage
@@ -41,6 +42,7 @@ class CodeReader:
     def __init__(self, memory: Path, display_only: Iterable[str] = ()) -> None:
         """Cache parsed modules in the JSON file `memory`; ignore the modules and packages in `display_only`."""
         self._parsed = ParsedModules(memory)
+        self._installed = memory.with_name("installed.json")
         self._left_out = (FRAMEWORK, *display_only)
         self._read: dict[tuple[str, str, str], Code] = {}
 
@@ -59,7 +61,7 @@ class CodeReader:
             self._parsed.keep()
             digests = {name: _with_data(module) for name, module in sorted(reached.items())}
             tables = {name: _as_chosen(reached[name], chosen[name]) for name in digests if name in chosen}
-            self._read[asked] = Code({**digests, **tables}, _versions(outside))
+            self._read[asked] = Code({**digests, **tables}, _versions(outside, self._installed))
         return self._read[asked]
 
     def _reach(self, stage: Stage, choices: Choices) -> tuple[dict[str, Parsed], set[str]]:
@@ -123,18 +125,18 @@ def _top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def _versions(imported: Iterable[str]) -> dict[str, str]:
+def _versions(imported: Iterable[str], memory: Path) -> dict[str, str]:
     """Return the version of each installed distribution that holds one of the top names."""
-    distributions = _distributions()
+    distributions = _distributions(memory)
     names = {name for item in imported for name in distributions.get(item, [])}
     return {name: importlib.metadata.version(name) for name in sorted(names)}
 
 
 @cache
-def _distributions() -> Mapping[str, list[str]]:
+def _distributions(memory: Path) -> Mapping[str, list[str]]:
     """Map each top package to its distributions. A plug-in's package maps to the distribution that declares it."""
     plugins = {package: [distribution] for package, distribution in plugin_distributions().items()}
-    return {**importlib.metadata.packages_distributions(), **plugins}
+    return {**packages_distributions(memory), **plugins}
 
 
 def _source(module: str) -> Path | None:

@@ -8,6 +8,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from slimline.pipeline.run_lines import files_made, headlines, stage_line
 from slimline.pipeline.stage import RunRecord, Stage
 from slimline.pipeline.store import Store
 from slimline.pipeline.tasks import Task, order_tasks
+from slimline.pipeline.warm_up import WarmUp
 
 log = logging.getLogger(__name__)
 
@@ -59,15 +61,20 @@ def execute(
         log.info(step.line(width))
     if run_config.plan:
         return None
+    will_run = {step.stage for step in steps if step.reason}
+    warm_up = WarmUp(task.stage for task in tasks if task.name in will_run)
     absent = {name for name in chosen if stages[name].follows} - {task.name for task in tasks}
     resolved = _resolved_yaml(run_config, {name: configs[name] for name in chosen if name not in absent})
     run = Run(store.root.parent / run_config.name, resolved, overrides, **about)
     log.info("-> %s", shown(run.path))
     try:
-        short = _run_tasks(tasks, configs, store, run, run_config, width)
+        waiting = [replace(task, stage=warm_up.awaited(task.stage)) for task in tasks]
+        short = _run_tasks(waiting, configs, store, run, run_config, width)
     except BaseException as error:
         run.finish(error=str(error) if isinstance(error, UserError | Stopped) else traceback.format_exc())
         raise
+    finally:
+        warm_up.end()
     run.finish(error=str(short) if short else None)
     _summarize(run, targets or run_config.targets, time.perf_counter() - started)
     if short:

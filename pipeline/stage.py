@@ -40,7 +40,8 @@ class Stage:
 
     `optional` maps an input to a predicate on the config that says whether it is needed; `required` holds the others.
     `several` holds the inputs that the stage takes once for each of its parts. `wants_record` and `wants_memo` are true
-    for a stage that takes the run's record or a memo. The other fields are described in `stage`.
+    for a stage that takes the run's record or a memo. `imports` are modules that are imported in advance if the stage
+    will run: see `WarmUp`. The other fields are described in `stage`.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Stage:
     gate: Callable[[Any, Artifact], None] | None = None
     repeats: Repeats | None = None
     several: frozenset[str] = frozenset()
+    imports: tuple[str, ...] = ()
 
     def __call__(self, config: Any, out: Path, **inputs: Any) -> Facts:
         return self.function(config, out, **inputs)

@@ -80,3 +80,22 @@ def _finish_sweep(folder: Path) -> None:
 
 FINISH_SWEEP: Callable[[Path], None] = _finish_sweep
 """What a sweep calls with its folder at its end: it writes `leaderboard.html`, and `logs` for TensorBoard."""
+
+TENSORFLOW = "slimline.stages.backend.slim"
+"""TF-Slim hides scikit-learn from its own import, so it comes before the modules that import scikit-learn."""
+
+IMPORTS = {
+    "ingest": (TENSORFLOW, "slimline.stages.data.ingesting"),
+    "base": (TENSORFLOW, "slimline.stages.models.base"),
+    "features": (TENSORFLOW, "slimline.stages.data.bottlenecks"),
+    "review": (TENSORFLOW, "slimline.stages.data.reviewing"),
+    "head": (TENSORFLOW, "slimline.stages.models.head"),
+    "train": (TENSORFLOW, "slimline.stages.training.loop"),
+    "evaluate": (TENSORFLOW, "slimline.stages.evaluation.measures", "scipy.optimize", "sklearn.metrics"),
+    "export": (TENSORFLOW, "slimline.stages.exporting.export"),
+    "report": (TENSORFLOW, "slimline.stages.pages.report"),
+}
+"""Modules that each stage imports when it runs and that take long, in order, for the command line's warm-up.
+
+They are listed here and not in the stages' files, because they must not be part of any store key.
+"""

@@ -8,7 +8,7 @@ from pathlib import Path
 import grimp
 import pytest
 
-from slimline.stages.table import STAGES
+from slimline.stages.table import STAGES, TOGETHER
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,4 +23,5 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_the_top_of_stages_holds_the_stages_and_their_table() -> None:
-    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == {"__init__", "former_flags", "table", *STAGES}
+    stages = {*STAGES, *(together.stage.name for together in TOGETHER.values())}
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == {"__init__", "former_flags", "table", *stages}

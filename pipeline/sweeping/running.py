@@ -168,7 +168,7 @@ class SweepRun:
         sweep.sync()
         directory = writable_directory(self.run)
         chain = Chain(Store(directory / "store", self.context.display_only), self.run.force)
-        work = Work(self.config, chain, self._shared())
+        work = Work(self.config, chain, self._varied())
         alone = self.config.prunes or self.launch is not None
         together = None if alone else self.context.together.get(self.config.target)
         tools = Tools(work, lambda number, overrides: self._prepare(sweep, chain, number, overrides), together)
@@ -207,10 +207,10 @@ class SweepRun:
         log.info("sweep     %s  %s of %d points%s%s", folder.name, kind, self.total, each, state)
         log.info("-> %s", shown(folder.path))
 
-    def _shared(self) -> list[str]:
-        """Return the stages that are equal for all points: those that no varied setting names."""
-        varied = {one.name.lstrip("+~").partition(".")[0].partition("/")[0] for one in self.space.dimensions}
-        return [name for name in self.context.stages if name not in {*varied, self.config.target}]
+    def _varied(self) -> frozenset[str]:
+        """Return the stages whose settings vary; those that depend on them differ between points too."""
+        names = {one.name.lstrip("+~").partition(".")[0].partition("/")[0] for one in self.space.dimensions}
+        return frozenset({*names, self.config.target})
 
     def _prepare(self, sweep: Sweep, chain: Chain, number: int, overrides: list[str]) -> Prepared:
         config = self._composed(overrides, sweep.values[number])

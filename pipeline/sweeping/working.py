@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.config import SweepConfig
 from slimline.pipeline.errors import HelperLost, Unavailable, UserError
+from slimline.pipeline.plan import WIDTH
 from slimline.pipeline.run_lines import stage_line
 from slimline.pipeline.sweeping.chain import Chain, Made, Planned
 from slimline.pipeline.sweeping.objectives import WrongFact, check_facts, flat_facts, read_objectives, read_tie
@@ -30,10 +31,9 @@ Curves = Sequence[Sequence[float]]
 class Work:
     """Computes units; every failure of a point becomes an outcome, and a mistake in the sweep's settings is raised."""
 
-    def __init__(self, config: SweepConfig, chain: Chain, shared: Sequence[str]) -> None:
-        """`shared` names the stages that are equal for all points: a line is logged when one of them runs."""
-        self.config, self.chain = config, chain
-        self._shared = frozenset(shared)
+    def __init__(self, config: SweepConfig, chain: Chain, varied: Container[str] = ()) -> None:
+        """`varied` names the stages that differ between points by their own settings."""
+        self.config, self.chain, self._varied = config, chain, varied
         self.objectives, self.tie = read_objectives(config), read_tie(config)
 
     @property
@@ -102,7 +102,8 @@ class Work:
                 results.append(SeedResult({}, "", None, rule.curve))
                 return Outcome(PRUNED, results, took, f"ended early {reason}")
             target = made[point.tasks[-1].name]
-            seconds += target.artifact.seconds
+            own = self._own(point.tasks, configs)
+            seconds += sum(made[name].artifact.seconds for name in own)
             results.append(self._result(made, target.facts, point.tasks[-1].name, target.artifact, None, rule.curve))
         return Outcome(COMPLETED, results, round(seconds, 3))
 
@@ -111,7 +112,7 @@ class Work:
         task, members = Task(unit.together.stage), unit.members()
         made = self._obtain(unit.inputs, unit.points[0].configs)
         stack = self.chain.obtain(task, unit.together.config([configs for _, configs in members]), made)
-        self._log(task, stack)
+        self._log(task, stack, True)
         target = unit.points[0].tasks[-1].name
         results: list[list[SeedResult]] = [[] for _ in unit.points]
         errors: dict[int, str] = {}
@@ -128,16 +129,28 @@ class Work:
 
     def _obtain(self, tasks: Sequence[Task], configs: Mapping[str, Any]) -> dict[str, Made]:
         made: dict[str, Made] = {}
+        own = self._own(tasks, configs)
         for task in tasks:
             made[task.name] = self.chain.obtain(task, configs[task.name], made)
-            self._log(task, made[task.name])
+            self._log(task, made[task.name], task.name in own)
         return made
 
-    def _log(self, task: Task, made: Made) -> None:
+    def _own(self, tasks: Sequence[Task], configs: Mapping[str, Any]) -> set[str]:
+        """Return the names of the tasks that differ between points: those that vary, and what depends on them."""
+        own: set[str] = set()
+        for task in tasks:
+            sources = {one for ones in task.sources(configs[task.name]).values() for one in ones}
+            if task.stage.name in self._varied or own & sources:
+                own.add(task.name)
+        return own
+
+    def _log(self, task: Task, made: Made, own: bool) -> None:
         """Log the line of a stage that ran for all points; with `run.sweep.verbose` that of every stage."""
-        if self.config.verbose or (made.fresh and not made.cached and task.stage.name in self._shared):
-            state = "cached" if made.cached or not made.fresh else "ran"
-            log.info(stage_line(task.name, state, made.artifact.key, made.seconds, made.facts, task.stage.shown))
+        ran = made.fresh and not made.cached
+        if self.config.verbose or (ran and not own):
+            width = max(WIDTH, len(task.name) + 1)
+            state, key = "ran" if ran else "cached", made.artifact.key
+            log.info(stage_line(task.name, state, key, made.seconds, made.facts, task.stage.shown, width))
 
     def _result(
         self,

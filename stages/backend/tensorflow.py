@@ -4,18 +4,24 @@
 6.7 s on two cores (TensorFlow 2.21, `python -X importtime`). TensorFlow works without Keras, so Keras is
 hidden during the import. With the garbage collector paused too, the import takes 3.3 s. All modules import
 TensorFlow through this one. The modules that configs are composed from don't import it, so that composing a
-config stays fast.
+config stays fast; a thread can import this module meanwhile.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import importlib.util
+import io
 import logging
 import os
 import platform
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -39,16 +45,64 @@ def hidden(*packages: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Discard what C++ code writes to stderr directly, without its logging (the CUDA and oneDNN notes)."""
-    sys.stderr.flush()
+    """Discard what C++ code writes to stderr directly, without its logging (the CUDA and oneDNN notes).
+
+    What other threads write to `sys.stderr` in the meantime is shown, such as the message of an error.
+    """
+    before = sys.stderr
+    before.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    shown = _OtherThreads(before, saved) if _is_stderr(before) else before
     os.dup2(nowhere, 2)
+    sys.stderr = shown
     try:
         yield
     finally:
         os.dup2(saved, 2)
+        sys.stderr = before
         os.close(saved)
         os.close(nowhere)
+
+
+class _OtherThreads(io.TextIOWrapper):
+    """The error stream in the place of `stream`, on a copy of its descriptor, without what this thread writes."""
+
+    def __init__(self, stream: Any, descriptor: int) -> None:
+        raw = type(_raw(stream))(descriptor, "w", closefd=False)
+        super().__init__(io.BufferedWriter(raw), stream.encoding, stream.errors, write_through=True)
+        self._silent = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        if threading.get_ident() == self._silent:
+            return len(text)
+        written = super().write(text)
+        self.flush()
+        return written
+
+
+def _is_stderr(stream: Any) -> bool:
+    """Return whether a stream writes to the descriptor that is redirected; a notebook's or a test's does not."""
+    return isinstance(_raw(stream), io.FileIO) and stream.fileno() == 2
+
+
+def _raw(stream: Any) -> Any:
+    """Return the unbuffered file of a stream; with PYTHONUNBUFFERED a standard stream has no other."""
+    buffer = getattr(stream, "buffer", None)
+    return getattr(buffer, "raw", buffer)
+
+
+def _load_library() -> None:
+    """Load TensorFlow's shared library, 1.1 GB, in 0.3 s in which other threads can run: an import would stop them.
+
+    A failure is not reported here: the import that follows tries again and reports it.
+    """
+    specification = importlib.util.find_spec("tensorflow")
+    if sys.platform != "linux" or specification is None or specification.origin is None:
+        return
+    load = ctypes.CDLL(None).dlopen
+    load.argtypes, load.restype = (ctypes.c_char_p, ctypes.c_int), ctypes.c_void_p
+    for name in ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2"):
+        load(os.fsencode(Path(specification.origin).with_name(name)), os.RTLD_NOW)
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -61,6 +115,8 @@ if platform.machine() in ("x86_64", "AMD64"):
 for variable, value in {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}.items():
     os.environ.setdefault(variable, value)
 with hidden("keras", "tf_keras"), quiet_stderr():
+    if "tensorflow" not in sys.modules:
+        _load_library()
     import tensorflow as tf
     from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 

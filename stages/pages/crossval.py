@@ -64,7 +64,7 @@ def crossval_page(config: CrossvalReportConfig, metrics: Mapping[str, Any], cros
         metrics=metrics,
         data=first,
         base=run.artifacts["base"].facts if "base" in run.artifacts else None,
-        numbers={**_spread(metrics), **numbers(metrics)},
+        numbers=_numbers(metrics),
         cautions=cautions(metrics),
         folds=fold_table(metrics["folds"]),
         over_folds=spread_table(metrics["cross_validation"]),
@@ -112,8 +112,11 @@ def spread_table(over: Mapping[str, Any]) -> Table:
     return Table(["measure", "mean over the folds", "standard deviation over the folds"], lines)
 
 
-def _spread(metrics: Mapping[str, Any]) -> dict[str, str]:
-    return {"standard deviation of top-1 over the folds": percent(metrics["cross_validation"]["spread"]["top1"])}
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return the most important metrics by name, with the spread of the first over the folds."""
+    first, second, *rest = numbers(metrics).items()
+    spread = percent(metrics["cross_validation"]["spread"]["top1"])
+    return dict([first, second, ("standard deviation of top-1 over the folds", spread), *rest])
 
 
 def _kind(data: Row) -> str:

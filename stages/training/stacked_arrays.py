@@ -12,8 +12,8 @@ Array = NDArray[np.float32]
 
 
 def by_member(values: Array, members: int) -> Array:
-    """View columns [..., members * width] as [members, ..., width]."""
-    return np.moveaxis(values.reshape(*values.shape[:-1], members, -1), -2, 0)
+    """View columns [rows, members * width] as [members, rows, width]."""
+    return values.reshape(len(values), members, -1).transpose(1, 0, 2)
 
 
 def select(values: Array, members: int, kept: Sequence[int]) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,19 +149,20 @@ class StackedHeads:
         for rate in dict.fromkeys(self._dropout.tolist()):
             [places] = np.nonzero(self._dropout == rate)
             columns = slice(places[0] * width, (places[-1] + 1) * width)
-            found.append((columns, inputs * _mask(draws[0], np.float32(rate)) if rate else inputs))
+            dropped = inputs * _kept_scale(np.float32(rate)) * (draws[0] >= np.float32(rate)) if rate else inputs
+            found.append((columns, dropped))
         return found
 
     def _mask(self, draws: Array) -> Array:
-        """Return the masks [batch, members * width] of a hidden layer's outputs, from draws [batch, width]."""
-        masks = _mask(draws[:, None, :], self._dropout.astype(np.float32)[:, None])
+        """Return the factors [batch, members * width] of a hidden layer's outputs, from draws [batch, width]."""
+        rates = self._dropout.astype(np.float32)[:, None]
+        masks: Array = (draws[:, None, :] >= rates) * _kept_scale(rates)
         return masks.reshape(len(draws), -1)
 
 
-def _mask(draws: Array, rate: NDArray[np.float32] | np.float32) -> Array:
-    """Return 0 for what dropout sets to zero and 1 / (1 - rate) for the rest, as `stateless_dropout` does."""
-    mask: Array = np.where(draws >= rate, np.float32(1) / (np.float32(1) - rate), np.float32(0))
-    return mask
+def _kept_scale(rate: Any) -> Any:
+    """Return the factor of what dropout does not set to zero, as in `stateless_dropout`."""
+    return np.float32(1) / (np.float32(1) - rate)
 
 
 def softmax_loss(logits: Array, targets: NDArray[np.int64], smoothing: Array) -> tuple[Array, Array, Array]:

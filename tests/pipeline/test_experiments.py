@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from slimline.pipeline.config import register_schemas, typed_configs
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.sweeping.space import read_space
 from slimline.pipeline.tasks import order_tasks
 from slimline.stages.table import STAGES
 
@@ -19,8 +20,9 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 OPTIONS = sorted(
     f"{path.relative_to(CONF).parent}={path.stem}"
     for path in CONF.rglob("*.yaml")
-    if path.parent not in (CONF, CONF / "experiment")
+    if path.parent not in (CONF, CONF / "experiment", CONF / "sweep")
 )
+SWEEPS = sorted(path.stem for path in (CONF / "sweep").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,6 +72,18 @@ def test_an_experiment_composes_and_its_targets_have_their_inputs(name: str) -> 
 def test_an_experiment_states_the_command_that_runs_it(name: str) -> None:
     text = (CONF / "experiment" / f"{name}.yaml").read_text()
     assert re.search(rf"^# python -m pipeline (-m )?\+experiment={name}\b", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_kept_sweep_composes_and_states_its_command(name: str) -> None:
+    path = CONF / "sweep" / f"{name}.yaml"
+    assert f"# python -m pipeline -m +experiment=flowers +sweep={name}" in path.read_text(encoding="utf-8")
+    kept = OmegaConf.load(path)
+    params = [f"{key}={value}" for key, value in kept.hydra.sweeper.params.items()]
+    space = read_space(params)
+    first = [f"{one.name}={one.ends()[0]}" for one in space.dimensions]
+    run, _ = typed_configs(composed("+experiment=flowers", f"+sweep={name}", *first), STAGES)
+    assert {setting: getattr(run.sweep, setting) for setting in kept.run.sweep} == dict(kept.run.sweep)
 
 
 @pytest.mark.parametrize("option", OPTIONS)

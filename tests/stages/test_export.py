@@ -123,6 +123,14 @@ def test_equal_saved_models_are_loaded_once(exported, trained, tmp_path):
     assert open_saved_model(changed) is not first
 
 
+def test_a_model_that_is_opened_already_gives_the_same_logits(trained, toys):
+    path, photos = trained["evaluate"].path / EVALUATED_MODEL, Photos(toys.ingest.path, "test")
+    encoded = [photos.encoded(number) for number in range(len(photos))]
+    open_saved_model(path).logits(encoded[:1])
+    reused, fresh = open_saved_model(path), SavedModel(path)
+    assert np.array_equal(reused.logits(encoded), fresh.logits(encoded))
+
+
 def spoil(material: Material, values: dict, folder: Path) -> Material:
     """Return the inputs of an export whose last layer has negated weights, written into a folder."""
     from slimline.stages.backend.tensorflow import tf

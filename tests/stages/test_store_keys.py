@@ -17,13 +17,14 @@ from slimline.stages.images.augmentation_choice import chosen_augmentation
 from slimline.stages.images.augmentation_config import CropConfig
 from slimline.stages.models.base_config import BaseConfig, chosen_network
 from slimline.stages.models.head_config import MlpConfig, chosen_head
-from slimline.stages.table import DISPLAY_ONLY, STAGES
+from slimline.stages.table import DISPLAY_ONLY, STAGES, TOGETHER
 
 ROOT = Path(__file__).parents[2]
-CACHED = [name for name, stage in STAGES.items() if stage.cache]
+ALL = {**STAGES, **{together.stage.name: together.stage for together in TOGETHER.values()}}
+CACHED = [name for name, stage in ALL.items() if stage.cache]
 BUILDING = {"base", "features", "head", "train", "evaluate"}
 """The stages that build the network; export uses the graph that evaluation froze, whose content is in its key."""
-ON_A_HEAD = {"head", "train", "evaluate", "export"}
+ON_A_HEAD = {"head", "train", "stack", "evaluate", "export"}
 """The stages whose inputs have a head; for the others none is chosen."""
 
 Edit = tuple[str, str, str]
@@ -56,7 +57,7 @@ def read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
             assert text.count(old) == 1, edit
             path.write_text(text.replace(old, new), encoding="utf-8")
         reader = CodeReader(tree / "memory.json", DISPLAY_ONLY)
-        return {name: reader.read(STAGES[name], choices[name]) for name in CACHED}
+        return {name: reader.read(ALL[name], choices[name]) for name in CACHED}
 
     yield read_code
     for path, text in unedited.items():
@@ -114,17 +115,17 @@ def test_display_only_and_unused_modules_change_no_key(read: Callable[..., dict[
         (("networks/architectures/blocks.py", "stddev=0.09", "stddev=0.1"), BUILDING),
         (
             ("networks/architectures/heads.py", "dropout: float = 0.0", "dropout: float = 0.1"),
-            BUILDING - {"base", "features"},
+            {*BUILDING, "stack"} - {"base", "features"},
         ),
         (
             ("images/preprocessing_config.py", "crop_fraction: float = 0.875", "crop_fraction: float = 0.9"),
-            {*BUILDING, "review", "export"},
+            {*BUILDING, "stack", "review", "export"},
         ),
-        (("models/head_rows.py", "fc_1/weights", "fc_2/weights"), BUILDING - {"base", "features"}),
-        (("training/optimizers.py", "1 < config.accumulate_steps", "2 < config.accumulate_steps"), {"train"}),
+        (("models/head_rows.py", "fc_1/weights", "fc_2/weights"), {*BUILDING, "stack"} - {"base", "features"}),
+        (("training/optimizers.py", "1 < config.accumulate_steps", "2 < config.accumulate_steps"), {"train", "stack"}),
         (("images/views.py", "ATTEMPTS = 100", "ATTEMPTS = 99"), {"train"}),
-        (("training/schedules.py", "math.pi", "3.1"), {"train"}),
-        (("training/rules.py", "DIVERGED, HOPELESS = 20.0", "DIVERGED, HOPELESS = 21.0"), {"train"}),
+        (("training/schedules.py", "math.pi", "3.1"), {"train", "stack"}),
+        (("training/rules.py", "DIVERGED, HOPELESS = 20.0", "DIVERGED, HOPELESS = 21.0"), {"train", "stack"}),
         (("data/splitting/splits.py", "FREE = -1", "FREE = -2"), {"ingest"}),
         (("data/sources/folder.py", "path, 0, MAGIC_BYTES", "path, 1, MAGIC_BYTES"), {"ingest"}),
         (("data/label_errors.py", "SURE = 0.9", "SURE = 0.8"), {"review"}),
@@ -160,4 +161,4 @@ def test_a_contract_forbids_every_cached_stage_to_import_pages() -> None:
     [sources] = [
         one["source_modules"] for one in contracts if one.get("forbidden_modules") == ["slimline.stages.pages"]
     ]
-    assert sources == [f"slimline.stages.{name}" for name in CACHED]
+    assert sorted(sources) == sorted(f"slimline.stages.{name}" for name in CACHED)

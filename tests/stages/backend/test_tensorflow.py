@@ -55,3 +55,36 @@ def test_onednn_computes_on_every_x86_cpu_unless_told_otherwise(chosen, used):
     )
     assert "Conv2D" in done.stdout, done.stderr
     assert ("_Mkl" in done.stdout) is used
+
+
+WHILE_QUIET = """
+import os, sys, threading
+from slimline.stages.backend.tensorflow import quiet_stderr
+
+quiet, said = threading.Event(), threading.Event()
+
+def work():
+    with quiet_stderr():
+        quiet.set()
+        said.wait(30)
+        os.write(2, b"a note of C++ code\\n")
+        print("a warning of the importing thread", file=sys.stderr)
+
+thread = threading.Thread(target=work)
+thread.start()
+quiet.wait(30)
+print("the message of an error", file=sys.stderr)
+said.set()
+thread.join()
+os.write(2, b"written later\\n")
+print("printed later", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_only_the_thread_that_asks_for_quiet_is_silent(unbuffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-c", WHILE_QUIET]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == ["the message of an error", "written later", "printed later"]

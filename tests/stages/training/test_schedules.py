@@ -20,6 +20,13 @@ def rates(factor=1.0, **settings):
     return np.array([float(optimizer.rate(tf.constant(float(step)))) for step in STEPS])
 
 
+@pytest.mark.parametrize("schedule", Schedule)
+def test_the_rates_of_many_steps_can_be_computed_at_once(schedule):
+    settings = {"schedule": schedule, "step_epochs": [0.2, 2.0], "warmup_epochs": 0.6, "end_learning_rate": 0.01}
+    optimizer = Optimizer(MomentumConfig(learning_rate=0.4, **settings), {}, steps_per_epoch=5, total_steps=20)
+    assert optimizer.rate(tf.constant(STEPS, tf.float32)).numpy() == pytest.approx(rates(**settings), rel=1e-6)
+
+
 def test_constant():
     assert rates(schedule=Schedule.constant) == pytest.approx(0.4)
 
