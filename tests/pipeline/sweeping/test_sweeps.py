@@ -1,0 +1,103 @@
+"""Whole sweeps that end well: what they keep, show and repeat."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from tests.pipeline.sweeping.conftest import RATE, Sweeps
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_best_three_are_completed_and_the_best_is_the_latest(sweeps: Sweeps) -> None:
+    code, _, errors = sweeps(f"{RATE}=0.1,0.3,0.9,0.4", "run.sweep.keep=3")
+    assert (code, errors) == (0, [])
+    assert {name: run["sweep"] for name, run in sweeps.runs().items()} == {
+        "v001": {"of": "s001", "point": 0},
+        "v002": {"of": "s001", "point": 3},
+        "v003": {"of": "s001", "point": 1},
+    }
+    assert [row["run"] for row in sweeps.board()] == ["v003", "v002", "v001", ""]
+    toy = sweeps.folder / "runs" / "toy"
+    assert (toy / "latest").resolve().name == (sweeps.path() / "best").resolve().name == "v003"
+    assert [name for name, run in sweeps.runs().items() if "winner_of" in run] == ["v003"]
+
+
+def test_a_plan_runs_nothing(sweeps: Sweeps) -> None:
+    code, output, errors = sweeps(f"{RATE}=0.1,0.3", "run.plan=true")
+    assert (code, errors, sweeps.calls()) == (0, [], [])
+    assert [line for line in output if line.startswith("point")] == ["point 0: rate=0.1", "point 1: rate=0.3"]
+    assert len([line for line in output if line.startswith("train     runs")]) == 2
+    assert not list(sweeps.folder.glob("runs/toy"))
+
+
+def test_every_stage_of_every_point_is_shown_on_request(sweeps: Sweeps) -> None:
+    _, output, _ = sweeps(f"{RATE}=0.1,0.3")
+    before = output[: output.index("rank  validation_top1  seconds  point")]
+    assert [line.split()[0] for line in before if "ran  " in line] == ["gather"]  # what all points share
+    _, output, _ = sweeps(f"{RATE}=0.1,0.3", "run.sweep.new=true", "run.sweep.verbose=true", "gather.size=4")
+    before = output[: output.index("rank  validation_top1  seconds  point")]
+    assert [line.split()[:2] for line in before if line.startswith(("gather ", "train "))] == [
+        ["gather", "ran"],
+        ["train", "ran"],
+        ["gather", "cached"],
+        ["train", "ran"],
+    ]
+
+
+def test_a_row_can_be_repeated_by_its_command(sweeps: Sweeps) -> None:
+    notes = "train.note='a b','$x','c,d','Straße',null"
+    sweeps(notes, "train.layers=[3,4],[5]", f"{RATE}=0.3", "run.sweep.seeds=2")
+    board = sweeps.board()
+    assert len(board) == 10
+    sweeps.calls()
+    for row in (board[0], board[3], board[6], board[9]):
+        typed = shlex.split(row["command"])
+        assert sweeps(*typed[1:], sweep=False)[::2] == (0, []), row["command"]
+        assert sweeps.calls("train") == [], row["command"]  # the row's artifact is found
+    assert sweeps.board() == board
+
+
+def test_forced_stages_are_made_again(sweeps: Sweeps) -> None:
+    grid = f"{RATE}=0.1,0.3"
+    sweeps(grid)
+    sweeps.calls()
+    code, _, _ = sweeps(grid, "run.force=[train]")
+    assert code == 0
+    assert set(sweeps.calls("train")) == {"train 0.1 0", "train 0.3 0"}
+    assert [row["artifacts"][0].rpartition("/")[2] for row in sweeps.board("s002")] == ["2", "2"]
+
+
+def test_a_search_continues_with_more_points(sweeps: Sweeps) -> None:
+    typed = f"{RATE}=interval(0.0,1.0)"
+    sweeps(typed, "run.sweep.points=8")
+    first = {row["point"]: row[RATE] for row in sweeps.board()}
+    sweeps.calls()
+    code, output, _ = sweeps(typed, "run.sweep.resume=s001", "run.sweep.points=12")
+    board = sweeps.board()
+    assert (code, len(board), len(sweeps.calls("train"))) == (0, 12, 4)
+    assert {row["point"]: row[RATE] for row in board if row["point"] < 8} == first
+    assert output[0] == "sweep     s001  search of 12 points: 8 of them are done"
+
+
+def test_points_that_lag_behind_end_early(sweeps: Sweeps) -> None:
+    code, _, errors = sweeps(f"{RATE}=0.3,0.2,0.4,0.1,0.9", "train.epochs=20", "run.sweep.prune=median")
+    assert (code, errors) == (0, [])
+    [pruned] = [row for row in sweeps.board() if row["status"] == "pruned"]
+    assert (pruned["point"], pruned["score"]) == (4, None)
+    assert pruned["error"].startswith("ended early after 6 epochs: validation_top1 0.4000, the median is 0.9")
+    assert len(sweeps.calls("epoch 0.9")) == 6
+
+
+def test_a_sweep_that_a_file_keeps_gives_way_to_the_command_line(sweeps: Sweeps) -> None:
+    config = sweeps.folder / "conf" / "config.yaml"
+    kept = f"sweeper: {{params: {{{RATE}: '0.1,0.3', train.seed: '1,2'}}}}"
+    config.write_text(config.read_text().replace("hydra: {", f"hydra: {{{kept}, "))
+    assert sweeps()[0] == 0
+    assert len(sweeps.board()) == 4
+    assert sweeps("train.seed=5")[0] == 0
+    assert [row["overrides"] for row in sweeps.board("s002")] == [
+        ["train.seed=5", f"{RATE}={rate}"] for rate in ("0.3", "0.1")
+    ]
