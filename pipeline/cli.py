@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -103,7 +104,9 @@ def _note(run: Run | None) -> None:
 
 
 def _sweep_context(typed: Sequence[str] = ()) -> Context:
-    return Context(STAGES, DISPLAY_ONLY, TOGETHER, FINISH_SWEEP, typed, program_name(), mistakes)
+    own = _config_flags(typed)[0].config_dir  # a row's command needs the same options
+    program = f"{program_name()} {shlex.join(('--config-dir', own))}" if own else program_name()
+    return Context(STAGES, DISPLAY_ONLY, TOGETHER, FINISH_SWEEP, typed, program, mistakes)
 
 
 def run_sweep(arguments: Namespace, typed: Sequence[str]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from slimline.pipeline.config_folders import find_config_folders
@@ -104,7 +106,10 @@ def test_a_sweep_ends_with_the_own_files(
     assert len([line for line in output if "instead" in line]) == 1
     winner = json.loads((tmp_path / "runs" / "mine" / "v001" / "manifest.json").read_text())
     assert (list(winner["stages"]), winner["status"]) == (["train", "report"], "completed")
-    assert rates(tmp_path) == [0.875]
+    board = pq.read_table(tmp_path / "runs" / "mine" / "sweeps" / "s001" / "leaderboard.parquet")
+    code, _, errors, _ = run(*shlex.split(board["command"][0].as_py())[1:], program=installed_program)
+    assert (code, errors) == (0, [])
+    assert rates(tmp_path) == [0.875, 0.875]
 
 
 def test_a_sweep_ends_with_hydras_own_search_path(
