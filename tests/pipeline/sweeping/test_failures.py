@@ -48,7 +48,7 @@ def test_a_failure_of_the_machine_is_tried_again(sweeps: Sweeps) -> None:
     code, output, _ = sweeps("train.fault='',crash")
     assert (code, states(sweeps)) == (2, {0: "completed", 1: "failed"})
     assert any("OSError: the disk is full" in line for line in output)
-    (sweeps.folder / "mended").touch()
+    (sweeps.folder / "repaired").touch()
     sweeps.calls()
     code, _, errors = sweeps("train.fault='',crash")
     assert (code, errors, sweeps.calls("train")) == (0, [], ["train 0.5 0"])
@@ -106,7 +106,7 @@ WRONG = {
     "points": (["run.sweep.points=5"], "run.sweep.points=5 is for a search", 0),
     "no values": (["train.note=range(3,3)"], "train.note=range(3,3) has no values", 0),
     "value": (["train.epochs=1,-3"], "train.epochs=-3 is out of range.", 0),
-    "resume": (["run.sweep.resume=s007"], "run.sweep.resume=s007: there is no such sweep", 0),
+    "resume": (["run.sweep.resume=s007"], "run.sweep.resume=s007 does not exist", 0),
 }
 
 
