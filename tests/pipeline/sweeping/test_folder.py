@@ -141,7 +141,7 @@ def test_the_folder_of_claims_is_removed_at_the_end(tmp_path: Path) -> None:
     folder = new_sweep(tmp_path)
     folder.clear_claims()
     with folder.claim(0):
-        assert (folder.path / "claims" / "00000").exists()
-    (folder.path / "claims" / "00007").touch()  # of a killed process
+        assert (folder.path / ".claims" / "00000").exists()
+    (folder.path / ".claims" / "00007").touch()  # of a killed process
     folder.clear_claims()
-    assert not (folder.path / "claims").exists()
+    assert not (folder.path / ".claims").exists()

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from slimline.pipeline.artifact import Artifact, Facts
-from slimline.pipeline.stage import Stage, stage
+from slimline.pipeline.stage import stage
 from slimline.pipeline.sweeping.points import Prepared
 from slimline.pipeline.sweeping.units import LARGEST, cut_units
+from slimline.pipeline.tasks import Task
 from slimline.pipeline.together import Together
 
 
@@ -57,7 +58,7 @@ def alike(configs: Mapping[str, Any]) -> str | None:
 
 
 TOGETHER = Together(stack, alike, lambda points: StackConfig([one["fit"] for one in points]))
-CHAIN: list[Stage] = [gather, head, fit]
+CHAIN = [Task(gather), Task(head), Task(fit)]
 NEEDED = ("fit.score",)
 Point = Callable[..., Prepared]
 
@@ -121,7 +122,7 @@ def test_points_whose_facts_come_from_a_stage_of_their_own_are_computed_alone(ne
 
 
 def test_a_chain_without_an_input_of_the_common_stage_is_computed_alone() -> None:
-    made = [replace(point(n, FitConfig()), stages=[head, fit]) for n in range(2)]
+    made = [replace(point(n, FitConfig()), tasks=CHAIN[1:]) for n in range(2)]
     assert cut(*made) == [[0], [1]]
 
 
