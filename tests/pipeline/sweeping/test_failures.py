@@ -48,7 +48,7 @@ def test_a_failure_of_the_machine_is_tried_again(sweeps: Sweeps) -> None:
     code, output, _ = sweeps("train.fault='',crash")
     assert (code, states(sweeps)) == (2, {0: "completed", 1: "failed"})
     assert any("OSError: the disk is full" in line for line in output)
-    (sweeps.folder / "mended").touch()
+    (sweeps.folder / "repaired").touch()
     sweeps.calls()
     code, _, errors = sweeps("train.fault='',crash")
     assert (code, errors, sweeps.calls("train")) == (0, [], ["train 0.5 0"])
