@@ -35,8 +35,9 @@ def train(
 ) -> Facts:
     """Write `best.ckpt`, `last.ckpt`, `history.parquet`, `validation.parquet`, and the TensorBoard logs in `logs`.
 
-    Both checkpoints hold the variables that this training changed; the others are in `base` and `head`. The best epoch
-    is the epoch of the last phase with the lowest validation loss, or its last epoch with `train.keep=last`.
+    `best.ckpt` holds the variables that this training changed; the others are in `base` and `head`. `last.ckpt` holds
+    those in which the last epoch differs from the best one. The best epoch is the epoch of the last phase with the
+    lowest validation loss, or its last epoch with `train.keep=last`.
     `validation.parquet` holds one row per validation photo: its label, and the logits from the best weights.
 
     Raises:

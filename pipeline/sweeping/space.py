@@ -11,9 +11,10 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 
 from slimline.pipeline.arguments import parse_override
+from slimline.pipeline.config import SCHEMA
 from slimline.pipeline.errors import UserError
 
 Values = dict[str, str]
@@ -128,6 +129,8 @@ def _dimension(one: Override) -> Dimension:
     value, name = one.value(), one.get_key_element()
     if not isinstance(value, IntervalSweep):
         values = tuple(dict.fromkeys(one.sweep_string_iterator()))
+        if isinstance(value, Glob):  # the loader also lists the schemas of a group, which cannot be chosen
+            values = tuple(text for text in values if text.rpartition("_")[2] != SCHEMA)
         if not values:
             raise UserError(f"{one.input_line} has no values.", f"Give {name.lstrip('+')} at least one: {name}=A,B")
         return Dimension(name, values)

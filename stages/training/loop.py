@@ -73,9 +73,10 @@ def run_training(
                 display.end(state.position, facts)
         write_history(out / "history.parquet", state.position.rows)
         write_logits(out / "validation.parquet", trained.logits, trained.labels, job.card.labels)
-        for name, weights in ((BEST, trained.best), (LAST, trained.last)):
-            new = changed_variables(weights, job.initial)
-            write_checkpoint(out / name, new, others=job.initial.keys() - new.keys())
+        best = {**job.initial, **trained.best}
+        for name, weights, before in ((BEST, trained.best, job.initial), (LAST, trained.last, best)):
+            new = changed_variables(weights, before)
+            write_checkpoint(out / name, new, others=before.keys() - new.keys())
         write_card(out, replace(job.card, graph=None))  # a frozen base's graph stays in the base
     shutil.rmtree(out / "state")
     return facts
@@ -227,12 +228,12 @@ def divergence_error(job: Job, phase: Phase, state: TrainState, what: str, step:
     )
 
 
-def changed_variables(weights: Mapping[str, Any], initial: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the weights that differ from the initial ones in any bit, by name."""
+def changed_variables(weights: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the weights that differ from those before in any bit, by name."""
     return {
         name: value
         for name, value in weights.items()
-        if value is not initial[name] and np.asarray(value).tobytes() != np.asarray(initial[name]).tobytes()
+        if value is not before[name] and np.asarray(value).tobytes() != np.asarray(before[name]).tobytes()
     }
 
 

@@ -20,4 +20,4 @@ def test_each_import_is_a_module_of_a_stage() -> None:
 def test_only_the_command_line_imports_in_advance() -> None:
     assert {name: stage.imports for name, stage in cli.STAGES.items() if name in IMPORTS} == IMPORTS
     assert not any(stage.imports for stage in api.STAGES.values())
-    assert {name for name, stage in cli.STAGES.items() if stage.cache} == {*IMPORTS} - {"report"}
+    assert {name for name, stage in cli.STAGES.items() if stage.cache} - {"crossval"} == {*IMPORTS} - {"report"}

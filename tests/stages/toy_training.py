@@ -168,7 +168,7 @@ class Toys:
 
     def checkpoints(self, out: Path) -> dict[str, dict[str, Any]]:
         """Return all variables of a trained model by name, with those of its best and of its last epoch."""
-        below = [self.head.path / "model.ckpt", self.base.path / "model.ckpt"]
+        below = [out / "best.ckpt", self.head.path / "model.ckpt", self.base.path / "model.ckpt"]
         return {name: read_checkpoint(out / f"{name}.ckpt", below) for name in ("best", "last")}
 
     def trained(self, train: Artifact, head: Artifact | None = None) -> dict[str, Artifact]:

@@ -12,7 +12,7 @@ OTHERS = "_VARIABLES_IN_OTHER_ARTIFACTS"
 """The entry of such a checkpoint that lists the model's other variables; a whole checkpoint has no such entry."""
 
 MODEL, BEST, LAST = "model.ckpt", "best.ckpt", "last.ckpt"
-"""Checkpoints in the artifacts of base and head, and those of train."""
+"""Checkpoints in the artifacts of base and head, and those of train; the last one is completed by the best one."""
 
 MADE_FROM = ("head", "base")
 """The artifacts that have the other variables: a training's are in its head, and a head's in its base."""
@@ -33,7 +33,8 @@ def find_parts(prefix: Path, asked: str) -> list[Path]:
     """
     parts = [prefix]
     while is_part(parts[-1]):
-        parts.append(_made_from(parts[-1].parent, asked) / MODEL)
+        last = parts[-1].name == LAST and index_of(parts[-1].with_name(BEST)).is_file()
+        parts.append(parts[-1].with_name(BEST) if last else _made_from(parts[-1].parent, asked) / MODEL)
     return parts
 
 

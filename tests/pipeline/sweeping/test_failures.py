@@ -106,7 +106,7 @@ WRONG = {
     "points": (["run.sweep.points=5"], "run.sweep.points=5 is for a search", 0),
     "no values": (["train.note=range(3,3)"], "train.note=range(3,3) has no values", 0),
     "value": (["train.epochs=1,-3"], "train.epochs=-3 is out of range.", 0),
-    "resume": (["run.sweep.resume=s007"], "run.sweep.resume=s007 does not exist in", 0),
+    "resume": (["run.sweep.resume=s007"], "run.sweep.resume=s007 does not exist", 0),
 }
 
 

@@ -85,6 +85,16 @@ def test_the_best_weights_of_an_artifacts_folder_have_all_parts(parts):
     assert find_given("base.weights", str(parts[0].parent)).parts() == parts
 
 
+def test_the_last_weights_are_completed_by_the_best_ones(parts):
+    """The last epoch has a value only where it differs from the best one."""
+    last = parts[0].with_name("last.ckpt")
+    write(last, {"Head/weights": 8.0})
+    found = find_given("base.weights", str(last)).parts()
+    assert found == [last, *parts]
+    assert read(last, *parts)["Head/weights"] == 8.0
+    assert read(last, *parts)["Net/Conv/biases"] == 7.0
+
+
 def test_the_digest_covers_each_part(parts):
     best, _, base = parts
     digest = find_given("base.weights", str(best)).digest()
