@@ -58,11 +58,7 @@ def alike(configs: Mapping[str, Any]) -> str | None:
 
 
 TOGETHER = Together(stack, alike, lambda points: StackConfig([one["fit"] for one in points]))
-<<<<<<< HEAD
-CHAIN: list[Task] = [Task(gather), Task(head), Task(fit)]
-=======
 CHAIN = [Task(gather), Task(head), Task(fit)]
->>>>>>> tests22
 NEEDED = ("fit.score",)
 Point = Callable[..., Prepared]
 
@@ -126,11 +122,7 @@ def test_points_whose_facts_come_from_a_stage_of_their_own_are_computed_alone(ne
 
 
 def test_a_chain_without_an_input_of_the_common_stage_is_computed_alone() -> None:
-<<<<<<< HEAD
-    made = [replace(point(n, FitConfig()), tasks=[Task(head), Task(fit)]) for n in range(2)]
-=======
     made = [replace(point(n, FitConfig()), tasks=CHAIN[1:]) for n in range(2)]
->>>>>>> tests22
     assert cut(*made) == [[0], [1]]
 
 
