@@ -127,7 +127,8 @@ def check_equal(toys, found, out, facts, features=None):
         for name in ("loss", "gradient_norm", "learning_rate", "accuracy", "validation_loss", "validation_accuracy"):
             assert row[name] == pytest.approx(wanted[name], rel=1e-4, abs=1e-7), name
     scale = feature_scale(read_training_features((features or toys.features).path)[0])
-    last = read_checkpoint(out / "last.ckpt")
+    head = toys.make_head(found.training.member.head).path
+    last = read_checkpoint(out / "last.ckpt", [out / "best.ckpt", head / "model.ckpt", toys.base.path / "model.ckpt"])
     assert set(found.last) == {name for name in last if name.startswith("Head/")}
     for name, value in found.last.items():
         own_scale = scale if name == FIRST[found.training.member.head.kind] else 1
@@ -170,7 +171,7 @@ def test_a_stack_trains_on_mirror_images_too(toys):
 
 @pytest.mark.parametrize("head", [LINEAR, replace(LINEAR, seed=7, dropout=0.4), MLP, DEEP])
 def test_initial_weights_are_those_of_the_head_stage(toys, head):
-    wanted = read_checkpoint(toys.make_head(head).path / "model.ckpt")
+    wanted = read_checkpoint(toys.make_head(head).path / "model.ckpt", [toys.base.path / "model.ckpt"])
     found = initial_values(member(head), WIDTH, len(CLASSES))
     assert set(found) == {name for name in wanted if name.startswith("Head/")}
     assert all(found[name].tobytes() == wanted[name].tobytes() for name in found)
