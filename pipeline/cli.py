@@ -104,8 +104,11 @@ def _note(run: Run | None) -> None:
 
 
 def _sweep_context(typed: Sequence[str] = ()) -> Context:
-    own = _config_flags(typed)[0].config_dir  # a row's command needs the same options
-    program = f"{program_name()} {shlex.join(('--config-dir', own))}" if own else program_name()
+    flags = _config_flags(typed)[0]  # a row's command needs the same options
+    named = {"--config-dir": flags.config_dir, "--config-path": flags.config_path}
+    own = [word for flag, folder in named.items() if folder for word in (flag, folder)]
+    own += [one for one in typed if one.startswith("hydra.searchpath=")]
+    program = " ".join([program_name(), *map(shlex.quote, own)])
     return Context(STAGES, DISPLAY_ONLY, TOGETHER, FINISH_SWEEP, typed, program, mistakes)
 
 

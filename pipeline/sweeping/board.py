@@ -70,8 +70,10 @@ class Board:
     def _column(self, one: Scored, name: str) -> Any:
         """Return the mean of a numeric fact, or the text of another one."""
         number = mean_fact(one.outcome, name)
-        texts = [seed.facts.get(name) for seed in one.outcome.seeds]
-        return number if number is not None or not texts or not isinstance(texts[0], str) else texts[0]
+        found = next((seed.facts.get(name) for seed in one.outcome.seeds), None)
+        if isinstance(found, bool):
+            return str(found).lower()
+        return number if number is not None or not isinstance(found, str) else found
 
     def write(self, folder: Path) -> None:
         """Write leaderboard.parquet, atomically."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shlex
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from slimline.pipeline.arguments import without_quotes
 from slimline.pipeline.config import SweepConfig
 from slimline.pipeline.config_files import shown
 from slimline.pipeline.errors import UserError
-from slimline.pipeline.run import Run
+from slimline.pipeline.run import Run, read_manifest
 from slimline.pipeline.runner import execute
 from slimline.pipeline.settings import read_settings
 from slimline.pipeline.stage import Stage
@@ -83,7 +85,7 @@ class Ending:
 
     def finish(self, sweep: Sweep) -> None:
         """Show the leaderboard, complete the best points, and collect what failed in the context."""
-        folder = sweep.folder
+        folder, before = sweep.folder, dict(sweep.runs)
         board = self.board(sweep)
         board.write(folder.path)
         log.info("\n%s\n", board.lines())
@@ -99,6 +101,8 @@ class Ending:
         folder.note(status=COMPLETED, winner=winner, runs=dict(sweep.runs), columns=list(self.config.columns))
         if best and (version := sweep.runs.get(str(best[0].number))):
             _link(folder.path / "best", f"../../{version}")
+            if sweep.runs != before:
+                _link(self.parent / "latest", version)  # not that of a lower place, which may have been completed later
         folder.clear_claims()
         self._show(folder)
         self._tell_failures(sweep, board, best)
@@ -126,10 +130,16 @@ class Ending:
         one = board.ranked[place]
         if (version := sweep.runs.get(str(one.number))) and (self.parent / version / "manifest.json").is_file():
             return
+        if version := self._begun_before(sweep, one.number):
+            sweep.folder.journal.append([{"runs": {str(one.number): version}}])
+            sweep.sync()
+            return
+        mark = secrets.token_hex(4)
+        sweep.folder.journal.append([{"completing": {str(one.number): mark}}])
         overrides = self.space.overrides(sweep.values[one.number])
         log.info("completing point %d: %s", one.number, self.space.describe(sweep.values[one.number]))
         config = self._compose(overrides, sweep.values[one.number])
-        about: dict[str, Any] = {"sweep": {"of": sweep.folder.name, "point": one.number}}
+        about: dict[str, Any] = {"sweep": {"of": sweep.folder.name, "point": one.number, "mark": mark}}
         if place == 0:
             about["winner_of"] = report_rows(board)
         run = execute(config, self.context.stages, overrides, display_only=self.context.display_only, **about)
@@ -138,6 +148,16 @@ class Ending:
         sweep.sync()
         self.context.failures.extend(UserError(text) for text in run.failures)
         self._compare(one, run)
+
+    def _begun_before(self, sweep: Sweep, number: int) -> str | None:
+        """Return the completed run of a point that a killed process has not noted."""
+        mark = sweep.completing.get(str(number))
+        for path in sorted(self.parent.glob("v*/manifest.json"), reverse=True) if mark else ():
+            with suppress(OSError, ValueError, KeyError, AttributeError):  # of a damaged run nothing is known
+                manifest = read_manifest(path.parent)
+                if manifest["status"] == "completed" and manifest.get("sweep", {}).get("mark") == mark:
+                    return path.parent.name
+        return None
 
     def _compare(self, one: Scored, run: Run) -> None:
         """Say so if the run of a point differs from its row: points that are computed together may, slightly."""

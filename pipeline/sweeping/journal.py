@@ -29,7 +29,7 @@ class Journal:
         self._read_bytes = 0
 
     def append(self, records: Sequence[Record]) -> None:
-        """Append records, all or none of which a reader sees after a crash of this process."""
+        """Append records; a reader sees each of them whole or not at all, also after a crash of this process."""
         if not records:
             return
         text = "".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) + "\n" for one in records)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hydra.errors import HydraException
@@ -92,7 +93,7 @@ class SweepRun:
         fixed = [parse_override(one) for one in self.space.fixed]
         settings = {one.get_key_element(): str(one.value()) for one in fixed if one.key_or_group not in loose}
         varied = {
-            one.name: [value_of(text) for text in one.values] if one.interval is None else vars(one.interval)
+            one.name: sorted(map(value_of, one.values), key=repr) if one.interval is None else vars(one.interval)
             for one in self.space.dimensions
         }
         sweep = {name: value for name, value in vars(self.config).items() if name not in LOOSE}
@@ -216,25 +217,23 @@ class SweepRun:
         config = self._composed(overrides, sweep.values[number])
         return prepare(number, overrides, config, self.context.stages, chain)
 
-    def _batches(self, sweep: Sweep) -> Any:
+    def _batches(self, sweep: Sweep) -> Iterator[Sequence[int]]:
         """Yield the numbers of the points that can be computed next; the points of a search depend on those before."""
         if not self.space.searched:
             sweep.ask(lambda: list(self.space.grid()), 0)
             yield range(self.total)
             return
         for first in range(0, self.total, BATCH):
-            before = first
-
-            def draw(before: int = before) -> Sequence[Values]:
-                finished = [
-                    one
-                    for number in range(before)
-                    for one in rank_points({number: sweep.outcomes[number]}, self.objectives, self.tie)
-                ]
-                return propose(self.space, sweep.values, finished, self.objectives, self.config.sampler_seed, BATCH)
-
-            sweep.ask(draw, first)
+            while missing := [number for number in range(first) if number not in sweep.outcomes]:
+                yield missing  # a process that has just begun has reopened them
+            sweep.ask(partial(self._draw, sweep, first), first)
             yield range(first, min(first + BATCH, self.total))
+
+    def _draw(self, sweep: Sweep, first: int) -> list[Values]:
+        """Propose a batch of points from all points before it."""
+        done = [{number: sweep.outcomes[number]} for number in range(first)]
+        finished = [one for outcome in done for one in rank_points(outcome, self.objectives, self.tie)]
+        return propose(self.space, sweep.values, finished, self.objectives, self.config.sampler_seed, BATCH)
 
     def _launch(self, sweep: Sweep, numbers: Sequence[int]) -> None:
         """Let Hydra's launcher run the points that are missing; those whose process ended without a result failed."""

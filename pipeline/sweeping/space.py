@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,8 +96,12 @@ def value_of(text: str) -> Any:
     return parse_override(f"key={text}").value()
 
 
-def read_space(arguments: Sequence[str], loader: ConfigLoader | None = None) -> Space:
+def read_space(
+    arguments: Sequence[str], loader: ConfigLoader | None = None, whole_numbers: Container[str] = ()
+) -> Space:
     """Read what a sweep varies from its arguments, without Hydra's own settings.
+
+    `whole_numbers` names the settings that take whole numbers only: their intervals have no others.
 
     Raises:
         UserError: a setting cannot be varied, is varied twice, or has no values.
@@ -109,7 +113,7 @@ def read_space(arguments: Sequence[str], loader: ConfigLoader | None = None) -> 
     for one, name in zip(varied, names, strict=True):
         _check_name(one, name, names)
     fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
-    return Space(tuple(fixed), tuple(_dimension(one) for one in varied))
+    return Space(tuple(fixed), tuple(_dimension(one, one.key_or_group in whole_numbers) for one in varied))
 
 
 def _check_name(one: Override, name: str, names: Sequence[str]) -> None:
@@ -125,7 +129,7 @@ def _check_name(one: Override, name: str, names: Sequence[str]) -> None:
         raise UserError(f"{plain} is varied twice.", f"Write all its values once: {plain}=A,B,C")
 
 
-def _dimension(one: Override) -> Dimension:
+def _dimension(one: Override, whole_numbers: bool) -> Dimension:
     value, name = one.value(), one.get_key_element()
     if not isinstance(value, IntervalSweep):
         values = tuple(dict.fromkeys(one.sweep_string_iterator()))
@@ -136,7 +140,12 @@ def _dimension(one: Override) -> Dimension:
         return Dimension(name, values)
     low, high = value.start, value.end
     assert low is not None and high is not None
-    whole = isinstance(low, int) and isinstance(high, int)
+    whole = whole_numbers or (isinstance(low, int) and isinstance(high, int))
+    if whole and not (float(low).is_integer() and float(high).is_integer()):
+        raise UserError(
+            f"{one.input_line}: {name} takes whole numbers.",
+            f"Write whole numbers: {shlex.quote(f'{name}=interval({math.floor(low)},{math.ceil(high)})')}",
+        )
     interval = Interval(float(low), float(high), "log" in value.tags, whole)
     if not (math.isfinite(interval.low) and interval.low < interval.high < math.inf):
         raise UserError(

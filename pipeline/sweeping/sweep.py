@@ -41,7 +41,7 @@ class Sweep:
     """A sweep as its journal tells it, and the work that is left.
 
     `values` and `outcomes` are by the number of the point, `keys` holds the keys of its results in the store, and
-    `runs` the runs that completed a point.
+    `runs` the runs that completed a point; `completing` marks those that were begun.
     """
 
     def __init__(self, folder: SweepFolder, space: Space, total: int) -> None:
@@ -50,6 +50,7 @@ class Sweep:
         self.outcomes: dict[int, Outcome] = {}
         self.keys: dict[int, list[str]] = {}
         self.runs: dict[str, str] = {}
+        self.completing: dict[str, str] = {}
         self.begun: dict[int, str] = {}
         self._told: set[int] = set()
         self._best: Scored | None = None
@@ -65,11 +66,13 @@ class Sweep:
                 self.outcomes[int(number)] = read_outcome(outcome)
                 if self.keys.get(int(number), record["keys"]) != record["keys"]:
                     self.runs.pop(number, None)  # the run that completed it shows an earlier result
+                    self.completing.pop(number, None)
                 self.keys[int(number)] = record["keys"]
                 self.begun.pop(int(number), None)
             for number in record.get("open", ()):
                 self.outcomes.pop(number, None)
             self.runs.update(record.get("runs", {}))
+            self.completing.update(record.get("completing", {}))
 
     def ask(self, propose: Callable[[], Sequence[Values]], first: int) -> None:
         """Journal the values of the points from `first` on, unless another process has done so."""
@@ -111,7 +114,7 @@ class Sweep:
                 prepared.append(tools.prepare(number, self.space.overrides(self.values[number])))
             except UserError as error:
                 refused[number] = error
-        units = cut_units(prepared, tools.together, tools.work.needed)
+        units = self._units(prepared, tools)
         if fresh_start:
             self._reopen_outdated(units, tools.work)
         self._refuse(refused, tools.work)
@@ -125,6 +128,14 @@ class Sweep:
                 self.sync()
             waiting = left
         self._tell(tools.work, advance)
+
+    def _units(self, prepared: Sequence[Prepared], tools: Tools) -> list[Unit]:
+        """Cut points into units; those that were computed together stay together, whatever points came later."""
+        groups: dict[tuple[str, ...], list[Prepared]] = {}
+        for point in prepared:
+            groups.setdefault(tuple(self.keys.get(point.number, ())), []).append(point)
+        units = [unit for some in groups.values() for unit in cut_units(some, tools.together, tools.work.needed)]
+        return sorted(units, key=lambda unit: unit.number)
 
     def compute_alone(self, number: int, prepare: Callable[[], Unit], work: Work) -> None:
         """Compute one point in this process, whatever becomes of it."""

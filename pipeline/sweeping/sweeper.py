@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from slimline.pipeline.config import typed_configs
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.runner import writable_directory
+from slimline.pipeline.settings import read_settings
 from slimline.pipeline.store import Store
 from slimline.pipeline.sweeping.chain import Chain
 from slimline.pipeline.sweeping.checking import check_space
@@ -67,7 +68,9 @@ class SlimlineSweeper(Sweeper):
         typed = OverridesParser.create(loader).parse_overrides(arguments)
         keys = {one.key_or_group for one in typed}
         kept = [f"{name}={value}" for name, value in self._params.items() if name.lstrip("+") not in keys]
-        space = read_space([*kept, *arguments], loader)
+        settings = read_settings(_context[-1].stages.values())
+        whole_numbers = {name for name, setting in settings.items() if setting.kind is int}
+        space = read_space([*kept, *arguments], loader, whole_numbers)
         composer = PointComposer(loader, self._config)
         check_space(space, composer, _context[-1].stages)
         SweepRun(_context[-1], composer, space, self._launch if self._uses_launcher() else None).execute()

@@ -225,8 +225,14 @@ class Sweeps:
         return rows
 
     def lasting(self, name: str = "s001", without: Sequence[str] = TIMES) -> list[dict[str, Any]]:
-        """Return the leaderboard without times."""
-        return [{key: value for key, value in row.items() if key not in without} for row in self.board(name)]
+        """Return the leaderboard without times, and with commands as if they were typed in its folder."""
+        return [
+            {
+                key: str(value).replace(str(self.folder), ".") if key == "command" else value
+                for key, value in row.items()
+            }
+            for row in ({key: value for key, value in row.items() if key not in without} for row in self.board(name))
+        ]
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """Return the manifests of all runs, by version."""

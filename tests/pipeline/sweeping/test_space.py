@@ -142,3 +142,10 @@ def test_a_number_is_written_so_that_hydra_reads_the_same(number: float, whole: 
 )
 def test_a_value_is_what_hydra_reads(text: str, value: Any) -> None:
     assert value_of(text) == value
+
+
+def test_an_interval_of_a_setting_that_takes_whole_numbers_has_no_others() -> None:
+    [one] = read_space(["train.epochs=interval(1,5)"], whole_numbers={"train.epochs"}).dimensions
+    assert one.interval and one.interval.whole and one.ends() == ("1", "5")
+    with pytest.raises(UserError, match=r"takes whole numbers\.\nWrite whole numbers: 'train.epochs=interval\(1,3\)'"):
+        read_space(["train.epochs=interval(1.5,2.5)"], whole_numbers={"train.epochs"})

@@ -14,10 +14,10 @@ pytestmark = pytest.mark.slow
 def test_the_best_three_are_completed_and_the_best_is_the_latest(sweeps: Sweeps) -> None:
     code, _, errors = sweeps(f"{RATE}=0.1,0.3,0.9,0.4", "run.sweep.keep=3")
     assert (code, errors) == (0, [])
-    assert {name: run["sweep"] for name, run in sweeps.runs().items()} == {
-        "v001": {"of": "s001", "point": 0},
-        "v002": {"of": "s001", "point": 3},
-        "v003": {"of": "s001", "point": 1},
+    assert {name: (run["sweep"]["of"], run["sweep"]["point"]) for name, run in sweeps.runs().items()} == {
+        "v001": ("s001", 0),
+        "v002": ("s001", 3),
+        "v003": ("s001", 1),
     }
     assert [row["run"] for row in sweeps.board()] == ["v003", "v002", "v001", ""]
     toy = sweeps.folder / "runs" / "toy"
@@ -101,3 +101,43 @@ def test_a_sweep_that_a_file_keeps_gives_way_to_the_command_line(sweeps: Sweeps)
     assert [row["overrides"] for row in sweeps.board("s002")] == [
         ["train.seed=5", f"{RATE}={rate}"] for rate in ("0.3", "0.1")
     ]
+
+
+def test_more_runs_of_a_finished_sweep_leave_the_best_one_the_latest(sweeps: Sweeps) -> None:
+    sweeps(f"{RATE}=0.1,0.3,0.9,0.4")
+    code, _, errors = sweeps(f"{RATE}=0.1,0.3,0.9,0.4", "run.sweep.keep=3")
+    assert (code, errors) == (0, [])
+    assert [run["sweep"]["point"] for run in sweeps.runs().values()] == [1, 0, 3]
+    assert (sweeps.path() / "best").resolve().name == "v001"
+    assert (sweeps.folder / "runs" / "toy" / "latest").resolve().name == "v001"
+
+
+def test_a_run_that_a_killed_process_has_not_noted_is_taken_over(sweeps: Sweeps) -> None:
+    sweeps(f"{RATE}=0.1,0.3")
+    journal = sweeps.path() / "journal.log"
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert '"runs"' in lines[-1] and '"completing"' in lines[-2]
+    journal.write_text("".join(lines[:-1]), encoding="utf-8")
+    code, _, errors = sweeps(f"{RATE}=0.1,0.3")
+    assert (code, errors) == (0, [])
+    assert list(sweeps.runs()) == ["v001"]
+    assert sweeps.about()["runs"] == {"1": "v001"}
+
+
+def test_points_that_are_added_to_a_search_leave_the_earlier_ones_as_they_are(sweeps: Sweeps) -> None:
+    typed = (f"{RATE}=interval(0.0,1.0)", "run.sweep.keep=0")
+    sweeps(*typed, "run.sweep.points=10", STACK="1")
+    before = sweeps.lasting()
+    code, output, errors = sweeps(*typed, "run.sweep.points=20", STACK="1")
+    assert (code, errors) == (0, [])
+    assert not any("run again" in line for line in output)
+    after = {row["point"]: row for row in sweeps.lasting(without=("seconds", "rank", "overrides", "command"))}
+    for row in before:
+        assert {name: row[name] for name in after[row["point"]]} == after[row["point"]]
+
+
+def test_shuffled_values_are_the_same_sweep(sweeps: Sweeps) -> None:
+    for _ in range(3):
+        code, _, errors = sweeps(f"{RATE}=shuffle(0.1,0.2,0.3,0.4,0.6)", "run.sweep.keep=0")
+        assert (code, errors) == (0, [])
+    assert [path.name for path in sweeps.path().parent.glob("s*")] == ["s001"]
