@@ -139,7 +139,7 @@ class Ending:
         overrides = self.space.overrides(sweep.values[one.number])
         log.info("completing point %d: %s", one.number, self.space.describe(sweep.values[one.number]))
         config = self._compose(overrides, sweep.values[one.number])
-        about: dict[str, Any] = {"sweep": {"of": sweep.folder.name, "point": one.number, "mark": mark}}
+        about: dict[str, Any] = {"sweep": {"of": sweep.folder.name, "point": one.number}, "mark": mark}
         if place == 0:
             about["winner_of"] = report_rows(board)
         run = execute(config, self.context.stages, overrides, display_only=self.context.display_only, **about)
@@ -155,7 +155,7 @@ class Ending:
         for path in sorted(self.parent.glob("v*/manifest.json"), reverse=True) if mark else ():
             with suppress(OSError, ValueError, KeyError, AttributeError):  # of a damaged run nothing is known
                 manifest = read_manifest(path.parent)
-                if manifest["status"] == "completed" and manifest.get("sweep", {}).get("mark") == mark:
+                if manifest["status"] == "completed" and manifest.get("mark") == mark:
                     return path.parent.name
         return None
 
