@@ -25,12 +25,13 @@ ALIVE = ".running"
 KILLED = "killed"
 
 
-def claim_version(folder: Path) -> Path:
-    """Create the next free `vNNN` in a folder and return it; concurrent runs never get the same one."""
+def claim_version(folder: Path, letter: str = "v") -> Path:
+    """Create the next free `vNNN` in a folder and return it; concurrent processes never get the same one."""
     folder.mkdir(parents=True, exist_ok=True)
+    numbered = re.compile(rf"{letter}(\d{{3,}})")
     while True:
-        taken = [int(found.group(1)) for path in folder.iterdir() if (found := VERSION.fullmatch(path.name))]
-        path = folder / f"v{max(taken, default=0) + 1:03d}"
+        taken = [int(found.group(1)) for path in folder.iterdir() if (found := numbered.fullmatch(path.name))]
+        path = folder / f"{letter}{max(taken, default=0) + 1:03d}"
         with suppress(FileExistsError):
             path.mkdir()
             return path

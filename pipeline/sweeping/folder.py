@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from slimline.pipeline.artifact import write_json
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.run import claim_version
 from slimline.pipeline.sweeping.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -128,14 +129,7 @@ def existing_sweeps(parent: Path) -> list[SweepFolder]:
 
 def new_sweep(parent: Path) -> SweepFolder:
     """Claim the next number below an experiment's folder of runs."""
-    folder = parent / SWEEPS
-    folder.mkdir(parents=True, exist_ok=True)
-    while True:
-        taken = [int(found.group(1)) for path in folder.iterdir() if (found := NUMBERED.fullmatch(path.name))]
-        path = folder / f"s{max(taken, default=0) + 1:03d}"
-        with suppress(FileExistsError):
-            path.mkdir()
-            return SweepFolder(path)
+    return SweepFolder(claim_version(parent / SWEEPS, "s"))
 
 
 def find_sweep(parent: Path, digest: str, wanted: str | None, asked: Mapping[str, Any]) -> SweepFolder | None:
