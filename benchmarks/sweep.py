@@ -89,7 +89,7 @@ class Bench:
         process = self.started(*arguments, experiment=experiment)
         _, errors = process.communicate()
         wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-        if process.returncode not in (0, 2):
+        if process.returncode != 0:
             raise SystemExit(errors.decode())
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return Cost(wall, used, after.ru_maxrss / 1e6)
@@ -278,7 +278,7 @@ def fine_tune(benches: list[Bench]) -> None:
     """Sweep four points of fine-tuning, and count the caches of the lower layers' outputs."""
     bench = benches[0]
     bench.forget()
-    tuned = ("train=fine_tune", "train.epochs=2", "train.augmentation=none")
+    tuned = ("train=fine_tune", "train.epochs=2", "train/augmentation=none")
     cost = bench.command("-m", *tuned, "train.optimizer.learning_rate=0.001,0.002,0.004,0.008", "run.sweep.keep=0")
     caches = [path for path in (bench.runs / "store/train/memo").glob("*") if path.is_dir()]
     print(f"four points: {cost}; caches of the lower layers: {len(caches)}")

@@ -26,7 +26,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from slimline import __version__
-from slimline.pipeline.arguments import rewrite_arguments
+from slimline.pipeline.arguments import parse_override, rewrite_arguments
 from slimline.pipeline.commands import COMMANDS, RUN, program_name, split_command
 from slimline.pipeline.composing import VERSION_BASE
 from slimline.pipeline.config import register_schemas
@@ -103,13 +103,13 @@ def _note(run: Run | None) -> None:
     mistakes.extend(UserError(text) for text in (run.failures if run else ()))
 
 
-def _sweep_context(typed: Sequence[str] = ()) -> Context:
+def _sweep_context(typed: Sequence[str] = (), arguments: Sequence[str] = ()) -> Context:
     flags = _config_flags(typed)[0]  # a row's command needs the same options
     named = {"--config-dir": flags.config_dir, "--config-path": flags.config_path}
     own = [word for flag, folder in named.items() if folder for word in (flag, folder)]
     own += [one for one in typed if one.startswith("hydra.searchpath=")]
     program = " ".join([program_name(), *map(shlex.quote, own)])
-    return Context(STAGES, DISPLAY_ONLY, TOGETHER, FINISH_SWEEP, typed, program, mistakes)
+    return Context(STAGES, DISPLAY_ONLY, TOGETHER, FINISH_SWEEP, typed, arguments, program, mistakes)
 
 
 def run_sweep(arguments: Namespace, typed: Sequence[str]) -> None:
@@ -120,10 +120,20 @@ def run_sweep(arguments: Namespace, typed: Sequence[str]) -> None:
     """
     if other := [one for one in arguments.overrides if one.startswith("hydra/sweeper=") and one != SWEEPER]:
         raise UserError(f"{other[0]} is not supported.", "Leave it out: grids and searches are run by Slimline itself.")
-    use_sweeper(_sweep_context(typed))
+    use_sweeper(_sweep_context(typed, arguments.overrides))
+    _choose_one_experiment(arguments.overrides)
     with tempfile.TemporaryDirectory() as folder:  # for the files of Hydra's launchers
         sys.argv[1:1] = [SWEEPER, f"hydra.sweep.dir={folder}"]
         compose_and_execute()
+
+
+def _choose_one_experiment(settings: Sequence[str]) -> None:
+    """Give Hydra the first of several experiments: without one, it would not know the settings that they have."""
+    for setting in settings:
+        parsed = parse_override(setting)
+        if parsed.key_or_group == EXPERIMENT and parsed.is_sweep_override():
+            first = next(iter(parsed.sweep_string_iterator()))
+            sys.argv[sys.argv.index(setting)] = f"+{EXPERIMENT}={first}"
 
 
 def run(typed: list[str]) -> None:

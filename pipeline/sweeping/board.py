@@ -167,6 +167,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, int | float) and abs(value) >= MILLION:
         return f"{value / MILLION:,.1f}M"
     if isinstance(value, float):
+        if value.is_integer() and abs(value) > 1:
+            return f"{value:,.0f}"
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:z.4f}" if abs(value) >= 0.01 else f"{value:z.3g}"
     return str(value)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from slimline.pipeline.artifact import Artifact, Facts
 from slimline.pipeline.keys import given_artifacts, key_parts, make_key, settled_choices
 from slimline.pipeline.obtaining import obtain
+from slimline.pipeline.plan import why
 from slimline.pipeline.stage import Inputs, Stage
 from slimline.pipeline.store import Store
 from slimline.pipeline.tasks import Task
@@ -99,6 +100,14 @@ class Chain:
             made[task.name] = replace(artifact, choices=choices)
             self._made[place] = Made(made[task.name], artifact.facts, True, 0.0, fresh=False)
         return None
+
+    def missing(self, tasks: Sequence[Task], configs: Mapping[str, Any]) -> str:
+        """Return the first task whose artifact does not exist, and why it would be made."""
+        for number, task in enumerate(tasks, 1):
+            planned = self.planned(tasks[:number], configs)
+            if planned and self.store.find(task.stage.name, planned.key) is None:
+                return f"{task.name}: {why(planned.parts, self.store.all_of(task.stage.name))}"
+        return "their artifacts"
 
 
 def _place(stage: Stage, config: Any, inputs: Mapping[str, Inputs]) -> Place:

@@ -8,7 +8,6 @@ import secrets
 import shlex
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from omegaconf import DictConfig
 from slimline.pipeline.arguments import without_quotes
 from slimline.pipeline.config import SweepConfig
 from slimline.pipeline.config_files import shown
-from slimline.pipeline.errors import UserError
+from slimline.pipeline.errors import GateFailed, UserError
 from slimline.pipeline.run import Run, read_manifest
 from slimline.pipeline.runner import execute
 from slimline.pipeline.settings import read_settings
@@ -42,7 +41,8 @@ PAGE = "leaderboard.html"
 class Context:
     """What the command line gives to its sweeps.
 
-    `finish` shows a finished sweep: it writes the pages. `typed` are the arguments as typed, `program` is how this
+    `finish` shows a finished sweep: it writes the pages. `typed` are the arguments as typed, `arguments` the settings
+    among them as Hydra reads them. `program` is how this
     program is called. `failures` collects what the command has to say at its end.
     """
 
@@ -51,6 +51,7 @@ class Context:
     together: Mapping[str, Together] = field(default_factory=dict)
     finish: Callable[[Path], None] | None = None
     typed: Sequence[str] = ()
+    arguments: Sequence[str] = ()
     program: str = "slimline"
     failures: list[UserError] = field(default_factory=list)
 
@@ -95,6 +96,8 @@ class Ending:
                 self._complete(sweep, board, place)
             except UserError as error:  # the run's own manifest has it too; the sweep is complete without this run
                 self.context.failures.append(error)
+                if isinstance(error, GateFailed):  # the same command would reach the same result
+                    self._note_run(sweep, board.ranked[place].number, self._begun(sweep, board.ranked[place].number))
         board = self.board(sweep)
         board.write(folder.path)
         winner = best[0].number if best else None
@@ -114,7 +117,8 @@ class Ending:
         try:
             self.context.finish(folder.path)
         except Exception as error:
-            log.warning("%s", traceback.format_exc())
+            if not isinstance(error, OSError):  # such as a full disk, which needs no traceback
+                log.warning("%s", traceback.format_exc())
             self.context.failures.append(
                 UserError(
                     f"The leaderboard's page could not be written: {type(error).__name__}: {error}",
@@ -128,11 +132,12 @@ class Ending:
     def _complete(self, sweep: Sweep, board: Board, place: int) -> None:
         """Run all stages for one of the best points, unless that has been done."""
         one = board.ranked[place]
-        if (version := sweep.runs.get(str(one.number))) and (self.parent / version / "manifest.json").is_file():
+        if (version := sweep.runs.get(str(one.number))) and (manifest := self._manifest(version)):
+            if any("gate" in stage for stage in manifest["stages"].values()):
+                self.context.failures.append(GateFailed(manifest["error"]))
             return
-        if version := self._begun_before(sweep, one.number):
-            sweep.folder.journal.append([{"runs": {str(one.number): version}}])
-            sweep.sync()
+        if version := self._begun(sweep, one.number):
+            self._note_run(sweep, one.number, version)
             return
         mark = secrets.token_hex(4)
         sweep.folder.journal.append([{"completing": {str(one.number): mark}}])
@@ -144,19 +149,31 @@ class Ending:
             about["winner_of"] = report_rows(board)
         run = execute(config, self.context.stages, overrides, display_only=self.context.display_only, **about)
         assert run is not None
-        sweep.folder.journal.append([{"runs": {str(one.number): run.path.name}}])
-        sweep.sync()
+        self._note_run(sweep, one.number, run.path.name)
         self.context.failures.extend(UserError(text) for text in run.failures)
         self._compare(one, run)
 
-    def _begun_before(self, sweep: Sweep, number: int) -> str | None:
-        """Return the completed run of a point that a killed process has not noted."""
+    def _note_run(self, sweep: Sweep, number: int, version: str | None) -> None:
+        if version:
+            sweep.folder.journal.append([{"runs": {str(number): version}}])
+            sweep.sync()
+
+    def _manifest(self, version: str) -> Mapping[str, Any] | None:
+        """Return a run's manifest, or None if it is gone or damaged."""
+        try:
+            manifest = read_manifest(self.parent / version)
+            return manifest if {"status", "stages"} <= manifest.keys() else None
+        except (OSError, ValueError, AttributeError):
+            return None
+
+    def _begun(self, sweep: Sweep, number: int) -> str | None:
+        """Return the run of a point that ended, but was not noted: its process was killed, or a gate was closed."""
         mark = sweep.completing.get(str(number))
-        for path in sorted(self.parent.glob("v*/manifest.json"), reverse=True) if mark else ():
-            with suppress(OSError, ValueError, KeyError, AttributeError):  # of a damaged run nothing is known
-                manifest = read_manifest(path.parent)
-                if manifest["status"] == "completed" and manifest.get("mark") == mark:
-                    return path.parent.name
+        for path in sorted(self.parent.glob("v*"), reverse=True) if mark else ():
+            manifest = self._manifest(path.name)
+            if manifest and manifest.get("mark") == mark:
+                gated = any("gate" in stage for stage in manifest["stages"].values())
+                return path.name if manifest["status"] == "completed" or gated else None
         return None
 
     def _compare(self, one: Scored, run: Run) -> None:

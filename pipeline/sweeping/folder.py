@@ -28,6 +28,7 @@ JOURNAL = "journal.log"
 STALE = f"{JOURNAL}.lock"
 RUNNING, COMPLETED = "running", "completed"
 FORMAT = 1
+MOST_LISTED = 8
 
 
 class SweepFolder:
@@ -46,8 +47,22 @@ class SweepFolder:
 
     @property
     def about(self) -> dict[str, Any]:
-        """The content of sweep.json."""
-        found: dict[str, Any] = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
+        """The content of sweep.json.
+
+        Raises:
+            UserError: the file is damaged, or a later version of Slimline wrote it.
+        """
+        path = self.path / RECORD
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            later = found["format"] > FORMAT
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} is damaged ({type(error).__name__}: {error}).",
+                "Restore it, or move its folder away: run.sweep.new=true begins another sweep.",
+            ) from error
+        if later:
+            raise UserError(f"{path} was written by a later version of Slimline.", "Install that version.")
         return found
 
     def note(self, **about: Any) -> None:
@@ -138,14 +153,14 @@ def find_sweep(parent: Path, digest: str, wanted: str | None, asked: Mapping[str
     Raises:
         UserError: the sweep does not exist, or it was asked something else.
     """
-    known = existing_sweeps(parent)
-    readable = [one for one in known if (one.path / RECORD).is_file()]
+    known = [one for one in existing_sweeps(parent) if (one.path / RECORD).is_file()]
     if wanted is None:
-        return next((one for one in readable if one.about.get("digest") == digest), None)
-    found = next((one for one in readable if one.name == wanted), None)
+        return next((one for one in known if _was_asked(one, digest)), None)
+    found = next((one for one in known if one.name == wanted), None)
     if found is None:
-        names = ", ".join(one.name for one in readable) or "none"
-        raise UserError(f"run.sweep.resume={wanted} does not exist in {parent / SWEEPS}.", f"There are: {names}.")
+        names = ", ".join(one.name for one in known[:MOST_LISTED]) or "none"
+        more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+        raise UserError(f"run.sweep.resume={wanted} does not exist in {parent / SWEEPS}.", f"There are: {names}{more}.")
     about = found.about
     if about.get("digest") != digest:
         raise UserError(
@@ -154,6 +169,15 @@ def find_sweep(parent: Path, digest: str, wanted: str | None, asked: Mapping[str
             "Give the same settings, or leave run.sweep.resume out for a sweep of its own.",
         )
     return found
+
+
+def _was_asked(folder: SweepFolder, digest: str) -> bool:
+    """Whether a sweep was asked the same; a line is logged for one that cannot be read."""
+    try:
+        return bool(folder.about.get("digest") == digest)
+    except UserError as error:
+        log.warning("skipped %s: %s", folder.name, str(error).splitlines()[0])
+        return False
 
 
 def _difference(asked: Mapping[str, Any], about: Mapping[str, Any]) -> str:

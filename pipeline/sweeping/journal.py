@@ -11,6 +11,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from slimline.pipeline.errors import UserError
+
 log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
@@ -50,7 +52,24 @@ class Journal:
         whole = data[: data.rfind(b"\n") + 1]
         self._read_bytes += len(whole)
         for line in whole.splitlines():
-            yield json.loads(line)
+            yield self._record(line)
+
+    def _record(self, line: bytes) -> Record:
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise self.damaged(line)
+        return found
+
+    def damaged(self, line: object) -> UserError:
+        """Return the error for a record that cannot be used."""
+        text = line.decode(errors="replace") if isinstance(line, bytes) else json.dumps(line)
+        return UserError(
+            f"{self._path} is damaged: a line cannot be read ({text[:40]!r}).",
+            "Remove this line: the points that it describes run again. Or begin another sweep: run.sweep.new=true.",
+        )
 
     def repair(self) -> bool:
         """Remove an incomplete last line; return whether there was one."""

@@ -85,7 +85,9 @@ class SweepRun:
             )
 
     def _total(self) -> int:
-        return (self.config.points or POINTS) if self.space.searched else self.space.grid_size
+        if not self.space.searched:
+            return self.space.grid_size
+        return int(min(self.config.points or POINTS, self.space.size))
 
     def _asked(self) -> dict[str, Any]:
         """Return what makes this sweep another one than the next, as JSON values."""
@@ -130,10 +132,18 @@ class SweepRun:
     def _plan(self) -> None:
         """Log what each point would run and why; of a search, whose points are not known, the first values."""
         values = [{one.name: one.ends()[0] for one in self.space.dimensions}]
+        if self.space.searched:
+            log.info("search of %d points, which are not known before it runs; with the smallest values:", self.total)
         for number, one in enumerate(values if self.space.searched else self.space.grid()):
             overrides = self.space.overrides(one)
             log.info("\npoint %d: %s", number, self.space.describe(one))
-            execute(self._composed(overrides, one), self.context.stages, overrides, targets=[self.config.target])
+            execute(
+                self._composed(overrides, one),
+                self.context.stages,
+                overrides,
+                targets=[self.config.target],
+                display_only=self.context.display_only,
+            )
 
     def _folder(self) -> SweepFolder:
         """Find the sweep that was asked the same, or begin one."""
@@ -167,10 +177,13 @@ class SweepRun:
         started = time.perf_counter()
         sweep = Sweep(folder, self.space, self.total)
         sweep.sync()
+        if self.space.searched and (before := max(sweep.outcomes, default=-1) + 1) > self.total:
+            log.info("%s has %d points already; a sweep is not made smaller", folder.name, before)
+            self.total = sweep.total = before
         directory = writable_directory(self.run)
         chain = Chain(Store(directory / "store", self.context.display_only), self.run.force)
         work = Work(self.config, chain, self._varied())
-        alone = self.config.prunes or self.launch is not None
+        alone = self.config.prunes or self.launch is not None or self.config.target in self.run.force
         together = None if alone else self.context.together.get(self.config.target)
         tools = Tools(work, lambda number, overrides: self._prepare(sweep, chain, number, overrides), together)
         done = sum(number in sweep.outcomes for number in range(self.total))
@@ -205,7 +218,8 @@ class SweepRun:
         kind = "search" if self.space.searched else "grid"
         each = f", {self.config.seeds} seeds each" if self.config.seeds > 1 else ""
         state = "" if not done else f": {done} of them are done"
-        log.info("sweep     %s  %s of %d points%s%s", folder.name, kind, self.total, each, state)
+        points = "1 point" if self.total == 1 else f"{self.total} points"
+        log.info("sweep     %s  %s of %s%s%s", folder.name, kind, points, each, state)
         log.info("-> %s", shown(folder.path))
 
     def _varied(self) -> frozenset[str]:

@@ -8,6 +8,7 @@ draws the points that it would have drawn.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 BATCH = 8
 POINTS = 32
 """The points of a search whose number is not given."""
+MOST_REPEATS = 20
 DIGITS = 4
 """Significant digits of a proposed number: enough for any setting, and readable."""
 PACKAGE = "optuna>=4.9,<6"
@@ -67,11 +69,31 @@ def propose(
     space_of_optuna = {one.name: _distribution(one) for one in space.dimensions}
     for one in finished:
         study.add_trial(_trial(one, values[one.number], space, space_of_optuna, objectives))
-    found = []
-    for _ in range(count):
-        trial = study.ask(space_of_optuna)
-        found.append({one.name: _text(one, trial.params[one.name]) for one in space.dimensions})
+    known = [values[one.number] for one in finished]
+    found: list[Values] = []
+    while len(found) < min(count, space.size - len(known)):
+        found.append(_ask(study, space, space_of_optuna, [*known, *found]))
     return found
+
+
+def _ask(study: optuna.study.Study, space: Space, distributions: Mapping[str, Any], known: list[Values]) -> Values:
+    """Return a proposal that is not known yet, if there is one."""
+    new: Values = {}
+    for _ in range(MOST_REPEATS):
+        trial = study.ask(dict(distributions))
+        new = {one.name: _text(one, trial.params[one.name]) for one in space.dimensions}
+        if new not in known:
+            return new
+    return new if math.isinf(space.size) else _first_unknown(space, known)
+
+
+def _first_unknown(space: Space, known: list[Values]) -> Values:
+    """Return the first point of a space of finitely many that is not known."""
+    names = [one.name for one in space.dimensions]
+    every = (
+        dict(zip(names, one, strict=True)) for one in itertools.product(*(one.every() for one in space.dimensions))
+    )
+    return next(one for one in every if one not in known)
 
 
 def _distribution(one: Dimension) -> optuna.distributions.BaseDistribution:

@@ -11,6 +11,7 @@ from slimline.pipeline.errors import UserError
 from slimline.pipeline.plan import why
 from slimline.pipeline.progress import Advance
 from slimline.pipeline.sweeping.folder import RUNNING, SweepFolder, this_process
+from slimline.pipeline.sweeping.journal import Record
 from slimline.pipeline.sweeping.objectives import Objective
 from slimline.pipeline.sweeping.points import COMPLETED, FAILED, Outcome, Prepared, read_outcome
 from slimline.pipeline.sweeping.ranking import Scored, rank_points
@@ -25,6 +26,7 @@ WAIT_SECONDS = 0.2
 WIDTH = 100
 """Characters of a point's line."""
 LEAST_ROOM = 24
+LONGEST_REASON = 300
 
 Prepare = Callable[[int, list[str]], Prepared]
 
@@ -58,21 +60,27 @@ class Sweep:
     def sync(self) -> None:
         """Take over what any process has appended to the journal."""
         for record in self.folder.journal.read_new():
-            for number, values in enumerate(record.get("asked", ()), record.get("first", 0)):
-                self.values.setdefault(number, values)
-            for number in record.get("begun", ()):
-                self.begun[number] = record["by"]
-            for number, outcome in record.get("done", {}).items():
-                self.outcomes[int(number)] = read_outcome(outcome)
-                if self.keys.get(int(number), record["keys"]) != record["keys"]:
-                    self.runs.pop(number, None)  # the run that completed it shows an earlier result
-                    self.completing.pop(number, None)
-                self.keys[int(number)] = record["keys"]
-                self.begun.pop(int(number), None)
-            for number in record.get("open", ()):
-                self.outcomes.pop(number, None)
-            self.runs.update(record.get("runs", {}))
-            self.completing.update(record.get("completing", {}))
+            try:
+                self._take(record)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise self.folder.journal.damaged(record) from error
+
+    def _take(self, record: Record) -> None:
+        for number, values in enumerate(record.get("asked", ()), record.get("first", 0)):
+            self.values.setdefault(number, values)
+        for number in record.get("begun", ()):
+            self.begun[number] = record["by"]
+        for number, outcome in record.get("done", {}).items():
+            self.outcomes[int(number)] = read_outcome(outcome)
+            if self.keys.get(int(number), record["keys"]) != record["keys"]:
+                self.runs.pop(number, None)  # the run that completed it shows an earlier result
+                self.completing.pop(number, None)
+            self.keys[int(number)] = record["keys"]
+            self.begun.pop(int(number), None)
+        for number in record.get("open", ()):
+            self.outcomes.pop(number, None)
+        self.runs.update(record.get("runs", {}))
+        self.completing.update(record.get("completing", {}))
 
     def ask(self, propose: Callable[[], Sequence[Values]], first: int) -> None:
         """Journal the values of the points from `first` on, unless another process has done so."""
@@ -201,12 +209,11 @@ class Sweep:
             if [one.key for one in planned] != self.keys[done[0]]:
                 changed += done
                 made_by = unit.together.stage if unit.together else unit.points[0].tasks[-1].stage
-                earlier = f"the code or the data of {', '.join(made_by.inputs) or made_by.name}"
-                reasons[why(planned[0].parts, work.chain.store.all_of(made_by.name)) if planned else earlier] = None
+                parts = planned[0].parts if planned else None
+                reasons[why(parts, work.chain.store.all_of(made_by.name)) if parts else work.missing(unit)] = None
         if changed:
-            log.info(
-                "%s run again, because what they were computed from changed: %s", _some(changed), "; ".join(reasons)
-            )
+            because = _cut("; ".join(reasons), LONGEST_REASON)
+            log.info("%s run again, because what they were computed from changed: %s", _some(changed), because)
         self.reopen([*changed, *again])
         self._best = next(iter(self.ranked(work.objectives, work.tie)), None)
 

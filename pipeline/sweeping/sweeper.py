@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -64,13 +64,11 @@ class SlimlineSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep; `arguments` are the settings as typed, which come before those of `params`."""
-        loader = self._hydra.config_loader
+        loader, arguments = self._hydra.config_loader, list(_context[-1].arguments or arguments)
         typed = OverridesParser.create(loader).parse_overrides(arguments)
         keys = {one.key_or_group for one in typed}
-        kept = [f"{name}={value}" for name, value in self._params.items() if name.lstrip("+") not in keys]
-        settings = read_settings(_context[-1].stages.values())
-        whole_numbers = {name for name, setting in settings.items() if setting.kind is int}
-        space = read_space([*kept, *arguments], loader, whole_numbers)
+        kept = [_argument(name, value) for name, value in self._params.items() if name.lstrip("+") not in keys]
+        space = read_space([*kept, *arguments], loader, read_settings(_context[-1].stages.values()))
         composer = PointComposer(loader, self._config)
         check_space(space, composer, _context[-1].stages)
         SweepRun(_context[-1], composer, space, self._launch if self._uses_launcher() else None).execute()
@@ -91,6 +89,21 @@ class SlimlineSweeper(Sweeper):
             from joblib.externals.loky import get_reusable_executor
 
             get_reusable_executor().shutdown(wait=True)
+
+
+def _argument(name: str, value: Any) -> str:
+    """Write a setting of `hydra.sweeper.params` as it would be typed; the items of a list are the values of points.
+
+    Raises:
+        UserError: it has no values, or holds settings of its own.
+    """
+    if isinstance(value, Mapping) or value in (None, "", []):
+        raise UserError(
+            f"hydra.sweeper.params: {name} {'holds settings' if value else 'has no values'}.",
+            f"Write the whole name of a setting, and its values in one text: {name}: 1,2,3",
+        )
+    items = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return f"{name}={','.join(str(item).lower() if isinstance(item, bool) else str(item) for item in items)}"
 
 
 def use_sweeper(context: Context) -> None:
@@ -124,15 +137,17 @@ def run_point(config: DictConfig, overrides: Sequence[str], context: Context) ->
     """
     folder = SweepFolder(Path(os.environ[SWEEP]))
     run, _ = typed_configs(config, context.stages)
-    space = Space(tuple(folder.about["fixed"]), ())
-    sweep = Sweep(folder, space, 0)
+    about = folder.about
+    sweep = Sweep(folder, Space((), ()), 0)
     sweep.sync()
-    number = next((n for n, values in sweep.values.items() if space.overrides(values) == list(overrides)), None)
+    typed = set(overrides)
+    own = {number: {f"{name}={text}" for name, text in values.items()} for number, values in sweep.values.items()}
+    number = next((number for number, texts in own.items() if texts <= typed), None)
     if number is None:
         raise UserError(f"The sweep {folder.name} has no point with {' '.join(overrides)}.", "Start it with -m again.")
     chain = Chain(Store(writable_directory(run) / "store", context.display_only), run.force)
     sweep.compute_alone(
         number,
         lambda: Unit([prepare(number, list(overrides), config, context.stages, chain)]),
-        Work(run.sweep, chain, ()),
+        Work(run.sweep, chain, frozenset({*(name.partition(".")[0] for name in about["settings"]), run.sweep.target})),
     )

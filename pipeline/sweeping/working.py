@@ -60,6 +60,14 @@ class Work:
             return [self.chain.planned(tasks, configs)] * len(unit.members())
         return [self.chain.planned(unit.points[0].tasks, configs) for _, configs in unit.members()]
 
+    def missing(self, unit: Unit) -> str:
+        """Say which input of a unit would be made again, and why."""
+        point = unit.points[0]
+        try:
+            return self.chain.missing(unit.inputs or point.tasks[:-1], point.configs)
+        except UserError as error:
+            return str(error).splitlines()[0]
+
     def run(self, unit: Unit, earlier: Curves) -> list[Outcome]:
         """Compute a unit and return the outcome of each of its points; `earlier` holds the curves of earlier points.
 

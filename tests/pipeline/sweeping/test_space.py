@@ -8,6 +8,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.settings import Setting
 from slimline.pipeline.sweeping.space import Dimension, Interval, number_text, read_space, value_of
 
 
@@ -76,8 +77,8 @@ def test_an_interval_is_searched(argument: str, interval: Interval) -> None:
     [
         (["a.b=interval(1,0)"], "a.b=interval(1,0): the interval has no numbers between its ends."),
         (["a.b=interval(1,1)"], "a.b=interval(1,1): the interval has no numbers between its ends."),
-        (["a.b=interval(nan,1)"], "a.b=interval(nan,1): the interval has no numbers between its ends."),
-        (["a.b=interval(0,inf)"], "a.b=interval(0,inf): the interval has no numbers between its ends."),
+        (["a.b=interval(nan,1)"], "a.b=interval(nan,1): the ends of an interval are finite numbers."),
+        (["a.b=interval(0,inf)"], "a.b=interval(0,inf): the ends of an interval are finite numbers."),
         (["a.b=tag(log,interval(0,1))"], "an interval with tag(log, ...) must begin above 0."),
         (["a.b=tag(lg,interval(1,2))"], "the tag lg is unknown."),
         (["a.b=1,2", "a.b=3,4"], "a.b is varied twice."),
@@ -145,7 +146,23 @@ def test_a_value_is_what_hydra_reads(text: str, value: Any) -> None:
 
 
 def test_an_interval_of_a_setting_that_takes_whole_numbers_has_no_others() -> None:
-    [one] = read_space(["train.epochs=interval(1,5)"], whole_numbers={"train.epochs"}).dimensions
+    settings = {"train.epochs": Setting(int, None, False, 1)}
+    [one] = read_space(["train.epochs=interval(1,5)"], settings=settings).dimensions
     assert one.interval and one.interval.whole and one.ends() == ("1", "5")
     with pytest.raises(UserError, match=r"takes whole numbers\.\nWrite whole numbers: 'train.epochs=interval\(1,3\)'"):
-        read_space(["train.epochs=interval(1.5,2.5)"], whole_numbers={"train.epochs"})
+        read_space(["train.epochs=interval(1.5,2.5)"], settings=settings)
+
+
+@pytest.mark.parametrize(
+    "argument", ["head=interval(0,1)", "ingest.images=interval(0,1)", "ingest.images=interval(0,1),b"]
+)
+def test_an_interval_of_something_else_than_a_number_is_refused(argument: str) -> None:
+    settings = {"ingest.images": Setting(str, None, True, None)}
+    with pytest.raises(UserError, match="an interval"):
+        read_space([argument], settings=settings)
+
+
+@pytest.mark.parametrize("name", ["run.sweep.metric", "run.sweep.columns"])
+def test_a_list_of_the_sweep_needs_brackets(name: str) -> None:
+    with pytest.raises(UserError, match=rf"the values need brackets\.\nWrite '{name}=\[a\.b,c\.d\]'"):
+        read_space([f"{name}=a.b,c.d"])
