@@ -87,8 +87,14 @@ class SweepConfig:
         ):
             if value is not None:
                 require_range(f"run.sweep.{name}", value, low, high)
-        if self.new and self.resume:
-            raise UserError("run.sweep.new and run.sweep.resume cannot be used together.", "Remove one of them.")
+        if self.new and (self.resume or self.join):
+            other = "resume" if self.resume else "join"
+            raise UserError(f"run.sweep.new and run.sweep.{other} cannot be used together.", "Remove one of them.")
+        if self.prunes and (self.workers > 1 or self.join):
+            raise UserError(
+                "run.sweep.prune=median compares each point with all before it, so it needs one process.",
+                "Remove run.sweep.workers and run.sweep.join, or run.sweep.prune.",
+            )
         if self.prunes and len(names) > 1:
             raise UserError(
                 "run.sweep.prune=median compares one metric, but run.sweep.metric has several.", "Give it one metric."

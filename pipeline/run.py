@@ -149,7 +149,7 @@ def run_state(path: Path, manifest: Mapping[str, Any]) -> str:
     lock = FileLock(path / ALIVE)
     try:
         lock.acquire(timeout=0)
-    except Timeout:
+    except (Timeout, PermissionError):  # another process holds it, or the run is another user's
         return status
     lock.release()
     return KILLED

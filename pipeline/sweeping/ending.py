@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 import shlex
@@ -34,6 +35,8 @@ from slimline.pipeline.together import Together
 log = logging.getLogger(__name__)
 
 MOST_ERRORS = 3
+CLOSE = 1e-4
+"""Relative difference that rounding explains; one photo more or less is larger."""
 PAGE = "leaderboard.html"
 
 
@@ -132,15 +135,16 @@ class Ending:
     def _complete(self, sweep: Sweep, board: Board, place: int) -> None:
         """Run all stages for one of the best points, unless that has been done."""
         one = board.ranked[place]
-        if (version := sweep.runs.get(str(one.number))) and (manifest := self._manifest(version)):
+        version = sweep.runs.get(str(one.number)) or self._begun(sweep, one.number)
+        if version and (manifest := self._manifest(version)):
+            if str(one.number) not in sweep.runs:
+                self._note_run(sweep, one.number, version)
             if any("gate" in stage for stage in manifest["stages"].values()):
                 self.context.failures.append(GateFailed(manifest["error"]))
             return
-        if version := self._begun(sweep, one.number):
-            self._note_run(sweep, one.number, version)
-            return
         mark = secrets.token_hex(4)
         sweep.folder.journal.append([{"completing": {str(one.number): mark}}])
+        sweep.sync()
         overrides = self.space.overrides(sweep.values[one.number])
         log.info("completing point %d: %s", one.number, self.space.describe(sweep.values[one.number]))
         config = self._compose(overrides, sweep.values[one.number])
@@ -180,7 +184,7 @@ class Ending:
         """Say so if the run of a point differs from its row: points that are computed together may, slightly."""
         stage, _, fact = self.objectives[0].name.rpartition(".")
         found = run.manifest["stages"].get(stage, {}).get("facts", {}).get(fact)
-        if found is not None and found != one.scores[0]:
+        if found is not None and not math.isclose(found, one.scores[0], rel_tol=CLOSE):
             log.warning(
                 "%s: %s is %.6g in the run of point %d, but %.6g in its row of the sweep",
                 shown(run.path),

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -75,6 +76,11 @@ class SweepRun:
 
     def _check(self, configs: Mapping[str, Any]) -> None:
         check_target(self.config.target, configs, self.context.stages)
+        if self.launch and (self.config.workers > 1 or self.config.join):
+            raise UserError(
+                "A launcher of Hydra and run.sweep.workers or run.sweep.join cannot be used together.",
+                "Use one of them: the launcher already runs each point in a process of its own.",
+            )
         if self.space.searched:
             check_optuna(self.space)
         elif self.config.points is not None:
@@ -127,7 +133,7 @@ class SweepRun:
         with folder.owned(self.config.join) as held:
             if held:
                 folder.recover()
-            self._execute(folder)
+            self._execute(folder, refresh=held and not is_worker())
 
     def _plan(self) -> None:
         """Log what each point would run and why; of a search, whose points are not known, the first values."""
@@ -173,7 +179,7 @@ class SweepRun:
             )
             return folder
 
-    def _execute(self, folder: SweepFolder) -> None:
+    def _execute(self, folder: SweepFolder, refresh: bool) -> None:
         started = time.perf_counter()
         sweep = Sweep(folder, self.space, self.total)
         sweep.sync()
@@ -187,12 +193,15 @@ class SweepRun:
         together = None if alone else self.context.together.get(self.config.target)
         tools = Tools(work, lambda number, overrides: self._prepare(sweep, chain, number, overrides), together)
         done = sum(number in sweep.outcomes for number in range(self.total))
+        sweep.skip_lines(work)
         ending = Ending(self.context, self.space, self.config, self.parent, self._composed)
         self._announce(folder, done)
         if done < self.total:
             folder.note(status=RUNNING)
-        sweep.skip_lines(work)
+        folder.note(columns=list(self.config.columns))
         try:
+            if refresh:
+                sweep.refresh(tools)
             with (
                 progress(f"sweep {folder.name}", self.total, "points", done=done) as advance,
                 workers(self.config.workers - 1, folder),
@@ -200,9 +209,10 @@ class SweepRun:
                 for numbers in self._batches(sweep):
                     if self.launch:
                         self._launch(sweep, numbers)
-                    sweep.compute(numbers, tools, advance, not self.config.join)
+                    sweep.compute(numbers, tools, advance)
         except BaseException:
-            ending.board(sweep).write(folder.path)
+            with suppress(OSError):  # such as a full disk, which the error that is raised says itself
+                ending.board(sweep).write(folder.path)
             raise
         if is_worker():
             return
@@ -238,9 +248,8 @@ class SweepRun:
             yield range(self.total)
             return
         for first in range(0, self.total, BATCH):
-            while missing := [number for number in range(first) if number not in sweep.outcomes]:
-                yield missing  # a process that has just begun has reopened them
-            sweep.ask(partial(self._draw, sweep, first), first)
+            while not sweep.ask(partial(self._draw, sweep, first), first):
+                yield [number for number in range(first) if number not in sweep.outcomes]  # they were reopened
             yield range(first, min(first + BATCH, self.total))
 
     def _draw(self, sweep: Sweep, first: int) -> list[Values]:

@@ -55,6 +55,7 @@ class Sweep:
         self.completing: dict[str, str] = {}
         self.begun: dict[int, str] = {}
         self._told: set[int] = set()
+        self._prepared: dict[int, Prepared | UserError] = {}
         self._best: Scored | None = None
 
     def sync(self) -> None:
@@ -82,13 +83,20 @@ class Sweep:
         self.runs.update(record.get("runs", {}))
         self.completing.update(record.get("completing", {}))
 
-    def ask(self, propose: Callable[[], Sequence[Values]], first: int) -> None:
-        """Journal the values of the points from `first` on, unless another process has done so."""
+    def ask(self, propose: Callable[[], Sequence[Values]], first: int) -> bool:
+        """Journal the values of the points from `first` on, unless another process has done so.
+
+        Return whether they are known now: not while a point before them is missing, from which they follow.
+        """
         with self.folder.lock:
             self.sync()
-            if first not in self.values:
-                self.folder.journal.append([{"asked": list(propose()), "first": first}])
-                self.sync()
+            if first in self.values:
+                return True
+            if any(number not in self.outcomes for number in range(first)):
+                return False
+            self.folder.journal.append([{"asked": list(propose()), "first": first}])
+            self.sync()
+            return True
 
     def reopen(self, numbers: Sequence[int]) -> None:
         """Let points be computed again."""
@@ -107,35 +115,48 @@ class Sweep:
         """Return the points that are done, best first."""
         return rank_points({n: one for n, one in self.outcomes.items() if n < self.total}, objectives, tie)
 
-    def compute(self, numbers: Sequence[int], tools: Tools, advance: Advance, fresh_start: bool) -> None:
-        """Compute the points that are missing among `numbers`, together with any other process that works on them.
+    def refresh(self, tools: Tools) -> None:
+        """Reopen the points that no longer hold, and those that may succeed now.
 
-        With `fresh_start` finished points are checked first: those whose code or data has changed are computed again.
+        One process does so, before any other work on the sweep begins.
+        """
+        prepared, _ = self._prepare(sorted(self.outcomes), tools)
+        self._reopen_outdated(self._units(prepared, tools), tools.work)
+
+    def compute(self, numbers: Sequence[int], tools: Tools, advance: Advance) -> None:
+        """Compute the points that are missing among `numbers`, together with any other process that works on them.
 
         Raises:
             UserError: a setting of the sweep itself is wrong.
         """
-        prepared: list[Prepared] = []
-        refused: dict[int, UserError] = {}
-        for number in numbers:
-            try:
-                prepared.append(tools.prepare(number, self.space.overrides(self.values[number])))
-            except UserError as error:
-                refused[number] = error
-        units = self._units(prepared, tools)
-        if fresh_start:
-            self._reopen_outdated(units, tools.work)
+        prepared, refused = self._prepare(numbers, tools)
+        waiting = self._units(prepared, tools)
         self._refuse(refused, tools.work)
         advance(0)
-        waiting = list(units)
+        self._tell(tools.work, advance)
         while waiting:
-            left = [unit for unit in waiting if not self._try(unit, tools.work)]
-            self._tell(tools.work, advance)
+            left = []
+            for unit in waiting:
+                if not self._try(unit, tools.work):
+                    left.append(unit)
+                self._tell(tools.work, advance)
             if len(left) == len(waiting):
                 time.sleep(WAIT_SECONDS)
                 self.sync()
             waiting = left
         self._tell(tools.work, advance)
+
+    def _prepare(self, numbers: Sequence[int], tools: Tools) -> tuple[list[Prepared], dict[int, UserError]]:
+        """Compose and check points, each once in a process; return those that are refused with their errors."""
+        for number in numbers:
+            if number not in self._prepared:
+                try:
+                    self._prepared[number] = tools.prepare(number, self.space.overrides(self.values[number]))
+                except UserError as error:
+                    self._prepared[number] = error
+        found = {number: self._prepared[number] for number in numbers}
+        refused = {number: one for number, one in found.items() if isinstance(one, UserError)}
+        return [one for one in found.values() if isinstance(one, Prepared)], refused
 
     def _units(self, prepared: Sequence[Prepared], tools: Tools) -> list[Unit]:
         """Cut points into units; those that were computed together stay together, whatever points came later."""
@@ -174,10 +195,10 @@ class Sweep:
             self._journal(dict(zip(numbers, outcomes, strict=True)), [one.key for one in planned if one])
         return True
 
-    def _curves_before(self, number: int) -> list[Sequence[float]]:
-        """Return the curves of the completed points with a lower number: what a point ends early for."""
+    def _curves_before(self, number: int) -> list[list[Sequence[float]]]:
+        """Return the curves of each completed point with a lower number, one for each seed: what ends points early."""
         done = [one for other, one in sorted(self.outcomes.items()) if other < number and one.status == COMPLETED]
-        return [seed.curve for one in done for seed in one.seeds]
+        return [[seed.curve for seed in one.seeds] for one in done]
 
     def _journal(self, outcomes: dict[int, Outcome], keys: Sequence[str]) -> None:
         done = {str(number): outcome.record() for number, outcome in outcomes.items()}
@@ -251,8 +272,8 @@ class Sweep:
         start = (
             f"point {number:>{len(str(self.total - 1))}} of {self.total}  {score:<9}  {own.outcome.seconds:5.1f} s  "
         )
-        room = max(WIDTH - len(start) - len(rest) - 2, 20)
-        return f"{start}{name if len(name) <= room else name[: room - 1] + '…'}  {rest}".rstrip()
+        name = _cut(name, max(WIDTH - len(start) - len(rest) - 2, LEAST_ROOM))
+        return f"{start}{name}  {_cut(rest, WIDTH - len(start) - len(name) - 2)}".rstrip()
 
 
 def _cut(text: str, length: int) -> str:

@@ -63,7 +63,7 @@ def _end(process: subprocess.Popen[bytes], path: Path, patience: float) -> None:
         process.terminate()
         code = process.wait()
         code = 0 if code < 0 or code > 128 else code
-    if code in (0, 2):
+    if code == 0:
         path.unlink(missing_ok=True)
     else:
         log.warning("a process of the sweep ended with code %d: see %s", code, path)

@@ -25,7 +25,8 @@ from slimline.pipeline.watching import Pruned, watching
 
 log = logging.getLogger(__name__)
 
-Curves = Sequence[Sequence[float]]
+Curves = Sequence[Sequence[Sequence[float]]]
+"""For each point its curves, one for each seed."""
 
 
 class Work:
@@ -97,8 +98,8 @@ class Work:
     def _alone(self, point: Prepared, earlier: Curves) -> Outcome:
         results: list[SeedResult] = []
         started, seconds = time.perf_counter(), 0.0
-        for configs in point.seeds:
-            rule = MedianRule(self.objectives[0], earlier)
+        for seed, configs in enumerate(point.seeds):
+            rule = MedianRule(self.objectives[0], [curves[seed] for curves in earlier if len(curves) > seed])
             try:
                 if self.config.prunes:
                     with watching(rule):
@@ -109,11 +110,26 @@ class Work:
                 took = round(time.perf_counter() - started, 3)
                 results.append(SeedResult({}, "", None, rule.curve))
                 return Outcome(PRUNED, results, took, f"ended early {reason}")
+            self._check_reports(made, rule.curve)
             target = made[point.tasks[-1].name]
             own = self._own(point.tasks, configs)
             seconds += sum(made[name].artifact.seconds for name in own)
             results.append(self._result(made, target.facts, point.tasks[-1].name, target.artifact, None, rule.curve))
         return Outcome(COMPLETED, results, round(seconds, 3))
+
+    def _check_reports(self, made: Mapping[str, Made], curve: Sequence[float]) -> None:
+        """Check that a stage that has just run reported the metric by which points end early.
+
+        Raises:
+            WrongFact: it did not.
+        """
+        name = self.objectives[0].name
+        stage = made.get(name.rpartition(".")[0])
+        if self.config.prunes and stage and stage.fresh and not stage.cached and not curve:
+            raise WrongFact(
+                f"run.sweep.prune=median: {name} is not known before the stage ends, so no point can end early.",
+                "Choose a metric that train reports after each epoch, such as train.validation_top1.",
+            )
 
     def _together(self, unit: Unit) -> list[Outcome]:
         assert unit.together

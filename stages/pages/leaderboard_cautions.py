@@ -12,8 +12,10 @@ from slimline.stages.pages.leaderboard_table import ends_over_seeds, interval_te
 from slimline.stages.pages.sweep_folder import Sweep
 from slimline.stages.scoring.intervals import wilson_interval
 
-TESTED = ("evaluate", "export")
+TESTED = ("evaluate", "export", "crossval")
 """The stages that measure on test photos."""
+
+SPLIT = "ingest.split."
 
 COSTS = ("size", "latency", "seconds", "per_second", "temperature", "count")
 """Parts of the names of their facts that do not depend on which photos are tested."""
@@ -42,7 +44,18 @@ def doubts(sweep: Sweep) -> list[str]:
     """Return sentences that say how well the best points can be told apart."""
     if not sweep.scored:
         return []
-    return [*_ties(sweep), *_noise(sweep), *_optimism(sweep)]
+    return [*_other_photos(sweep), *_ties(sweep), *_noise(sweep), *_optimism(sweep)]
+
+
+def _other_photos(sweep: Sweep) -> Iterator[str]:
+    """Yield a sentence if points were scored on different photos."""
+    split = [name for name in sweep.settings if name.startswith(SPLIT)]
+    if split:
+        advice = "; +experiment=crossval tests each photo once" if SPLIT + "fold" in split else ""
+        yield (
+            f"{' and '.join(split)} varies, so the points have different validation photos: the best one may have the "
+            f"easiest photos{advice}."
+        )
 
 
 def _ties(sweep: Sweep) -> Iterator[str]:

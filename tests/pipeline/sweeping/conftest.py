@@ -132,7 +132,20 @@ def report(config: ReportConfig, out: Path, *, train: Artifact) -> Facts:
         raise UserError("The report cannot be written.", "Set report.fault=false.")
     return {"top1": train.facts["validation_top1"]}
 
-STAGES = {"gather": gather, "train": train, "report": report}
+@dataclass
+class JudgeConfig:
+    least: float = untracked(0.0)
+
+def check(config: JudgeConfig, artifact: Artifact) -> None:
+    if artifact.facts["top1"] < config.least:
+        raise GateFailed("The model is not good enough.", "Train a better one.")
+
+@stage(gate=check)
+def judge(config: JudgeConfig, out: Path, *, train: Artifact) -> Facts:
+    count("judge")
+    return {"top1": train.facts["validation_top1"]}
+
+STAGES = {"gather": gather, "train": train, "judge": judge, "report": report}
 """
 PROGRAM = """
 import os, signal, sys, threading
@@ -165,6 +178,7 @@ defaults:
   - run: schema
   - gather: schema
   - train: schema
+  - judge: null
   - report: schema
   - _self_
   - override hydra/job_logging: none

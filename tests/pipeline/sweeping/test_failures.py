@@ -143,3 +143,49 @@ def test_other_columns_of_a_finished_sweep_are_filled_from_the_store(sweeps: Swe
     code, _, errors = sweeps(grid, "run.sweep.columns=[gather.size]")
     assert (code, sweeps.calls()) == (2, [])
     assert errors[0].startswith("run.sweep.columns names gather.size, which is not a fact")
+
+
+def test_a_winner_below_its_gate_runs_once(sweeps: Sweeps) -> None:
+    typed = (f"{RATE}=0.1,0.3", "judge=schema", "run.targets=[judge,report]", "judge.least=2")
+    for _ in range(2):
+        code, _, errors = sweeps(*typed)
+        assert code == 3
+        assert errors[0] == "The model is not good enough."
+    assert list(sweeps.runs()) == ["v001"]
+    assert (sweeps.about()["status"], sweeps.about()["runs"]) == ("completed", {"1": "v001"})
+
+
+@pytest.mark.parametrize("line", ["garbage", "[1,2]", '{"done":{"0":{"status":"completed"}},"keys":[]}'])
+def test_a_damaged_journal_is_named(sweeps: Sweeps, line: str) -> None:
+    sweeps(f"{RATE}=0.1,0.3", "run.sweep.keep=0")
+    with (sweeps.path() / "journal.log").open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+    code, _, errors = sweeps(f"{RATE}=0.1,0.3", "run.sweep.keep=0")
+    assert code == 2
+    assert "journal.log is damaged: a line cannot be read" in errors[0]
+    assert len(errors) == 2
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}'])
+def test_a_sweep_that_cannot_be_read_is_skipped_and_named(sweeps: Sweeps, text: str) -> None:
+    sweeps(f"{RATE}=0.1,0.3", "run.sweep.keep=0")
+    (sweeps.path() / "sweep.json").write_text(text)
+    code, output, errors = sweeps(f"{RATE}=0.1,0.3", "run.sweep.keep=0")
+    assert (code, errors) == (0, [])
+    assert output[0].startswith("skipped s001: ")
+    assert sweeps.about("s002")["status"] == "completed"
+
+
+def test_a_plan_of_a_sweep_knows_what_is_stored(sweeps: Sweeps) -> None:
+    sweeps(f"{RATE}=0.1,0.3", "run.sweep.keep=0")
+    code, output, errors = sweeps(f"{RATE}=0.1,0.4", "run.plan=true")
+    assert (code, errors) == (0, [])
+    states = [line.split()[:2] for line in output if line.startswith(("gather", "train"))]
+    assert states == [["gather", "cached"], ["train", "cached"], ["gather", "cached"], ["train", "runs"]]
+
+
+def test_a_forced_stage_trains_alone_and_again(sweeps: Sweeps) -> None:
+    sweeps(f"{RATE}=0.1,0.3", "run.sweep.keep=0", STACK="1")
+    sweeps.calls()
+    sweeps(f"{RATE}=0.1,0.3", "run.sweep.keep=0", "run.force=[train]", STACK="1")
+    assert sweeps.calls("train") == ["train 0.1 0", "train 0.3 0"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
+import sys
 
 import pytest
 
-from tests.pipeline.sweeping.conftest import RATE, Sweeps
+from tests.pipeline.sweeping.conftest import RATE, ROOT, Sweeps
 
 pytestmark = pytest.mark.slow
 
@@ -141,3 +144,61 @@ def test_shuffled_values_are_the_same_sweep(sweeps: Sweeps) -> None:
         code, _, errors = sweeps(f"{RATE}=shuffle(0.1,0.2,0.3,0.4,0.6)", "run.sweep.keep=0")
         assert (code, errors) == (0, [])
     assert [path.name for path in sweeps.path().parent.glob("s*")] == ["s001"]
+
+
+def test_a_search_of_few_points_has_each_once(sweeps: Sweeps) -> None:
+    code, output, errors = sweeps("train.epochs=interval(1,4)", "run.sweep.points=20", "run.sweep.keep=0")
+    assert (code, errors) == (0, [])
+    assert output[0] == "sweep     s001  search of 4 points"
+    assert sorted(row["train.epochs"] for row in sweeps.board()) == [1, 2, 3, 4]
+
+
+def test_a_search_is_not_made_smaller(sweeps: Sweeps) -> None:
+    typed = (f"{RATE}=interval(0.0,1.0)", "run.sweep.keep=0")
+    sweeps(*typed, "run.sweep.points=12")
+    before = sweeps.lasting(without=("seconds", "overrides"))
+    code, output, errors = sweeps(*typed, "run.sweep.points=2")
+    assert (code, errors) == (0, [])
+    assert "s001 has 12 points already; a sweep is not made smaller" in output
+    assert sweeps.lasting(without=("seconds", "overrides")) == before
+
+
+@pytest.mark.parametrize("values", ["[0.1, 0.3]", "0.1,0.3", '"0.1, 0.3"'])
+def test_params_in_a_file_are_lists_or_texts(sweeps: Sweeps, values: str) -> None:
+    text = f"# @package _global_\nhydra: {{sweeper: {{params: {{{RATE}: {values}}}}}}}\n"
+    if values == "0.1,0.3":
+        text = f"# @package _global_\nhydra:\n  sweeper:\n    params:\n      {RATE}: {values}\n"
+    (sweeps.folder / "conf" / "sweep").mkdir()
+    (sweeps.folder / "conf" / "sweep" / "mine.yaml").write_text(text)
+    code, _, errors = sweeps("+sweep=mine", "run.sweep.keep=0")
+    assert (code, errors) == (0, [])
+    assert sorted(row[RATE] for row in sweeps.board()) == [0.1, 0.3]
+
+
+@pytest.mark.parametrize("values", ["null", "[]", "{a: 1}"])
+def test_params_without_values_are_refused(sweeps: Sweeps, values: str) -> None:
+    (sweeps.folder / "conf" / "sweep").mkdir()
+    text = f"# @package _global_\nhydra: {{sweeper: {{params: {{{RATE}: {values}}}}}}}\n"
+    (sweeps.folder / "conf" / "sweep" / "mine.yaml").write_text(text)
+    code, _, errors = sweeps("+sweep=mine")
+    assert code == 2
+    assert errors[0].startswith(f"hydra.sweeper.params: {RATE} ")
+
+
+def test_the_line_of_a_point_comes_when_it_is_done(sweeps: Sweeps) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "program.py", "-m", f"{RATE}=0.1,0.3", "train.wait_seconds=3", "run.sweep.keep=0"],
+        cwd=sweeps.folder,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        line = next(line for line in process.stdout if line.startswith("point 0"))
+        assert "best" in line
+        done = [one for one in (sweeps.path() / "journal.log").read_text().splitlines() if '"done"' in one]
+        assert len(done) == 1
+    finally:
+        process.kill()
+        process.communicate()
