@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.memo import Memo
 from slimline.pipeline.stage import stage
 from slimline.stages.evaluation.config import EvaluateConfig, chosen_network
 from slimline.stages.evaluation.settle import settle_model
@@ -38,6 +39,7 @@ def evaluate(
     base: Artifact | None,
     head: Artifact | None,
     train: Artifact | None,
+    memo: Memo,
 ) -> Facts:
     """Write `metrics.json`, `curves.parquet` and `predictions.parquet`.
 
@@ -48,9 +50,12 @@ def evaluate(
     these. `metrics.json` says how many of the photos trained or validated the model (`trained_on`), and of which
     classes there are few photos (`few_photos`). If a metric is below its minimum in `at_least`, nothing is exported.
 
+    If only the head was trained, the memo holds what the layers below it computed for each photo, so that another
+    training evaluates the head alone.
+
     Raises:
         UserError: photos have classes that the model does not know.
     """
     from slimline.stages.evaluation.measures import write_measures
 
-    return write_measures(config, out, ingest=ingest, base=base, head=head, train=train)
+    return write_measures(config, out, ingest=ingest, base=base, head=head, train=train, memo=memo)

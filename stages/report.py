@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slimline.pipeline.artifact import Artifact, Facts
+from slimline.pipeline.memo import Memo
 from slimline.pipeline.stage import RunRecord, stage
 from slimline.stages.pages.report_config import ReportConfig
 
@@ -19,6 +20,7 @@ def report(
     evaluate: Artifact,
     export: Artifact | None,
     run: RunRecord,
+    memo: Memo,
 ) -> Facts:
     """Write `report.html`, which embeds everything that it shows.
 
@@ -26,4 +28,4 @@ def report(
     """
     from slimline.stages.pages.report import write_report
 
-    return write_report(config, out, ingest=ingest, train=train, evaluate=evaluate, export=export, run=run)
+    return write_report(config, out, ingest=ingest, train=train, evaluate=evaluate, export=export, run=run, memo=memo)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from slimline.pipeline.artifact import Artifact, Facts, read_artifact, write_json
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.memo import Memo
 from slimline.stages.data.storing.training_photos import TrainingPhotos, read_training_photos
 from slimline.stages.evaluation.config import EvaluateConfig
 from slimline.stages.evaluation.predictions import Evaluated, by_checkpoint, by_model
@@ -35,6 +36,7 @@ def write_measures(
     base: Artifact | None,
     head: Artifact | None,
     train: Artifact | None,
+    memo: Memo,
 ) -> Facts:
     """Run the model on the photos and write its measurements into `out`: see the stage.
 
@@ -53,7 +55,7 @@ def write_measures(
             "Set evaluate.split=validation, or set ingest.split.test to a percentage.",
         )
     found = (
-        by_checkpoint(model, photos.path, splits, config.reject_precision, out)
+        by_checkpoint(model, photos.path, splits, config.reject_precision, out, memo)
         if model
         else by_model(Path(str(config.model)), photos.path, splits)
     )

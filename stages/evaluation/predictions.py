@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
+from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
@@ -13,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.memo import Memo
 from slimline.stages.data.storing.records import read_records
+from slimline.stages.evaluation.kept_features import KeptFeatures, kept_features
 from slimline.stages.images.batches import AT_ONCE, BATCH_SIZE, padded, without_autotune
 from slimline.stages.images.parallel import in_parallel
 from slimline.stages.models.assemble import classifier_network
@@ -53,17 +56,23 @@ class Evaluated(NamedTuple):
 
 
 def by_checkpoint(
-    model: TrainedModel, ingest: Path, splits: Sequence[str], reject_precision: float | None, out: Path
+    model: TrainedModel, ingest: Path, splits: Sequence[str], reject_precision: float | None, out: Path, memo: Memo
 ) -> Evaluated:
-    """Write the best weights in float32 as a frozen graph and a SavedModel into `out`, and run the SavedModel."""
+    """Write the best weights in float32 as a frozen graph and a SavedModel into `out`, and run the model.
+
+    If only the head was trained, `memo` keeps the features of the photos, and the head runs on these.
+    """
     card = model.card()
     validation, truth = read_logits(model.train / "validation.parquet", card.labels)
     calibration = calibrate(validation, truth, reject_precision)
     values = model.weights()
     write_frozen(out / EVALUATED_GRAPH, freeze(classifier_network(card), values, input_shape(card)))
     write_saved_model(out / EVALUATED_MODEL, card, out / EVALUATED_GRAPH, values, calibration)
-    run = padded(open_saved_model(out / EVALUATED_MODEL).logits, BATCH_SIZE)
-    logits, columns = _run(run, _records(ingest, splits), AT_ONCE)
+    if kept := kept_features(out / EVALUATED_GRAPH, model.train, card, memo):
+        logits, columns = _run_head(kept, _records(ingest, splits), memo)
+    else:
+        run = padded(open_saved_model(out / EVALUATED_MODEL).logits, BATCH_SIZE)
+        logits, columns = _run(run, _records(ingest, splits), AT_ONCE)
     targets = np.asarray(columns["label"], np.int64)
     return Evaluated(
         card.labels,
@@ -104,13 +113,44 @@ def by_model(model: Path, ingest: Path, splits: Sequence[str]) -> Evaluated:
 
 def _run(run: Callable[[Any], NDArray[Any]], records: Any, at_once: int) -> tuple[NDArray[Any], dict[str, list[Any]]]:
     """Run on encoded photos, `at_once` batches in parallel; return outputs [count, classes] and the other columns."""
-    batches = records.batch(BATCH_SIZE).with_options(without_autotune()).as_numpy_iterator()
     outputs, columns = [], []
     with _metrics_imported():
-        for batch, output in in_parallel(lambda batch: (batch, run(batch["encoded"].tolist())), batches, at_once):
+        work = in_parallel(lambda batch: (batch, run(batch["encoded"].tolist())), _batches(records), at_once)
+        for batch, output in work:
             outputs.append(output)
-            columns.append({name: batch[name].tolist() for name in ("filename", "sha256", "label")})
-    return np.concatenate(outputs), {name: [value for one in columns for value in one[name]] for name in columns[0]}
+            columns.append(_named(batch))
+    return np.concatenate(outputs), _joined(columns)
+
+
+def _run_head(kept: KeptFeatures, records: Any, memo: Memo) -> tuple[NDArray[Any], dict[str, list[Any]]]:
+    """Run the layers below the head on the photos that were not kept, then the head on all: as `_run`."""
+    keys: list[str] = []
+    columns: list[dict[str, list[Any]]] = []
+
+    def photos() -> Iterator[tuple[str, bytes]]:
+        for batch in _batches(records):
+            columns.append(_named(batch))
+            encoded = batch["encoded"].tolist()
+            own = [sha256(one).hexdigest() for one in encoded]  # the record's sha256 is that of the source's bytes
+            keys.extend(own)
+            yield from zip(own, encoded, strict=True)
+
+    with _metrics_imported():
+        memo.note(computed=kept.compute(photos()))
+        return kept.outputs(keys), _joined(columns)
+
+
+def _batches(records: Any) -> Iterator[dict[str, Any]]:
+    batches: Iterator[dict[str, Any]] = records.batch(BATCH_SIZE).with_options(without_autotune()).as_numpy_iterator()
+    return batches
+
+
+def _named(batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {name: batch[name].tolist() for name in ("filename", "sha256", "label")}
+
+
+def _joined(batches: Sequence[dict[str, list[Any]]]) -> dict[str, list[Any]]:
+    return {name: [value for batch in batches for value in batch[name]] for name in batches[0]}
 
 
 def _records(ingest: Path, splits: Sequence[str]) -> Any:

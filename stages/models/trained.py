@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from slimline.stages.models.card import Card, read_card
-from slimline.stages.networks.weights.checkpoint import read_checkpoint
+from slimline.stages.networks.architectures.head_scope import SCOPE
+from slimline.stages.networks.weights.checkpoint import read_checkpoint, variable_names
 from slimline.stages.networks.weights.parts import BEST, MODEL
 
 
@@ -24,6 +25,14 @@ class TrainedModel(NamedTuple):
     def weights(self) -> dict[str, Any]:
         """Read all variables by name, with the best weights of those that were trained."""
         return read_checkpoint(self.train / BEST, [self.head / MODEL, self.base / MODEL])
+
+
+def trained_head_only(train: Path) -> bool:
+    """Return whether a training changed variables of the head only, so that the layers below are those of the base.
+
+    Of a training by an earlier version, whose checkpoint holds the whole model, that is not known: False.
+    """
+    return all(name.startswith(f"{SCOPE}/") for name in variable_names(train / BEST))
 
 
 def initial_weights(base: Path, head: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from slimline.pipeline.artifact import Artifact, Facts, write_text
+from slimline.pipeline.memo import Memo
 from slimline.pipeline.stage import RunRecord
 from slimline.stages.data.expectation import expectation
 from slimline.stages.pages.charts import curves_figure, history_figure, rate_figure, reliability_figure
@@ -37,6 +38,7 @@ def write_report(
     evaluate: Artifact,
     export: Artifact | None,
     run: RunRecord,
+    memo: Memo,
 ) -> Facts:
     """Write `report.html`, which embeds everything that it shows, and `model_card.md`, also next to the export.
 
@@ -45,7 +47,7 @@ def write_report(
     Returns:
         The facts of the `report` stage.
     """
-    content = gather_report(config, ingest=ingest, train=train, evaluate=evaluate, export=export, run=run)
+    content = gather_report(config, ingest=ingest, train=train, evaluate=evaluate, export=export, run=run, memo=memo)
     text = report_page(content)
     write_text(out / PAGE, text)
     if export:

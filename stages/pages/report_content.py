@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from slimline.pipeline.artifact import Artifact
+from slimline.pipeline.memo import Memo
 from slimline.pipeline.stage import RunRecord
 from slimline.stages.exporting.measurements import read_formats
 from slimline.stages.models.card import read_card
@@ -91,6 +92,7 @@ def gather_report(
     evaluate: Artifact,
     export: Artifact | None,
     run: RunRecord,
+    memo: Memo,
 ) -> Report:
     """Read the content of the page, and make its pictures and occlusion maps."""
     metrics: dict[str, Any] = json.loads((evaluate.path / "metrics.json").read_text(encoding="utf-8"))
@@ -102,7 +104,7 @@ def gather_report(
     wanted = {row["sha256"] for rows in (mistakes, uncertain, *(rows for rows, _ in behind.values())) for row in rows}
     with ThreadPoolExecutor(1) as executor:  # thumbnails are made in C, the network's graph in Python
         making = executor.submit(thumbnails, ingest.path, metrics["split"], wanted)
-        maps = occlusion_maps(evaluate.path, ingest.path, metrics["split"], card.labels, looked)
+        maps = occlusion_maps(evaluate.path, train.path, ingest.path, metrics["split"], looked, memo)
         pictures = making.result()
     elsewhere = {row["sha256"] for row in mistakes + uncertain}
     history = pq.read_table(train.path / "history.parquet").to_pydict()

@@ -18,6 +18,7 @@ from PIL import Image
 
 from slimline.pipeline.artifact import Artifact, write_json
 from slimline.pipeline.errors import UserError
+from slimline.pipeline.memo import Memo
 from slimline.stages.crossval import crossval
 from slimline.stages.data.config import IngestConfig
 from slimline.stages.data.settle import settle_source
@@ -82,7 +83,13 @@ def test_too_few_or_too_many_folds_are_refused(folds):
 def test_evaluating_the_test_photos_of_all_photos_for_training_is_refused(tmp_path):
     ingested = Artifact("ingest", "k", 1, tmp_path, "i", 0.0, {"train": 90, "validation": 10, "test": 0}, {})
     with pytest.raises(UserError, match=r"There are no test photos to evaluate: .*\nSet evaluate.split=validation, or"):
-        evaluate(EvaluateConfig(model="model", seed=0), tmp_path, ingest=ingested, base=None, head=None, train=None)
+        evaluate(
+            EvaluateConfig(model="model", seed=0),
+            tmp_path,
+            ingest=ingested,
+            **dict.fromkeys(("base", "head", "train")),
+            memo=Memo(tmp_path, {}, {}),
+        )
 
 
 # The folds of real files, with near-twins, groups and duplicates.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from slimline.pipeline.artifact import Artifact, seal
 from slimline.pipeline.content import ContentDigests
 from slimline.pipeline.errors import GateFailed, UserError
 from slimline.pipeline.keys import tracked
+from slimline.pipeline.memo import Memo
 from slimline.stages.backend.tensorflow import tf
 from slimline.stages.data.config import ColumnsConfig, IngestConfig
 from slimline.stages.data.settle import settle_source
@@ -32,7 +34,7 @@ from tests.stages.toy_training import CLASSES, classifier, config, draw_photos, 
 
 pytestmark = pytest.mark.slow
 
-UNTRAINED = dict.fromkeys(("base", "head", "train"))
+UNTRAINED = {**dict.fromkeys(("base", "head", "train")), "memo": Memo(Path("unused"), {}, {})}
 ASKED = EvaluateConfig(seed=0, top=[2], reject_precision=0.9)
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from slimline.pipeline.artifact import Artifact, write_json
+from slimline.pipeline.memo import Memo
 from slimline.pipeline.stage import RunRecord
 from slimline.stages.evaluate import evaluate
 from slimline.stages.evaluation.config import EvaluateConfig, Split
@@ -76,7 +77,8 @@ def record_of(made: dict[str, Artifact], folder: Path) -> RunRecord:
 
 
 def write_report(made: dict[str, Artifact], folder: Path, asked: ReportConfig) -> Path:
-    report(asked, folder, **{name: made[name] for name in GIVEN}, run=record_of(made, folder))
+    given = {name: made[name] for name in GIVEN}
+    report(asked, folder, **given, run=record_of(made, folder), memo=Memo(folder / "memo", {}, {}))
     return folder / "report.html"
 
 
@@ -88,7 +90,9 @@ def written(made, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def gathered(made, tmp_path_factory) -> Report:
     folder = tmp_path_factory.mktemp("gathered")
-    return gather_report(ReportConfig(per_cell=5), **{name: made[name] for name in GIVEN}, run=record_of(made, folder))
+    given = {name: made[name] for name in GIVEN}
+    record, memo = record_of(made, folder), Memo(folder / "memo", {}, {})
+    return gather_report(ReportConfig(per_cell=5), **given, run=record, memo=memo)
 
 
 def test_the_report_shows_the_measurements(made, written):
@@ -172,7 +176,7 @@ def test_a_report_without_an_export_says_why(made, tmp_path):
         "The model does not reach evaluate.at_least: <b>. Nothing was exported."
     )
     given = {name: made[name] for name in GIVEN if name != "export"}
-    report(ReportConfig(), tmp_path, **given, export=None, run=record)
+    report(ReportConfig(), tmp_path, **given, export=None, run=record, memo=Memo(tmp_path / "memo", {}, {}))
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert '<p class="notice">The model does not reach evaluate.at_least: &lt;b&gt;. Nothing was exported.</p>' in text
     [section] = re.findall(r"<h2>Exported formats</h2>(.*?)</section>", text, re.S)

@@ -171,9 +171,10 @@ class Toys:
         below = [out / "best.ckpt", self.head.path / "model.ckpt", self.base.path / "model.ckpt"]
         return {name: read_checkpoint(out / f"{name}.ckpt", below) for name in ("best", "last")}
 
-    def trained(self, train: Artifact, head: Artifact | None = None) -> dict[str, Artifact]:
-        """Return the inputs of `evaluate` for a training."""
-        return {"ingest": self.ingest, "base": self.base, "head": head or self.head, "train": train}
+    def trained(self, train: Artifact, head: Artifact | None = None) -> dict[str, Any]:
+        """Return the inputs of `evaluate` for a training, with a memo."""
+        given = {"ingest": self.ingest, "base": self.base, "head": head or self.head, "train": train}
+        return {**given, "memo": self.memo("evaluated")}
 
 
 def phase(*trainable: str, **settings: Any) -> PhaseConfig:

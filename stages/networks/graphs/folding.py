@@ -51,10 +51,13 @@ def read_frozen(path: Path) -> Any:
 def read_frozen_with_features(path: Path, head: str) -> Any:
     """Read a file written by `write_frozen`, as a function to its output and to the input of the scope `head`."""
     graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
-    features = next(
-        node.input[0] for node in graph_def.node if node.op == "MatMul" and node.name.startswith(f"{head}/")
-    )
+    features = first_product(graph_def, head).input[0]
     return import_function(graph_def, "input:0", "output:0", features if ":" in features else f"{features}:0")
+
+
+def first_product(graph_def: Any, head: str) -> Any:
+    """Return the node in the scope `head` that multiplies the features by the head's first weights."""
+    return next(node for node in graph_def.node if node.op == "MatMul" and node.name.startswith(f"{head}/"))
 
 
 def read_frozen_constants(path: Path) -> dict[str, NDArray[Any]]:

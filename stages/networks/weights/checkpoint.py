@@ -54,6 +54,11 @@ def read_checkpoint(prefix: Path, below: Sequence[Path] = ()) -> dict[str, NDArr
     return dict(sorted(values.items()))
 
 
+def variable_names(prefix: Path) -> set[str]:
+    """Return the names of the variables that a checkpoint written by `write_checkpoint` holds itself."""
+    return set(tf.train.load_checkpoint(str(prefix)).get_variable_to_shape_map()) - {OTHERS}
+
+
 def _taken(values: dict[str, NDArray[Any]]) -> set[str]:
     """Take the list of a part's missing variables out of its values; empty for a whole checkpoint."""
     return {name.decode() for name in values.pop(OTHERS, ())}
