@@ -51,7 +51,8 @@ def exported(toys) -> Path:
     ):
         out = toys.folder / "run/artifacts" / name
         out.mkdir(parents=True)
-        facts = function(asked, out, **(made if name != "train" else {}))
+        given = {"train": {}, "evaluate": toys.trained(made["train"]) if "train" in made else {}}.get(name, made)
+        facts = function(asked, out, **given)
         made[name] = Artifact(name, "k", 1, out, name[0], 0.0, facts, {})
     return toys.folder / "run"
 
