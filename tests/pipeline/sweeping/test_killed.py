@@ -38,7 +38,7 @@ def check_equal(disturbed: Sweeps, whole: Sweeps) -> None:
 KINDS = [("grid", "alone"), ("grid", "together"), ("search", "alone"), ("search", "together")]
 
 
-@pytest.mark.parametrize(("kind", "how"), release(KINDS, only_release=KINDS[:1] + KINDS[3:]))
+@pytest.mark.parametrize(("kind", "how"), release(KINDS, only_release=[*KINDS[:1], *KINDS[2:]]))
 def test_a_sweep_that_is_killed_at_random_moments_ends_as_an_undisturbed_one(
     make_sweeps: Callable[[str], Sweeps], kind: str, how: str
 ) -> None:
@@ -58,6 +58,7 @@ def test_a_sweep_that_is_killed_at_random_moments_ends_as_an_undisturbed_one(
     check_equal(disturbed, whole)
 
 
+@pytest.mark.release
 def test_a_sweep_that_is_killed_at_any_change_on_disk_ends_as_an_undisturbed_one(
     make_sweeps: Callable[[str], Sweeps],
 ) -> None:
@@ -74,7 +75,7 @@ def test_a_sweep_that_is_killed_at_any_change_on_disk_ends_as_an_undisturbed_one
         check_equal(disturbed, whole)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", release([signal.SIGINT, signal.SIGTERM], only_release=[signal.SIGTERM]))
 def test_a_sweep_that_is_interrupted_says_so_and_continues(sweeps: Sweeps, number: signal.Signals) -> None:
     typed = (f"{RATE}=0.1,0.3,0.9", "train.wait_seconds=1")
     code, _, errors = sweeps(*typed, KILL_AFTER_SECONDS="2.5", KILL_WITH=str(int(number)))
@@ -108,7 +109,9 @@ def test_a_cut_journal_and_a_stale_lock_are_told_and_cost_no_wait(sweeps: Sweeps
     assert all(name.endswith("/1") for name in sweeps.generations())
 
 
-@pytest.mark.parametrize("typed", [GRID, SEARCH], ids=["grid", "search"])
+@pytest.mark.parametrize(
+    "typed", [pytest.param(GRID, id="grid", marks=pytest.mark.release), pytest.param(SEARCH, id="search")]
+)
 def test_processes_that_join_compute_each_point_once(
     make_sweeps: Callable[[str], Sweeps], typed: tuple[str, ...]
 ) -> None:
@@ -140,6 +143,7 @@ def test_workers_compute_each_point_once(make_sweeps: Callable[[str], Sweeps]) -
     assert len(by) > 1, "no worker had time to compute a point"
 
 
+@pytest.mark.release
 def test_a_second_process_is_refused(sweeps: Sweeps) -> None:
     typed = (f"{RATE}=0.1,0.3", "train.wait_seconds=3")
     with ThreadPoolExecutor(1) as pool:

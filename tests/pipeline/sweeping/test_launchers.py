@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.pipeline.plugin_making import install
+from tests.tiers import release
 
 ROOT = Path(__file__).parents[3]
 GLOSS = """
@@ -46,7 +47,7 @@ FILES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", release(["joblib", "submitit_local"], only_release=["submitit_local"]))
 def test_points_run_in_the_processes_of_a_launcher(tmp_path: Path, launcher: str) -> None:
     package = f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher"
     if importlib.util.find_spec("hydra_plugins") is None or importlib.util.find_spec(package) is None:
