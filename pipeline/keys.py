@@ -6,10 +6,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from slimline.pipeline.artifact import Artifact, canonical_json, digest_text
-from slimline.pipeline.code import Code
+from slimline.pipeline.code import Code, CodeReader
 from slimline.pipeline.content import ContentDigests
 from slimline.pipeline.stage import Inputs, Stage
 
@@ -58,6 +58,26 @@ def settled_choices(stage: Stage, config: Any, inputs: Mapping[str, Artifact]) -
         for table, modules in choices.items():
             found.setdefault(table, set()).update(modules)
     return {table: sorted(modules) for table, modules in sorted(found.items())}
+
+
+class Keyed(NamedTuple):
+    """The key of a stage's artifact, with what it was made from."""
+
+    key: str
+    parts: dict[str, Any]
+    choices: dict[str, list[str]]
+    code: Code
+
+
+def find_key(
+    stage: Stage, config: Any, inputs: Mapping[str, Inputs], reader: CodeReader, contents: ContentDigests
+) -> Keyed:
+    """Return the key of a stage's artifact for its config and its inputs, all of which exist."""
+    present = given_artifacts(inputs)
+    choices = settled_choices(stage, config, present)
+    code = reader.read(stage, choices)
+    parts = key_parts(stage, config, present, code, contents)
+    return Keyed(make_key(parts), parts, choices, code)
 
 
 def make_key(parts: Mapping[str, Any]) -> str:

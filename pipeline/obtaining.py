@@ -10,7 +10,7 @@ from typing import Any
 from slimline.pipeline.artifact import Artifact, Facts, empty_folder
 from slimline.pipeline.code import Choices
 from slimline.pipeline.errors import UserError
-from slimline.pipeline.keys import given_artifacts, key_parts, make_key, settled_choices
+from slimline.pipeline.keys import find_key, given_artifacts, key_parts, make_key, settled_choices
 from slimline.pipeline.memo import Memo
 from slimline.pipeline.stage import Inputs, Stage
 from slimline.pipeline.store import Store
@@ -24,11 +24,22 @@ def obtain(
     Raises:
         UserError: the stage cannot do its work, or its input files changed while it read them.
     """
-    present = given_artifacts(inputs)
-    choices = settled_choices(stage, config, present)
-    given = _memo(stage, choices, store, force)
-    artifact, cached = _obtain(stage, config, present, choices, {**inputs, **given}, store, force)
-    return replace(artifact, choices=choices), {**artifact.facts, **notes_of(given)}, cached
+    keyed = find_key(stage, config, inputs, store.code, store.contents)
+    given = _memo(stage, keyed.choices, store, force)
+
+    def make(out: Path) -> Facts:
+        facts = stage(config, out, **inputs, **given)
+        now = key_parts(stage, config, given_artifacts(inputs), keyed.code, store.contents)
+        if make_key(now) != keyed.key:
+            empty_folder(out)
+            raise UserError(
+                f"The input files of {stage.name} changed while they were read.",
+                "Nothing was kept. Run the same command again.",
+            )
+        return facts
+
+    artifact, cached = store.obtain(stage, keyed.key, keyed.parts, make, force)
+    return replace(artifact, choices=keyed.choices), {**artifact.facts, **notes_of(given)}, cached
 
 
 def given_memo(stage: Stage, config: Any, inputs: Mapping[str, Inputs], store: Store, force: bool) -> dict[str, Any]:
@@ -47,29 +58,3 @@ def _memo(stage: Stage, choices: Choices, store: Store, force: bool) -> dict[str
         return {}
     relevant = {table: () if table in stage.memo_without else chosen for table, chosen in choices.items()}
     return {"memo": store.memo(stage.name, store.code.read(stage, relevant), fresh=force)}
-
-
-def _obtain(
-    stage: Stage,
-    config: Any,
-    present: Mapping[str, Artifact],
-    choices: dict[str, list[str]],
-    given: Mapping[str, Any],
-    store: Store,
-    force: bool,
-) -> tuple[Artifact, bool]:
-    code = store.code.read(stage, choices)
-    parts = key_parts(stage, config, present, code, store.contents)
-    key = make_key(parts)
-
-    def make(out: Path) -> Facts:
-        facts = stage(config, out, **given)
-        if make_key(key_parts(stage, config, present, code, store.contents)) != key:
-            empty_folder(out)
-            raise UserError(
-                f"The input files of {stage.name} changed while they were read.",
-                "Nothing was kept. Run the same command again.",
-            )
-        return facts
-
-    return store.obtain(stage, key, parts, make, force)

@@ -8,7 +8,7 @@ from typing import Any
 
 from slimline.pipeline.artifact import Artifact, canonical_json
 from slimline.pipeline.errors import Undecided
-from slimline.pipeline.keys import given_artifacts, key_parts, make_key, settled_choices
+from slimline.pipeline.keys import find_key
 from slimline.pipeline.store import Store
 from slimline.pipeline.tasks import Task
 
@@ -58,17 +58,15 @@ def make_plan(
         elif not reason and open_inputs:
             reason = f"input: {', '.join(open_inputs)}"
         elif not reason:
-            inputs = given_artifacts(task.inputs(config, made))
-            choices = settled_choices(stage, config, inputs)
-            parts = key_parts(stage, config, inputs, store.code.read(stage, choices), store.contents)
-            key = make_key(parts)
+            keyed = find_key(stage, config, task.inputs(config, made), store.code, store.contents)
+            key = keyed.key
             artifact = store.find(stage.name, key)
             if stage.name in force:
                 reason = "forced: run.force names it"
             elif artifact:
-                made[task.name] = replace(artifact, choices=choices)
+                made[task.name] = replace(artifact, choices=keyed.choices)
             else:
-                reason = why(parts, store.all_of(stage.name))
+                reason = why(keyed.parts, store.all_of(stage.name))
         steps.append(Step(task.name, key, reason))
     return steps
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from slimline.pipeline.artifact import Artifact, Facts
-from slimline.pipeline.keys import given_artifacts, key_parts, make_key, settled_choices
+from slimline.pipeline.keys import Keyed, find_key, given_artifacts
 from slimline.pipeline.obtaining import obtain
 from slimline.pipeline.plan import why
 from slimline.pipeline.stage import Inputs, Stage
@@ -28,13 +28,6 @@ class Made:
     cached: bool
     seconds: float
     fresh: bool = True
-
-
-class Planned(NamedTuple):
-    """What a stage's artifact would be stored under."""
-
-    key: str
-    parts: Mapping[str, Any]
 
 
 class Chain:
@@ -78,7 +71,7 @@ class Chain:
         self._made[place] = replace(found, fresh=False)
         return found
 
-    def planned(self, tasks: Sequence[Task], configs: Mapping[str, Any]) -> Planned | None:
+    def planned(self, tasks: Sequence[Task], configs: Mapping[str, Any]) -> Keyed | None:
         """Return what the last task's artifact would be stored under; None if an input of it does not exist yet."""
         made: dict[str, Artifact] = {}
         for task in tasks:
@@ -88,16 +81,13 @@ class Chain:
             if task is not tasks[-1] and place in self._made:
                 made[task.name] = self._made[place].artifact
                 continue
-            present = given_artifacts(inputs)
-            choices = settled_choices(stage, config, present)
-            parts = key_parts(stage, config, present, self.store.code.read(stage, choices), self.store.contents)
-            key = make_key(parts)
+            keyed = find_key(stage, config, inputs, self.store.code, self.store.contents)
             if task is tasks[-1]:
-                return Planned(key, parts)
-            artifact = self.store.find(stage.name, key)
+                return keyed
+            artifact = self.store.find(stage.name, keyed.key)
             if artifact is None:
                 return None
-            made[task.name] = replace(artifact, choices=choices)
+            made[task.name] = replace(artifact, choices=keyed.choices)
             self._made[place] = Made(made[task.name], artifact.facts, True, 0.0, fresh=False)
         return None
 

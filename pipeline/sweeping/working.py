@@ -12,9 +12,10 @@ from typing import Any
 from slimline.pipeline.artifact import Artifact
 from slimline.pipeline.config import SweepConfig
 from slimline.pipeline.errors import HelperLost, Unavailable, UserError
+from slimline.pipeline.keys import Keyed
 from slimline.pipeline.plan import WIDTH
 from slimline.pipeline.run_lines import stage_line
-from slimline.pipeline.sweeping.chain import Chain, Made, Planned
+from slimline.pipeline.sweeping.chain import Chain, Made
 from slimline.pipeline.sweeping.objectives import WrongFact, check_facts, flat_facts, read_objectives, read_tie
 from slimline.pipeline.sweeping.points import COMPLETED, FAILED, PRUNED, SKIPPED, Outcome, Prepared, SeedResult
 from slimline.pipeline.sweeping.pruning import MedianRule
@@ -43,7 +44,7 @@ class Work:
         tie = [self.tie.name] if self.tie else []
         return [*(one.name for one in self.objectives), *tie, *self.config.columns]
 
-    def planned(self, unit: Unit) -> list[Planned | None]:
+    def planned(self, unit: Unit) -> list[Keyed | None]:
         """Return what each artifact of a unit's target would be stored under, without making anything.
 
         None stands for one that cannot be known: an input of it does not exist yet, or a file of it cannot be read.
@@ -53,7 +54,7 @@ class Work:
         except UserError:  # the point's own outcome says so
             return [None] * len(unit.members())
 
-    def _planned(self, unit: Unit) -> list[Planned | None]:
+    def _planned(self, unit: Unit) -> list[Keyed | None]:
         if unit.together:
             config = unit.together.config([configs for _, configs in unit.members()])
             tasks = [*unit.inputs, Task(unit.together.stage)]
