@@ -37,6 +37,14 @@ def claim_version(folder: Path, letter: str = "v") -> Path:
             return path
 
 
+def point_link(path: Path, target: str) -> None:
+    """Let a link point to `target`, atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    os.replace(temporary, path)
+
+
 class Run:
     """The directory of one run: its settings, the stages that ran, and the results.
 
@@ -126,10 +134,7 @@ class Run:
         newer = VERSION.fullmatch(latest.readlink().name) if latest.is_symlink() else None
         if newer and int(newer.group(1)) > int(self.path.name[1:]):
             return
-        temporary = self.path.parent / f".latest.{os.getpid()}"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(self.path.name)
-        os.replace(temporary, latest)
+        point_link(latest, self.path.name)
 
     def _write(self) -> None:
         write_json(self.path / "manifest.json", self.manifest)

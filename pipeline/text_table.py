@@ -32,3 +32,8 @@ def text_table(
     written = StringIO()
     Console(file=written, width=width or WHOLE, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+
+def cut(text: str, length: int) -> str:
+    """Cut a text to at most `length` characters; an ellipsis shows that something is missing."""
+    return text if len(text) <= length else f"{text[: max(length - 1, 0)]}…"

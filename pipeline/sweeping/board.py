@@ -10,7 +10,7 @@ from typing import Any
 from slimline.pipeline.sweeping.objectives import Objective
 from slimline.pipeline.sweeping.ranking import Scored, mean_fact
 from slimline.pipeline.sweeping.space import Space, Values, value_of
-from slimline.pipeline.text_table import text_table
+from slimline.pipeline.text_table import cut, text_table
 
 BOARD = "leaderboard.parquet"
 STORE = "../../../store"
@@ -67,6 +67,18 @@ class Board:
             "run": self.runs.get(str(one.number), ""),
         }
 
+    def for_report(self) -> list[dict[str, Any]]:
+        """Return the best points as JSON values, for the report of the best point's run."""
+        return [
+            {
+                "overrides": [f"{name}={value}" for name, value in self.values[one.number].items()],
+                self.objectives[0].name: one.score,
+                **{name: self._column(one, name) for name in self.columns},
+                "seconds": one.outcome.seconds,
+            }
+            for one in self.ranked[:MOST_SHOWN]
+        ]
+
     def _column(self, one: Scored, name: str) -> Any:
         """Return the mean of a numeric fact, or the text of another one."""
         number = mean_fact(one.outcome, name)
@@ -118,8 +130,7 @@ class Board:
         if len(self.objectives) > 1:
             line.insert(1, "*" if one.pareto else "")
         reason = one.error.splitlines()[0] if one.error else ""
-        reason = reason if len(reason) <= LONGEST_ERROR else f"{reason[: LONGEST_ERROR - 1]}…"
-        return [*line, f"{one.outcome.seconds:.1f}", f"{name}  ({reason})" if reason else name]
+        return [*line, f"{one.outcome.seconds:.1f}", f"{name}  ({cut(reason, LONGEST_ERROR)})" if reason else name]
 
 
 def _typed(name: str, values: Sequence[Any], settings: Sequence[str]) -> tuple[list[Any], Any]:
@@ -171,16 +182,3 @@ def _shown(value: Any) -> str:
             return f"{value:,.0f}"
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:z.4f}" if abs(value) >= 0.01 else f"{value:z.3g}"
     return str(value)
-
-
-def report_rows(board: Board) -> list[dict[str, Any]]:
-    """Return the table as JSON values, for the report of the best point's run."""
-    return [
-        {
-            "overrides": [f"{name}={value}" for name, value in board.values[one.number].items()],
-            board.objectives[0].name: one.score,
-            **{name: board._column(one, name) for name in board.columns},
-            "seconds": one.outcome.seconds,
-        }
-        for one in board.ranked[:MOST_SHOWN]
-    ]

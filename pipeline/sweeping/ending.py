@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import secrets
 import shlex
 import traceback
@@ -19,11 +18,11 @@ from slimline.pipeline.arguments import without_quotes
 from slimline.pipeline.config import SweepConfig
 from slimline.pipeline.config_files import shown
 from slimline.pipeline.errors import GateFailed, UserError
-from slimline.pipeline.run import Run, read_manifest
+from slimline.pipeline.run import Run, point_link, read_manifest
 from slimline.pipeline.runner import execute
 from slimline.pipeline.settings import read_settings
 from slimline.pipeline.stage import Stage
-from slimline.pipeline.sweeping.board import Board, report_rows
+from slimline.pipeline.sweeping.board import Board
 from slimline.pipeline.sweeping.folder import COMPLETED, SweepFolder
 from slimline.pipeline.sweeping.objectives import read_objectives, read_tie
 from slimline.pipeline.sweeping.points import FAILED
@@ -45,8 +44,8 @@ class Context:
     """What the command line gives to its sweeps.
 
     `finish` shows a finished sweep: it writes the pages. `typed` are the arguments as typed, `arguments` the settings
-    among them as Hydra reads them. `program` is how this
-    program is called. `failures` collects what the command has to say at its end.
+    among them as Hydra reads them. `program` is how this program is called. `failures` collects what the command has to
+    say at its end.
     """
 
     stages: Mapping[str, Stage]
@@ -106,9 +105,11 @@ class Ending:
         winner = best[0].number if best else None
         folder.note(status=COMPLETED, winner=winner, runs=dict(sweep.runs), columns=list(self.config.columns))
         if best and (version := sweep.runs.get(str(best[0].number))):
-            _link(folder.path / "best", f"../../{version}")
+            point_link(folder.path / "best", f"../../{version}")
             if sweep.runs != before:
-                _link(self.parent / "latest", version)  # not that of a lower place, which may have been completed later
+                point_link(
+                    self.parent / "latest", version
+                )  # not that of a lower place, which may have been completed later
         folder.clear_claims()
         self._show(folder)
         self._tell_failures(sweep, board, best)
@@ -150,7 +151,7 @@ class Ending:
         config = self._compose(overrides, sweep.values[one.number])
         about: dict[str, Any] = {"sweep": {"of": sweep.folder.name, "point": one.number}, "mark": mark}
         if place == 0:
-            about["winner_of"] = report_rows(board)
+            about["winner_of"] = board.for_report()
         run = execute(config, self.context.stages, overrides, display_only=self.context.display_only, **about)
         assert run is not None
         self._note_run(sweep, one.number, run.path.name)
@@ -217,10 +218,3 @@ class Ending:
                 f"All errors are in {shown(sweep.folder.path / PAGE)}.",
             )
         )
-
-
-def _link(path: Path, target: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    os.replace(temporary, path)

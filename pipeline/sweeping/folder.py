@@ -18,6 +18,7 @@ from slimline.pipeline.artifact import write_json
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.run import claim_version
 from slimline.pipeline.sweeping.journal import Journal
+from slimline.pipeline.text_table import cut
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ STALE = f"{JOURNAL}.lock"
 RUNNING, COMPLETED = "running", "completed"
 FORMAT = 1
 MOST_LISTED = 8
+LONGEST_VALUE = 80
 
 
 class SweepFolder:
@@ -187,8 +189,7 @@ def _difference(asked: Mapping[str, Any], about: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:79]}…"
+    return cut(json.dumps(value, ensure_ascii=False), LONGEST_VALUE)
 
 
 def this_process() -> str:

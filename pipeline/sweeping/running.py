@@ -35,7 +35,7 @@ from slimline.pipeline.sweeping.search import BATCH, POINTS, check_optuna, propo
 from slimline.pipeline.sweeping.space import Space, Values, value_of
 from slimline.pipeline.sweeping.sweep import Sweep, Tools
 from slimline.pipeline.sweeping.workers import SWEEP, is_worker, workers
-from slimline.pipeline.sweeping.working import Work
+from slimline.pipeline.sweeping.working import Work, varied_stages
 
 log = logging.getLogger(__name__)
 
@@ -196,9 +196,7 @@ class SweepRun:
         sweep.skip_lines(work)
         ending = Ending(self.context, self.space, self.config, self.parent, self._composed)
         self._announce(folder, done)
-        if done < self.total:
-            folder.note(status=RUNNING)
-        folder.note(columns=list(self.config.columns))
+        folder.note(columns=list(self.config.columns), **({"status": RUNNING} if done < self.total else {}))
         try:
             if refresh:
                 sweep.refresh(tools)
@@ -234,8 +232,7 @@ class SweepRun:
 
     def _varied(self) -> frozenset[str]:
         """Return the stages whose settings vary; those that depend on them differ between points too."""
-        names = {one.name.lstrip("+~").partition(".")[0].partition("/")[0] for one in self.space.dimensions}
-        return frozenset({*names, self.config.target})
+        return varied_stages((one.name for one in self.space.dimensions), self.config.target)
 
     def _prepare(self, sweep: Sweep, chain: Chain, number: int, overrides: list[str]) -> Prepared:
         config = self._composed(overrides, sweep.values[number])

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from slimline.pipeline.errors import UserError
 from slimline.pipeline.plan import why
 from slimline.pipeline.progress import Advance
+from slimline.pipeline.run_lines import WIDTH
 from slimline.pipeline.sweeping.folder import RUNNING, SweepFolder, this_process
 from slimline.pipeline.sweeping.journal import Record
 from slimline.pipeline.sweeping.objectives import Objective
@@ -18,13 +19,12 @@ from slimline.pipeline.sweeping.ranking import Scored, rank_points
 from slimline.pipeline.sweeping.space import Space, Values
 from slimline.pipeline.sweeping.units import Unit, cut_units
 from slimline.pipeline.sweeping.working import Work
+from slimline.pipeline.text_table import cut
 from slimline.pipeline.together import Together
 
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.2
-WIDTH = 100
-"""Characters of a point's line."""
 LEAST_ROOM = 24
 LONGEST_REASON = 300
 
@@ -233,7 +233,7 @@ class Sweep:
                 parts = planned[0].parts if planned else None
                 reasons[why(parts, work.chain.store.all_of(made_by.name)) if parts else work.missing(unit)] = None
         if changed:
-            because = _cut("; ".join(reasons), LONGEST_REASON)
+            because = cut("; ".join(reasons), LONGEST_REASON)
             log.info("%s run again, because what they were computed from changed: %s", _some(changed), because)
         self.reopen([*changed, *again])
         self._best = next(iter(self.ranked(work.objectives, work.tie)), None)
@@ -272,12 +272,8 @@ class Sweep:
         start = (
             f"point {number:>{len(str(self.total - 1))}} of {self.total}  {score:<9}  {own.outcome.seconds:5.1f} s  "
         )
-        name = _cut(name, max(WIDTH - len(start) - len(rest) - 2, LEAST_ROOM))
-        return f"{start}{name}  {_cut(rest, WIDTH - len(start) - len(name) - 2)}".rstrip()
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: max(length - 1, 0)]}…"
+        name = cut(name, max(WIDTH - len(start) - len(rest) - 2, LEAST_ROOM))
+        return f"{start}{name}  {cut(rest, WIDTH - len(start) - len(name) - 2)}".rstrip()
 
 
 def _some(numbers: Sequence[int]) -> str:

@@ -34,7 +34,7 @@ from slimline.pipeline.sweeping.space import Space, read_space
 from slimline.pipeline.sweeping.sweep import Sweep
 from slimline.pipeline.sweeping.units import Unit
 from slimline.pipeline.sweeping.workers import SWEEP
-from slimline.pipeline.sweeping.working import Work
+from slimline.pipeline.sweeping.working import Work, varied_stages
 
 NAME = "slimline"
 MODULE = f"hydra_plugins.{NAME}"
@@ -137,7 +137,6 @@ def run_point(config: DictConfig, overrides: Sequence[str], context: Context) ->
     """
     folder = SweepFolder(Path(os.environ[SWEEP]))
     run, _ = typed_configs(config, context.stages)
-    about = folder.about
     sweep = Sweep(folder, Space((), ()), 0)
     sweep.sync()
     typed = set(overrides)
@@ -149,5 +148,5 @@ def run_point(config: DictConfig, overrides: Sequence[str], context: Context) ->
     sweep.compute_alone(
         number,
         lambda: Unit([prepare(number, list(overrides), config, context.stages, chain)]),
-        Work(run.sweep, chain, frozenset({*(name.partition(".")[0] for name in about["settings"]), run.sweep.target})),
+        Work(run.sweep, chain, varied_stages(folder.about["settings"], run.sweep.target)),
     )

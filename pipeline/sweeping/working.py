@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,11 @@ log = logging.getLogger(__name__)
 
 Curves = Sequence[Sequence[Sequence[float]]]
 """For each point its curves, one for each seed."""
+
+
+def varied_stages(settings: Iterable[str], target: str) -> frozenset[str]:
+    """Return the stages that differ between points by their own settings, as these vary; the target always does."""
+    return frozenset({*(name.lstrip("+~").partition(".")[0].partition("/")[0] for name in settings), target})
 
 
 class Work:

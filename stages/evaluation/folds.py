@@ -35,9 +35,7 @@ def fold_settings(configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     folds = ingest.split.folds
     tested = replace(evaluate, split=Split.test)
     splits = [replace(ingest.split, by=SplitBy.folds, fold=fold, test=SplitConfig().test) for fold in range(folds)]
-    return {
-        fold_name(split.fold): {"ingest": replace(ingest, split=split), "evaluate": replace(tested)} for split in splits
-    }
+    return {fold_name(split.fold): {"ingest": replace(ingest, split=split), "evaluate": tested} for split in splits}
 
 
 def _check_split(ingest: IngestConfig) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from slimline.pipeline.sweeping.board import MOST_SHOWN, Board, report_rows
+from slimline.pipeline.sweeping.board import MOST_SHOWN, Board
 from slimline.pipeline.sweeping.objectives import Objective
 from slimline.pipeline.sweeping.points import FAILED, PRUNED, SKIPPED, Outcome, SeedResult
 from slimline.pipeline.sweeping.ranking import rank_points
@@ -189,7 +189,7 @@ def test_the_table_has_the_error_of_a_point_in_one_line() -> None:
 
 
 def test_the_report_of_the_best_point_gets_the_table() -> None:
-    rows = report_rows(board({0: outcome(facts(0.5)), 1: Outcome(FAILED, error="x")}, columns=["base.size"]))
+    rows = board({0: outcome(facts(0.5)), 1: Outcome(FAILED, error="x")}, columns=["base.size"]).for_report()
     assert rows == [
         {
             "overrides": ["train.rate=0.1", "train.epochs=2", "head=a"],
